@@ -1,0 +1,1 @@
+"""Pure data every other package shares: errors, identifiers, units, specifications. No I/O."""

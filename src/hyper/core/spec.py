@@ -1,0 +1,272 @@
+"""What users ask for and what the packages hand each other, as frozen data. No behaviour, no I/O.
+
+ContainerSpec and PodSpec are what a user asked for (immutable after create); Disk, Nic and VmSpec are
+what the engine tells a hypervisor driver.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from hyper.core.units import MIB
+
+
+class MountKind(StrEnum):
+    """Kinds of user mounts, with Docker's names."""
+
+    VOLUME = "volume"
+    BIND = "bind"
+    TMPFS = "tmpfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mount a user asked for. An empty `source` of a volume makes an anonymous one."""
+
+    kind: MountKind
+    destination: str
+    source: str = ""
+    read_only: bool = False
+    copy: bool = True
+    subpath: str = ""
+    size_bytes: int = 0
+    mode: int = 0o1777
+    options: tuple[str, ...] = ()
+    propagation: str = ""
+    anonymous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rlimit:
+    """A resource limit; `name` as in ulimit -a without RLIMIT_, e.g. nofile. -1 is unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class RestartPolicyName(StrEnum):
+    """Docker's restart policies."""
+
+    NO = "no"
+    ALWAYS = "always"
+    UNLESS_STOPPED = "unless-stopped"
+    ON_FAILURE = "on-failure"
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """When to start a container again; `maximum_retries` 0 is no limit (on-failure only)."""
+
+    name: RestartPolicyName = RestartPolicyName.NO
+    maximum_retries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Healthcheck:
+    """A health check; `test` as Docker's: (NONE,), (CMD, args...) or (CMD-SHELL, command)."""
+
+    test: tuple[str, ...]
+    interval_s: float = 30.0
+    timeout_s: float = 30.0
+    start_period_s: float = 0.0
+    start_interval_s: float = 5.0
+    retries: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PortBinding:
+    """A published port; `host_port` 0 asks for a free one, `host_ip` empty for every address."""
+
+    container_port: int
+    protocol: str = "tcp"
+    host_ip: str = ""
+    host_port: int = 0
+    host_port_end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpec:
+    """Where a container's output is kept; options as Docker's log drivers name them."""
+
+    driver: str = "json-file"
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Limits of a container; 0 is none. `cpus` counts CPUs (1.5 = 150 % of one)."""
+
+    cpus: float = 0.0
+    cpu_quota_us: int = 0
+    cpu_period_us: int = 0
+    cpu_shares: int = 0
+    cpuset: str = ""
+    memory_bytes: int = 0
+    memory_reservation_bytes: int = 0
+    memory_swap_bytes: int = 0
+    pids_limit: int = 0
+    oom_kill_disable: bool = False
+    oom_score_adj: int = 0
+    rlimits: tuple[Rlimit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What a container may do. Capabilities as CAP names or ALL; seccomp: "" is the default profile."""
+
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    privileged: bool = False
+    no_new_privileges: bool = False
+    seccomp: str = ""
+    masked_paths: tuple[str, ...] | None = None
+    read_only_paths: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """A container as a user asked for it, in Docker's meaning of each field.
+
+    `entrypoint`, `command`, ... of None mean: the image's. Resolution happens at start against the
+    image the container was created from (`image_id`), and never changes afterwards.
+    """
+
+    image: str
+    image_id: str = ""
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    env: tuple[str, ...] = ()
+    working_dir: str = ""
+    user: str = ""
+    groups: tuple[str, ...] = ()
+    hostname: str = ""
+    domainname: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    tty: bool = False
+    open_stdin: bool = False
+    stdin_once: bool = False
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    init: bool = False
+    read_only_root: bool = False
+    auto_remove: bool = False
+    stop_signal: str = ""
+    stop_timeout_s: int | None = None
+    healthcheck: Healthcheck | None = None
+    restart_policy: RestartPolicy = RestartPolicy()
+    mounts: tuple[Mount, ...] = ()
+    volumes_from: tuple[str, ...] = ()
+    exposed_ports: tuple[str, ...] = ()
+    ports: tuple[PortBinding, ...] = ()
+    publish_all: bool = False
+    network_mode: str = "default"
+    network_aliases: tuple[str, ...] = ()
+    mac_address: str = ""
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    shm_size_bytes: int = 64 * MIB
+    storage_size_bytes: int = 0
+    resources: Resources = Resources()
+    security: Security = Security()
+    log: LogSpec = LogSpec()
+    platform: str = ""
+    kernel: str = ""
+    pod: str = ""
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PodSpec:
+    """A pod as a user asked for it; 0 and "" mean the daemon's default.
+
+    A pod that `follows` its containers (a lone `hyper run`) stops when the last of them ends.
+    """
+
+    name: str
+    vcpus: int = 0
+    memory_bytes: int = 0
+    kernel: str = ""
+    hostname: str = ""
+    follows: bool = True
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExecSpec:
+    """An additional process in a running container; None of `env`... inherit the container's."""
+
+    command: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    working_dir: str = ""
+    user: str = ""
+    tty: bool = False
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    privileged: bool = False
+    detach_keys: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk of a VM: files read one after another (each a multiple of 512 bytes) as one device.
+
+    More than one extent is only allowed when `read_only`. `disk_id` names it within the VM.
+    """
+
+    disk_id: str
+    extents: tuple[Path, ...]
+    read_only: bool
+
+
+class NicKind(StrEnum):
+    """How a VM's one network device reaches the host."""
+
+    NONE = "none"
+    USER = "user"
+    TAP = "tap"
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A host port forwarded by the VMM itself (NicKind.USER only)."""
+
+    protocol: str
+    host_ip: str
+    host_port: int
+    guest_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """The one network device. `tap_fd` is an open descriptor the driver passes on, for TAP only."""
+
+    kind: NicKind
+    mac: str
+    tap_fd: int = -1
+    forwards: tuple[Forward, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VmSpec:
+    """All a hypervisor driver needs to start one VM.
+
+    `run_dir` exists, is private to the VM, and holds its sockets and console; `disks` go to the
+    pre-plugged slots in order; `kernel_parameters` are appended to the driver's own.
+    """
+
+    vm_id: str
+    vcpus: int
+    memory_bytes: int
+    kernel: Path
+    initrd: Path
+    run_dir: Path
+    disks: tuple[Disk, ...] = ()
+    nic: Nic | None = None
+    kernel_parameters: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = field(default=())
