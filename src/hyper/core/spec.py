@@ -19,9 +19,22 @@ class MountKind(StrEnum):
     TMPFS = "tmpfs"
 
 
+class MountSyntax(StrEnum):
+    """Which field of Docker's create body asked for a mount, so that inspect shows it there again."""
+
+    MOUNT = "Mounts"
+    BIND = "Binds"
+    TMPFS = "Tmpfs"
+    VOLUME = "Volumes"
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A mount a user asked for. An empty `source` of a volume makes an anonymous one."""
+    """A mount a user asked for. An empty `source` of a volume makes an anonymous one.
+
+    `create_source` makes a missing directory of a bind mount (always for MountSyntax.BIND); `driver`,
+    `driver_options` and `labels` are those of a volume that does not exist yet.
+    """
 
     kind: MountKind
     destination: str
@@ -34,6 +47,20 @@ class Mount:
     options: tuple[str, ...] = ()
     propagation: str = ""
     anonymous: bool = False
+    syntax: MountSyntax = MountSyntax.MOUNT
+    create_source: bool = False
+    driver: str = ""
+    driver_options: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device node of the guest; `permissions` of r, w, m. There are no devices of the host in a VM."""
+
+    path: str
+    path_in_container: str
+    permissions: str = "rwm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +91,11 @@ class RestartPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Healthcheck:
-    """A health check; `test` as Docker's: (NONE,), (CMD, args...) or (CMD-SHELL, command)."""
+    """A health check; `test` as Docker's: (NONE,), (CMD, args...) or (CMD-SHELL, command).
+
+    In a ContainerSpec an empty `test` and a 0 mean: the image's, else Docker's default;
+    `schema.health.resolve_healthcheck` fills them in.
+    """
 
     test: tuple[str, ...]
     interval_s: float = 30.0
@@ -108,12 +139,17 @@ class Resources:
     pids_limit: int = 0
     oom_kill_disable: bool = False
     oom_score_adj: int = 0
+    memory_swappiness: int | None = None
+    cpuset_mems: str = ""
     rlimits: tuple[Rlimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """What a container may do. Capabilities as CAP names or ALL; seccomp: "" is the default profile."""
+    """What a container may do. Capabilities as CAP names or ALL; seccomp: "" is the default profile.
+
+    `options` are Docker's SecurityOpt as given; what they mean is in the other fields.
+    """
 
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
@@ -122,6 +158,7 @@ class Security:
     seccomp: str = ""
     masked_paths: tuple[str, ...] | None = None
     read_only_paths: tuple[str, ...] | None = None
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +215,20 @@ class ContainerSpec:
     kernel: str = ""
     pod: str = ""
     annotations: tuple[tuple[str, str], ...] = ()
+    shell: tuple[str, ...] | None = None
+    on_build: tuple[str, ...] | None = None
+    devices: tuple[Device, ...] = ()
+    ipc_mode: str = ""
+    pid_mode: str = ""
+    cgroupns_mode: str = ""
+    userns_mode: str = ""
+    runtime: str = ""
+    network_disabled: bool = False
+    ipv4_address: str = ""
+    ipv6_address: str = ""
+    volume_driver: str = ""
+    container_id_file: str = ""
+    console_size: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
