@@ -1,0 +1,61 @@
+"""Owns building the guest: the kernel (in the cache, linked from build/guest) and hyperstart."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.console import SetupError, note, output_of, run_logged
+from tools.places import BUILD, CHECKOUT, INITRD, KERNEL, cache
+from tools.stamps import fingerprint, is_done, mark_done
+
+
+def ensure_kernel() -> None:
+    """Build the guest kernel unless the cache has it (guest/kernel/build.py decides)."""
+    argv = [sys.executable, str(CHECKOUT / "guest" / "kernel" / "build.py")]
+    known = output_of([*argv, "--cache", str(cache()), "--print-path"])
+    if known is None:
+        note("Guest kernel: about 5 minutes on 2 cores, once; it is kept in the cache")
+        # Its own progress bar goes to stderr, the path of the kernel to stdout.
+        done = subprocess.run(
+            [*argv, "--cache", str(cache())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise SetupError(
+                "Guest kernel",
+                f"guest/kernel/build.py ended with status {done.returncode}, its reason is above",
+                "do what it says, then make kernel",
+            )
+        known = done.stdout
+    _link(KERNEL, Path(known.strip()))
+
+
+def ensure_initrd() -> None:
+    """Build hyperstart and the initial file system that carries it."""
+    folder = CHECKOUT / "guest" / "hyperstart"
+    inputs = fingerprint([folder], output_of(["musl-gcc", "-dumpfullversion"]) or "")
+    stamp = BUILD / "guest" / ".initrd.done"
+    if is_done(stamp, inputs, INITRD):
+        return
+    out = BUILD / "hyperstart"
+    run_logged(
+        "Guest init hyperstart",
+        ["make", "-C", str(folder), f"OUT={out}", "all", "initrd"],
+        advice="correct what the compiler says, then make guest",
+    )
+    made = sorted(out.glob("*initrd*")) + sorted(out.glob("*.cpio"))
+    if not made:
+        raise SetupError("Guest init hyperstart", f"no initrd in {out}", "make clean guest")
+    _link(INITRD, made[0])
+    mark_done(stamp, inputs)
+
+
+def _link(link: Path, target: Path) -> None:
+    """Point `link` at `target`."""
+    if link.is_symlink() and link.readlink() == target:
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
