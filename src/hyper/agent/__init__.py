@@ -1,0 +1,1 @@
+"""The host's side of the host-guest protocol, and what processes in the guest may do."""
