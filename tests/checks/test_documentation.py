@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from hyper.cli import registry
 from tests.checks import tree
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md")
@@ -37,9 +38,8 @@ def _commands(document: Path) -> Iterator[str]:
 
 
 def _cli_commands() -> set[str]:
-    from hyper.cli import commands
-
-    return set(commands.COMMANDS)
+    groups = {name for name, _, _ in (*registry.COMMON, *registry.PLAIN)}
+    return groups | set(registry.GROUPS)
 
 
 def test_every_make_target_says_what_it_does() -> None:
