@@ -32,27 +32,27 @@ TARGETS: dict[str, tuple[Step, ...]] = {
     "kernel": (_packages("kernel"), guest.ensure_kernel),
     "guest": (_packages("guest"), guest.ensure_initrd),
     "run": (
-        _packages("run", "kernel", "guest"),
+        _packages("python", "run", "kernel", "guest"),
         environment.ensure_run,
         guest.ensure_kernel,
         guest.ensure_initrd,
         images.ensure_busybox,
         images.first_run,
     ),
-    "check": (_packages("run", "guest"), environment.ensure_development),
+    "check": (_packages("python", "guest", "check"), environment.ensure_development),
     "test": (
-        _packages("run", "kernel", "guest", "test"),
+        _packages("python", "run", "kernel", "guest", "test"),
         environment.ensure_development,
         guest.ensure_kernel,
         guest.ensure_initrd,
     ),
     "bench": (
-        _packages("run", "kernel", "guest", "test"),
+        _packages("python", "run", "kernel", "guest", "test"),
         environment.ensure_development,
         guest.ensure_kernel,
         guest.ensure_initrd,
     ),
-    "dev": (_packages("run"), environment.ensure_development),
+    "dev": (_packages("python", "run"), environment.ensure_development),
 }
 
 

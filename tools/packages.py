@@ -38,8 +38,8 @@ def _find_program(name: str) -> str | None:
 
 
 NEEDS: dict[str, tuple[Need, ...]] = {
+    "python": (Need("python3-venv", "makes the virtual environment", module="ensurepip"),),
     "run": (
-        Need("python3-venv", "makes the virtual environment", module="ensurepip"),
         Need("qemu-system-x86", "runs the virtual machines", program="qemu-system-x86_64"),
         Need("squashfs-tools", "turns image layers into disks", program="sqfstar"),
         Need("e2fsprogs", "makes the writable disks", program="mke2fs"),
@@ -78,8 +78,8 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("mmdebstrap", "makes a Debian image", program="mmdebstrap"),
         Need("iproute2", "makes network namespaces", program="ip"),
         Need("util-linux", "makes namespaces", program="unshare"),
-        Need("shellcheck", "reads the shell scripts", program="shellcheck"),
     ),
+    "check": (Need("shellcheck", "reads the shell scripts", program="shellcheck"),),
 }
 
 
