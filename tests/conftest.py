@@ -1,0 +1,146 @@
+"""The ladder of fixtures: run_dir -> guest_artifacts -> daemon -> busybox_image -> hyper.
+
+Each step gives what the one before does not; a test asks for the highest it needs. On failure the
+logs of every daemon of the test are kept in build/test-logs/<test>.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import leaks
+from tests.support.daemon import Daemon, Result
+from tools.places import BUILD, INITRD, KERNEL, VENV
+
+TEST_LOGS = BUILD / "test-logs"
+_REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: "pytest.CallInfo[None]"
+) -> "Iterator[None] | pytest.TestReport":
+    """Keep the reports of a test's phases, so that fixtures know whether it failed."""
+    report: pytest.TestReport = yield  # type: ignore[misc,assignment]
+    item.stash.setdefault(_REPORTS, {})[report.when or ""] = report
+    return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies in tests/vm, and skip what needs root for an ordinary user."""
+    for item in items:
+        if "vm" in item.path.relative_to(item.config.rootpath / "tests").parts[:-1]:
+            item.add_marker(pytest.mark.vm)
+        if item.get_closest_marker("root") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+def _failed(request: pytest.FixtureRequest) -> bool:
+    reports = request.node.stash.get(_REPORTS, {})
+    return any(report.failed for report in reports.values())
+
+
+@pytest.fixture
+def run_dir() -> Iterator[Path]:
+    """Return a private folder whose path is short enough for sockets in it."""
+    path = Path(tempfile.mkdtemp(prefix="hyper-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def guest_artifacts() -> tuple[Path, Path]:
+    """Return the guest kernel and initrd of this checkout; without them, skip, or fail in CI."""
+    for path in (KERNEL, INITRD, VENV / "bin" / "hyperd"):
+        if not path.exists():
+            text = f"{path} is missing; `make test` builds it"
+            pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+    return KERNEL.resolve(), INITRD.resolve()
+
+
+@pytest.fixture(scope="module")
+def module_daemon(guest_artifacts: tuple[Path, Path]) -> Iterator[Daemon]:
+    """Return a running daemon shared by the tests of a module; its own tests use `daemon`."""
+    mounts = leaks.mounts()
+    daemon = Daemon()
+    try:
+        daemon.start()
+        yield daemon
+        daemon.stop()
+        assert leaks.settle(lambda: leaks.processes_naming(str(daemon.run_dir))), "VMMs are left"
+        assert leaks.mounts() - mounts == frozenset(), "the host has new mounts"
+    finally:
+        daemon.destroy()
+
+
+@pytest.fixture(scope="module")
+def module_image(module_daemon: Daemon, busybox_archive: Path) -> Daemon:
+    """Return the module's daemon with the image busybox in it."""
+    module_daemon.hyper("load", "--quiet", "--input", str(busybox_archive))
+    # One run before anything is compared: connections and caches that stay are open by then.
+    module_daemon.hyper("run", "--rm", "busybox", "true")
+    return module_daemon
+
+
+@pytest.fixture(scope="session")
+def busybox_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a `docker save` archive of an image named busybox, made from the distribution's."""
+    from tests.support.userland import save_busybox
+
+    return save_busybox(tmp_path_factory.mktemp("busybox") / "busybox.tar")
+
+
+@pytest.fixture
+def daemon(module_image: Daemon, request: pytest.FixtureRequest) -> Iterator[Daemon]:
+    """Return a daemon with busybox and no container; afterwards nothing of the test may be left."""
+    before = module_image.snapshot()
+    log_start = module_image.log.stat().st_size
+    yield module_image
+    if _failed(request):
+        _keep(module_image, request, log_start)
+        module_image.remove_containers()
+        return
+    module_image.remove_containers()
+    leaks.settle(lambda: before.leaks(module_image.snapshot()))
+    found = before.leaks(module_image.snapshot())
+    found += [f"VMM: {argv[:80]}" for argv in module_image.vmms().values()]
+    assert not found, "left behind:\n  " + "\n  ".join(found)
+
+
+@pytest.fixture
+def hyper(daemon: Daemon) -> Callable[..., Result]:
+    """Return a callable that runs a hyper command against the daemon."""
+    return daemon.hyper
+
+
+@pytest.fixture
+def start_daemon(
+    guest_artifacts: tuple[Path, Path], request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Daemon]]:
+    """Return a callable that starts a daemon of the test's own, with its own configuration."""
+    daemons: list[Daemon] = []
+
+    def start(
+        config: dict[str, object] | None = None, environment: dict[str, str] | None = None
+    ) -> Daemon:
+        daemon = Daemon(config or {}, environment or {})
+        daemons.append(daemon)
+        daemon.start()
+        return daemon
+
+    yield start
+    for daemon in daemons:
+        if _failed(request):
+            _keep(daemon, request, 0)
+        daemon.destroy()
+
+
+def _keep(daemon: Daemon, request: pytest.FixtureRequest, log_start: int) -> None:
+    target = TEST_LOGS / request.node.name.replace("/", "_")[:100]
+    daemon.keep_logs(target)
+    text = daemon.log.read_bytes()[log_start:].decode(errors="replace")
+    print(f"\n--- hyperd, from the test's start (all logs: {target}) ---\n{text[-6000:]}")

@@ -1,0 +1,209 @@
+"""Owns a real hyperd in folders of its own, and the `hyper` command against it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support import leaks
+from tools.places import INITRD, KERNEL, VENV
+
+HYPER = VENV / "bin" / "hyper"
+HYPERD = VENV / "bin" / "hyperd"
+_START_S = 30.0
+_STOP_S = 20.0
+_COMMAND_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command printed, and its exit status."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of stdout."""
+        return self.stdout.splitlines()
+
+    @property
+    def error(self) -> str:
+        """The one line a user reads when a command fails; more than one is a failed test."""
+        lines = [line for line in self.stderr.splitlines() if line.strip()]
+        assert len(lines) == 1, f"{' '.join(self.argv)}: not one line on stderr: {self.stderr!r}"
+        return lines[0]
+
+
+@dataclass(slots=True)
+class Daemon:
+    """A hyperd with its own root and run folders. `folder` is short: socket paths are limited."""
+
+    config: Mapping[str, object] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="hyper-")))
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def root(self) -> Path:
+        """Where its state survives."""
+        return self.folder / "root"
+
+    @property
+    def run_dir(self) -> Path:
+        """Where its sockets and VMs are."""
+        return self.folder / "run"
+
+    @property
+    def socket(self) -> Path:
+        """Its API socket."""
+        return self.run_dir / "hyper.sock"
+
+    @property
+    def log(self) -> Path:
+        """What it printed."""
+        return self.folder / "hyperd.log"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running daemon."""
+        assert self.process is not None, "the daemon does not run"
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it serves; fails with the end of its log."""
+        for path in (self.root, self.run_dir, self.folder / "docker"):
+            path.mkdir(mode=0o700, exist_ok=True)
+        settings = self.folder / "daemon.json"
+        settings.write_text(json.dumps(dict(self.config)))
+        reader, writer = os.pipe()
+        argv = [
+            str(HYPERD),
+            *("--root", str(self.root), "--run-dir", str(self.run_dir)),
+            *("--config", str(settings), "--log-level", "debug", "--ready-fd", str(writer)),
+        ]
+        with self.log.open("ab") as log, os.fdopen(reader, "rb") as ready:
+            self.process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment(),
+                pass_fds=(writer,),
+                start_new_session=True,
+            )
+            os.close(writer)
+            served = ready.read(1)
+        assert served, f"hyperd did not start:\n{self.log_tail()}"
+
+    def _environment(self) -> dict[str, str]:
+        own = {
+            "HYPER_HOST": f"unix://{self.socket}",
+            "HYPER_AUTOSTART": "0",
+            "DOCKER_CONFIG": str(self.folder / "docker"),
+            "DOCKER_HOST": f"unix://{self.socket}",
+        }
+        guest = {"HYPER_KERNEL": str(KERNEL.resolve()), "HYPER_INITRD": str(INITRD.resolve())}
+        return {**os.environ, **guest, **own, **self.environment}
+
+    def hyper(
+        self,
+        *arguments: str,
+        input: str | None = None,
+        status: int | None = 0,
+        timeout_s: float = _COMMAND_S,
+    ) -> Result:
+        """Run a hyper command; `status` is the exit status it must have, None for any."""
+        done = subprocess.run(
+            [str(HYPER), *arguments],
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=self._environment(),
+            timeout=timeout_s,
+        )
+        result = Result(("hyper", *arguments), done.returncode, done.stdout, done.stderr)
+        if status is not None and result.status != status:
+            raise AssertionError(
+                f"{' '.join(result.argv)}: status {result.status}, not {status}\n"
+                f"stdout: {result.stdout}\nstderr: {result.stderr}"
+            )
+        return result
+
+    def popen(
+        self, *arguments: str, stdin: int = subprocess.PIPE, stdout: int = subprocess.PIPE
+    ) -> "subprocess.Popen[bytes]":
+        """Start a hyper command and leave it to the test; stderr goes where stdout goes."""
+        return subprocess.Popen(
+            [str(HYPER), *arguments],
+            env=self._environment(),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+        )
+
+    def remove_containers(self) -> None:
+        """Remove every container there is."""
+        ids = self.hyper("ps", "--all", "--quiet", "--no-trunc").lines
+        if ids:
+            self.hyper("rm", "--force", "--volumes", *ids)
+
+    def vmms(self) -> dict[int, str]:
+        """Return the VMM processes of this daemon, by pid."""
+        found = leaks.processes_naming(str(self.run_dir / "pods"))
+        return {pid: argv for pid, argv in found.items() if "qemu" in argv.split()[0]}
+
+    def snapshot(self) -> leaks.Snapshot:
+        """Return what this daemon holds now."""
+        return leaks.Snapshot.take(self.pid, self.root, self.run_dir)
+
+    def stop(self) -> None:
+        """Stop the daemon as a service manager would."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_S)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def kill(self) -> None:
+        """Kill the daemon without warning; its pods go on."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def destroy(self) -> None:
+        """Stop the daemon and its VMs, and remove its folders."""
+        try:
+            self.stop()
+        finally:
+            for pid in leaks.processes_naming(str(self.run_dir)):
+                os.kill(pid, signal.SIGKILL)
+            leaks.settle(lambda: leaks.processes_naming(str(self.run_dir)))
+            shutil.rmtree(self.folder)
+
+    def log_tail(self, lines: int = 40) -> str:
+        """Return the end of what the daemon printed."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def keep_logs(self, target: Path) -> Sequence[Path]:
+        """Copy the daemon's log, and every console and agent log, to `target`."""
+        found = [self.log, *self.run_dir.rglob("*.log"), *self.root.glob("containers/*/*.log")]
+        target.mkdir(parents=True, exist_ok=True)
+        for path in found:
+            name = str(path.relative_to(self.folder)).replace("/", "_")
+            shutil.copyfile(path, target / name)
+        return found
