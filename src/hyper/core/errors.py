@@ -15,10 +15,12 @@
         ├── ProcessError     a helper program failed; carries its stderr
         └── Timeout          it did not finish in time
 
-A message says what failed, on what, why, and what to do, in Docker's words where clients match on them.
+A message says what failed, on what, why, and what to do, in Docker's words where clients match on
+them.
 """
 
 import os
+from typing import ClassVar
 
 
 class HyperError(Exception):
@@ -38,9 +40,11 @@ class Forbidden(HyperError):
 
 
 class NotFound(HyperError):
-    """No object of `kind` is called `name`; the text is Docker's (docker-py matches "no such image")."""
+    """No object of `kind` is called `name`; the text is Docker's (docker-py matches "no such
+    image").
+    """
 
-    _TEXT = {
+    _TEXT: ClassVar = {
         "container": "No such container: {}",
         "image": "No such image: {}",
         "exec": "No such exec instance: {}",
@@ -66,7 +70,9 @@ class Conflict(HyperError):
 
 
 class Unsupported(HyperError):
-    """This cannot be done: by a VM, by this driver, or on this host. The text says which and why."""
+    """This cannot be done: by a VM, by this driver, or on this host. The text says which and
+    why.
+    """
 
 
 class Unavailable(HyperError):
@@ -105,7 +111,9 @@ class ProcessError(Failure):
         self.stderr = stderr
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         tail = stderr.strip().splitlines()[-3:]
-        super().__init__(f"{os.path.basename(argv[0])} {how}" + (": " + "; ".join(tail) if tail else ""))
+        super().__init__(
+            f"{os.path.basename(argv[0])} {how}" + (": " + "; ".join(tail) if tail else "")
+        )
 
 
 class Timeout(Failure):

@@ -8,15 +8,22 @@ from hyper.core.errors import InvalidArgument
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _HOST_LABEL = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 _LEFT = (
-    "agile bold brave bright calm clever crisp eager early fair fast fine firm fleet fresh gentle glad "
-    "grand happy keen kind lively lucid lucky merry mild neat nimble noble plucky polite proud quick quiet "
-    "ready sharp shy silent sleek smart snug solid spry steady stoic sunny swift tidy vivid warm wise witty"
+    "agile bold brave bright calm clever crisp eager early fair fast fine firm fleet fresh "
+    "gentle glad "
+    "grand happy keen kind lively lucid lucky merry mild neat nimble noble plucky polite proud "
+    "quick quiet "
+    "ready sharp shy silent sleek smart snug solid spry steady stoic sunny swift tidy vivid "
+    "warm wise witty"
 ).split()
 _RIGHT = (
-    "ada aiken babbage backus bardeen bell boole brooks cerf church codd conway curie dijkstra easley "
-    "engelbart euler faraday fermat feynman floyd franklin gauss goldberg hamilton hamming hoare holberton "
-    "hopper huffman karp kay kernighan kilby knuth lamarr lamport liskov lovelace maxwell mccarthy meitner "
-    "milner moore naur neumann noether noyce perlman ritchie shannon stroustrup tarjan thompson turing wirth"
+    "ada aiken babbage backus bardeen bell boole brooks cerf church codd conway curie dijkstra "
+    "easley "
+    "engelbart euler faraday fermat feynman floyd franklin gauss goldberg hamilton hamming "
+    "hoare holberton "
+    "hopper huffman karp kay kernighan kilby knuth lamarr lamport liskov lovelace maxwell "
+    "mccarthy meitner "
+    "milner moore naur neumann noether noyce perlman ritchie shannon stroustrup tarjan "
+    "thompson turing wirth"
 ).split()
 
 
@@ -56,6 +63,7 @@ def check_hostname(hostname: str) -> str:
         raise InvalidArgument(f"invalid hostname: {hostname[:70]}: longer than 64 characters")
     if not all(_HOST_LABEL.fullmatch(label) for label in hostname.split(".")):
         raise InvalidArgument(
-            f"invalid hostname: {hostname!r}: only letters, digits, '-' and '.' are allowed (RFC 1123)"
+            f"invalid hostname: {hostname!r}: only letters, digits, '-' and '.' are allowed "
+            f"(RFC 1123)"
         )
     return hostname

@@ -1,7 +1,7 @@
 """What users ask for and what the packages hand each other, as frozen data. No behaviour, no I/O.
 
-ContainerSpec and PodSpec are what a user asked for (immutable after create); Disk, Nic and VmSpec are
-what the engine tells a hypervisor driver.
+ContainerSpec and PodSpec are what a user asked for (immutable after create); Disk, Nic and VmSpec
+are what the engine tells a hypervisor driver.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,9 @@ class MountKind(StrEnum):
 
 
 class MountSyntax(StrEnum):
-    """Which field of Docker's create body asked for a mount, so that inspect shows it there again."""
+    """Which field of Docker's create body asked for a mount, so that inspect shows it there
+    again.
+    """
 
     MOUNT = "Mounts"
     BIND = "Binds"
@@ -32,8 +34,8 @@ class MountSyntax(StrEnum):
 class Mount:
     """A mount a user asked for. An empty `source` of a volume makes an anonymous one.
 
-    `create_source` makes a missing directory of a bind mount (always for MountSyntax.BIND); `driver`,
-    `driver_options` and `labels` are those of a volume that does not exist yet.
+    `create_source` makes a missing directory of a bind mount (always for MountSyntax.BIND);
+    `driver`, `driver_options` and `labels` are those of a volume that does not exist yet.
     """
 
     kind: MountKind
@@ -56,7 +58,9 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device node of the guest; `permissions` of r, w, m. There are no devices of the host in a VM."""
+    """A device node of the guest; `permissions` of r, w, m. There are no devices of the host in a
+    VM.
+    """
 
     path: str
     path_in_container: str
@@ -146,9 +150,9 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """What a container may do. Capabilities as CAP names or ALL; seccomp: "" is the default profile.
+    """What a container may do.
 
-    `options` are Docker's SecurityOpt as given; what they mean is in the other fields.
+    Capabilities as CAP names or ALL; seccomp "" is the default profile. `options` are Docker's SecurityOpt as given; what they mean is in the other fields.
     """
 
     cap_add: tuple[str, ...] = ()

@@ -1,4 +1,6 @@
-"""Sizes and durations as people write them, in Docker's units (docker/go-units: RAMInBytes, HumanSize)."""
+"""Sizes and durations as people write them, in Docker's units (docker/go-units: RAMInBytes,
+HumanSize).
+"""
 
 import re
 

@@ -1,0 +1,157 @@
+"""hyperd: the composition root. Makes the parts, connects them, runs them; nothing else.
+
+Options follow dockerd's names. See engine/settings.py for the configuration file.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from hyper import __version__
+from hyper.api.server import Server
+from hyper.core.errors import HyperError, Unavailable
+from hyper.engine.engine import Engine, Parts, running
+from hyper.engine.settings import Places, Settings, default_places, load_settings
+from hyper.host.artifacts import find_initrd, find_kernel
+from hyper.host.files import private_directory
+from hyper.hypervisor.driver import DriverOptions, create_driver
+from hyper.hypervisor.launcher import Launcher
+from hyper.images.store import ImageStore, RegistryOptions
+from hyper.network.user import UserNetworks
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+}
+_log = logging.getLogger("hyperd")
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return hyperd's options."""
+    parser = argparse.ArgumentParser(
+        prog="hyperd", description="Run Docker images as virtual machines."
+    )
+    parser.add_argument(
+        "-H",
+        "--host",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="socket to listen on (unix:///path or tcp://address:port); may be repeated",
+    )
+    parser.add_argument("--root", type=Path, metavar="DIR", help="folder of what survives")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of sockets and pids")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (JSON)")
+    parser.add_argument("-l", "--log-level", choices=tuple(LEVELS), help="default: info")
+    parser.add_argument("-v", "--version", action="version", version=f"hyperd {__version__}")
+    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT; return the exit status."""
+    options = parse_arguments(argv)
+    try:
+        settings, places = _configure(options)
+        logging.basicConfig(
+            level=LEVELS[settings.log_level],
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
+        with _locked(places):
+            asyncio.run(_run(settings, places, options.ready_fd))
+    except HyperError as err:
+        print(f"hyperd: {err}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _configure(options: argparse.Namespace) -> tuple[Settings, Places]:
+    settings = load_settings(options.config)
+    if options.log_level:
+        settings = replace(settings, log_level=options.log_level)
+    default = default_places()
+    places = Places(
+        root=(options.root or Path(settings.root or default.root)).absolute(),
+        run=(options.run_dir or default.run).absolute(),
+    )
+    hosts = tuple(options.host) or settings.hosts or (f"unix://{places.socket}",)
+    for folder in (places.root, places.run, places.pods, places.containers, places.volumes):
+        private_directory(folder)
+    return replace(settings, hosts=hosts), places
+
+
+@contextlib.contextmanager
+def _locked(places: Places) -> Iterator[None]:
+    """Hold the root folder's lock: two daemons on one root would destroy each other's state."""
+    with open(places.root / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Unavailable(f"another hyperd uses the root folder {places.root}") from None
+        yield
+
+
+async def _run(settings: Settings, places: Places, ready_fd: int | None) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(_engine(settings, places))
+        server = Server(engine, settings.group)
+        await server.start(settings.hosts)
+        stack.push_async_callback(server.stop)
+        _log.info("hyperd %s serves %s", __version__, ", ".join(settings.hosts))
+        if ready_fd is not None:
+            os.write(ready_fd, b"1")
+            os.close(ready_fd)
+        await stop.wait()
+        _log.info("stopping; pods go on running")
+
+
+@asynccontextmanager
+async def _engine(settings: Settings, places: Places) -> AsyncIterator[Engine]:
+    kernel = Path(settings.kernel) if settings.kernel else find_kernel()
+    initrd = Path(settings.initrd) if settings.initrd else find_initrd()
+    async with AsyncExitStack() as stack:
+        launcher = Launcher()
+        await launcher.start()
+        stack.push_async_callback(launcher.close)
+        driver = create_driver(
+            "qemu",
+            DriverOptions(
+                root=places.root,
+                kernel=kernel,
+                initrd=initrd,
+                launcher=launcher,
+                accelerator=settings.accelerator,
+            ),
+        )
+        images = ImageStore(
+            places.images,
+            RegistryOptions(
+                mirrors=settings.registry_mirrors,
+                insecure=settings.insecure_registries,
+                max_concurrent_downloads=settings.max_concurrent_downloads,
+            ),
+        )
+        stack.push_async_callback(images.close)
+        parts = Parts(settings, places, images, driver, UserNetworks(), kernel, initrd)
+        yield await stack.enter_async_context(running(parts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

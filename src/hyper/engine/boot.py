@@ -1,0 +1,192 @@
+"""The steps that start a pod's VM and prepare a container in it, each with its undo.
+
+Resources are acquired in order on an AsyncExitStack (network, disks, VM, agent); when a step fails
+the stack unwinds and nothing is left behind.
+"""
+
+import json
+import os
+import shutil
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Protocol
+
+from hyper.agent import messages as guest
+from hyper.agent.client import AgentClient
+from hyper.core.errors import HyperError, HypervisorError
+from hyper.core.spec import ContainerSpec, Disk, NicKind, VmSpec
+from hyper.engine import plan
+from hyper.engine.container import Container
+from hyper.engine.machine import Machine, container_disks
+from hyper.engine.services import Services
+from hyper.engine.store import PodRow
+from hyper.engine.views import NetworkView
+from hyper.host.files import private_directory
+from hyper.host.threads import in_thread
+from hyper.hypervisor.driver import Vm
+from hyper.network.networks import Link
+from hyper.storage.writable import create_writable
+
+CONNECT_S = 30.0
+
+
+class Booting(Protocol):
+    """What of a pod the steps need."""
+
+    row: PodRow
+    containers: dict[str, Container]
+
+    def watch(self, machine: Machine) -> None:
+        """Serve the machine's agent and notice its end."""
+        ...
+
+
+async def start(pod: Booting, services: Services, first: Container | None) -> Machine:
+    """Start the pod's VM, with `first`'s disks in its slots, and set it up.
+
+    Raises HyperError; whatever had been acquired is given back.
+    """
+    specs = [container.spec for container in pod.containers.values()]
+    async with AsyncExitStack() as undo:
+        link = await _connect(pod, services, specs, undo)
+        disks = await prepare_disks(services, first) if first else ()
+        run_dir = services.places.pods / pod.row.id[:12]
+        shutil.rmtree(run_dir, ignore_errors=True)
+        private_directory(run_dir)
+        undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
+        vm = await services.driver.start(_vm_spec(pod, services, specs, disks, link, run_dir))
+        undo.push_async_callback(vm.kill)
+        machine = await connect(pod, vm, link, resume=False)
+        undo.push_async_callback(_abandon, machine)
+        machine.disks.update(disk.disk_id for disk in disks)
+        await machine.setup(
+            interfaces(link), max((spec.shm_size_bytes for spec in specs), default=0)
+        )
+        undo.pop_all()
+    return machine
+
+
+def _vm_spec(
+    pod: Booting,
+    services: Services,
+    specs: list[ContainerSpec],
+    disks: tuple[Disk, ...],
+    link: Link,
+    run_dir: Path,
+) -> VmSpec:
+    settings = services.settings
+    memory = pod.row.spec.memory_bytes or plan.vm_memory_bytes(specs, settings.memory_bytes)
+    return VmSpec(
+        vm_id=pod.row.id[:12],
+        vcpus=plan.vm_vcpus(specs, pod.row.spec.vcpus or settings.vcpus, os.cpu_count() or 1),
+        memory_bytes=memory,
+        kernel=services.kernel_of(pod.row.spec.kernel),
+        initrd=services.initrd,
+        run_dir=run_dir,
+        disks=disks,
+        nic=link.nic,
+    )
+
+
+async def _connect(
+    pod: Booting, services: Services, specs: list[ContainerSpec], undo: AsyncExitStack
+) -> Link:
+    mode = next((spec.network_mode for spec in specs), "default")
+    mac = next((spec.mac_address for spec in specs if spec.mac_address), "") or make_mac(pod.row.id)
+    ports = [port for spec in specs for port in spec.ports]
+    link = await services.networks.connect(pod.row.id, mode, mac, ports)
+    undo.push_async_callback(services.networks.disconnect, pod.row.id)
+    return link
+
+
+async def connect(pod: Booting, vm: Vm, link: Link, *, resume: bool) -> Machine:
+    """Connect to a VM's agent and have the pod watch both. Raises HypervisorError if it is
+    silent.
+    """
+    try:
+        agent = await AgentClient.connect(vm.agent_socket, resume=resume, timeout_s=CONNECT_S)
+    except HyperError as err:
+        await vm.kill()
+        ended = await vm.wait()
+        raise HypervisorError(f"the VM did not start: {err}", ended.console_tail) from err
+    machine = Machine(
+        vm=vm,
+        agent=agent,
+        network=network_view(link),
+        nameservers=link.nameservers,
+        hostname=hostname(pod),
+        link=link,
+    )
+    pod.watch(machine)
+    return machine
+
+
+async def _abandon(machine: Machine) -> None:
+    machine.ending = True
+    await machine.agent.close()
+
+
+async def prepare_disks(services: Services, container: Container) -> tuple[Disk, Disk]:
+    """Return a container's disks; its writable one is made if this is its first start."""
+    image = services.images.get(container.spec.image_id)
+    chain = await services.images.chain(image)
+    if not container.rw_disk.exists():
+        size = container.spec.storage_size_bytes or services.settings.disk_bytes
+        await create_writable(container.rw_disk, size)
+    return container_disks(container, chain)
+
+
+async def delete_files(container: Container) -> None:
+    """Delete a removed container's folder: its log and writable disk."""
+    container.log.remove()
+    await in_thread("delete", shutil.rmtree, container.folder, True)
+
+
+def hostname(pod: Booting) -> str:
+    """Return the pod's host name: its own, or that of its first container."""
+    if pod.row.spec.hostname or not pod.containers:
+        return pod.row.spec.hostname or pod.row.spec.name
+    return next(iter(pod.containers.values())).hostname
+
+
+def make_mac(pod_id: str) -> str:
+    """Return a locally administered MAC derived from the pod's id, in Docker's range 02:42."""
+    return "02:42:" + ":".join(pod_id[at : at + 2] for at in range(0, 8, 2))
+
+
+def interfaces(link: Link) -> tuple[guest.Interface, ...]:
+    """Return what the guest is told about its network device."""
+    if link.nic.kind is NicKind.NONE:
+        return ()
+    address = guest.Address(address=_packed(link.address), prefix_length=link.prefix_length)
+    default = guest.Route(destination=bytes(4), prefix_length=0, gateway=_packed(link.gateway))
+    mac = bytes.fromhex(link.nic.mac.replace(":", ""))
+    return (guest.Interface("eth0", "", mac, 0, (address,), (default,)),)
+
+
+def _packed(address: str) -> bytes:
+    return bytes(int(part) for part in address.split("."))
+
+
+def network_view(link: Link) -> NetworkView:
+    """Return what users see of a link."""
+    return NetworkView(link.address, link.prefix_length, link.gateway, link.nic.mac, link.ports)
+
+
+# --- what is stored of a running machine ----------------------------------------------------------
+
+
+def resources_record(machine: Machine) -> str:
+    """Return what is needed, besides the driver's record, to take the machine over later."""
+    return json.dumps(
+        {
+            "link": machine.link.record,
+            "next_process": machine.next_process,
+            "disks": sorted(machine.disks),
+        }
+    )
+
+
+def vm_record(machine: Machine) -> str:
+    """Return the driver's record of the VM as text."""
+    return machine.vm.record.to_json()

@@ -1,0 +1,101 @@
+"""Wires the parts of the engine together and runs its tasks; the facade `api` uses.
+
+Engine
+├── containers   life cycle of containers          ├── volumes   named volumes
+├── sessions     attach, exec, logs, top, stats    ├── events    what happened
+├── pods         the VMs                           └── kernels   kernels by name
+└── images       the image store
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyper.engine.containers import Containers
+from hyper.engine.events import EventFeed
+from hyper.engine.kernels import Kernels
+from hyper.engine.pods import Pods
+from hyper.engine.restore import restore
+from hyper.engine.services import Services
+from hyper.engine.sessions import Sessions
+from hyper.engine.settings import Places, Settings
+from hyper.engine.store import Store
+from hyper.engine.volumes import Volumes
+from hyper.hypervisor.driver import Driver
+from hyper.images.store import ImageStore
+from hyper.network.networks import Networks
+from hyper.storage.volumes import VolumeFolders
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A running engine; see the module docstring for its parts."""
+
+    settings: Settings
+    places: Places
+    store: Store
+    driver: Driver
+    images: ImageStore
+    containers: Containers
+    sessions: Sessions
+    pods: Pods
+    volumes: Volumes
+    events: EventFeed
+    kernels: Kernels
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the composition root made for the engine."""
+
+    settings: Settings
+    places: Places
+    images: ImageStore
+    driver: Driver
+    networks: Networks
+    kernel: Path
+    initrd: Path
+
+
+@asynccontextmanager
+async def running(parts: Parts) -> AsyncIterator[Engine]:
+    """Run an engine: what an earlier one left is taken over; VMs go on when it ends."""
+    store = Store(parts.places.database)
+    try:
+        feed = EventFeed()
+        kernels = Kernels(parts.places.kernels, parts.kernel)
+        volumes = Volumes(store, feed, VolumeFolders(parts.places.volumes))
+        services = Services(
+            settings=parts.settings,
+            places=parts.places,
+            store=store,
+            feed=feed,
+            images=parts.images,
+            driver=parts.driver,
+            networks=parts.networks,
+            kernel_of=kernels.path,
+            initrd=parts.initrd,
+            release_volumes=volumes.release,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            pods = Pods(tasks)
+            containers = Containers(services, pods, volumes)
+            await restore(services, pods)
+            yield Engine(
+                parts.settings,
+                parts.places,
+                store,
+                parts.driver,
+                parts.images,
+                containers,
+                Sessions(containers, pods),
+                pods,
+                volumes,
+                feed,
+                kernels,
+            )
+            pods.close()
+    finally:
+        store.close()

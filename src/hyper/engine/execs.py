@@ -1,0 +1,49 @@
+"""Owns execs: additional processes in running containers. They live in memory only, as Docker's
+do.
+"""
+
+import asyncio
+
+from hyper.agent.streams import InputStream
+from hyper.core.spec import ExecSpec
+from hyper.engine.container import Container
+from hyper.engine.output import OutputHub
+from hyper.engine.views import ExecView
+
+
+class Exec:
+    """One exec, from create until its container is removed."""
+
+    def __init__(self, exec_id: str, container: Container, spec: ExecSpec) -> None:
+        self.id = exec_id
+        self.container = container
+        self.spec = spec
+        self.hub = OutputHub()
+        self.stdin: asyncio.Future[InputStream] = asyncio.get_running_loop().create_future()
+        self.process_id = 0
+        self.pid = 0
+        self.exit_code: int | None = None
+        self._done = asyncio.Event()
+
+    @property
+    def started(self) -> bool:
+        """Whether it was started, now or earlier."""
+        return self.process_id != 0
+
+    def ended(self, exit_code: int) -> None:
+        """Take note of its end."""
+        self.exit_code = exit_code
+        self.pid = 0
+        self.hub.end()
+        self._done.set()
+
+    async def wait(self) -> int:
+        """Return its exit status when it has ended."""
+        await self._done.wait()
+        assert self.exit_code is not None
+        return self.exit_code
+
+    def view(self) -> ExecView:
+        """Return a snapshot."""
+        running = self.started and self.exit_code is None
+        return ExecView(self.id, self.container.id, self.spec, running, self.exit_code, self.pid)

@@ -1,0 +1,102 @@
+"""Owns kernels a user may name per pod: the default one, those added by name, and plain paths."""
+
+import hashlib
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyper.core.errors import Conflict, InvalidArgument, NotFound, Unavailable
+from hyper.host.files import private_directory
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}")
+_ELF = b"\x7fELF"
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel that can be named; `version` is what its banner says."""
+
+    name: str
+    path: Path
+    size_bytes: int
+    version: str
+
+
+class Kernels:
+    """The kernels of one daemon."""
+
+    def __init__(self, folder: Path, default: Path) -> None:
+        self._folder = folder
+        self._default = default
+
+    def path(self, name: str) -> Path:
+        """Return the file of a kernel given by name or absolute path; "" is the default.
+
+        Raises NotFound, InvalidArgument when it is not an uncompressed ELF kernel, Unavailable when
+        the default one was not built.
+        """
+        if name in ("", DEFAULT):
+            if not self._default.is_file():
+                raise Unavailable(
+                    f"no guest kernel at {self._default}: build it with `make kernel` or set "
+                    '"kernel" in the configuration'
+                )
+            return self._default
+        path = Path(name) if name.startswith("/") else self._folder / name
+        if not name.startswith("/") and not _NAME.fullmatch(name):
+            raise InvalidArgument(f"invalid kernel name: {name}")
+        if not path.is_file():
+            raise NotFound("kernel", name)
+        _check_elf(path)
+        return path
+
+    def list(self) -> list[Kernel]:
+        """Return the default kernel, if built, and every added one."""
+        found = [(DEFAULT, self._default)] if self._default.is_file() else []
+        if self._folder.is_dir():
+            found += [(path.name, path) for path in sorted(self._folder.iterdir())]
+        return [
+            Kernel(name, path, path.stat().st_size, kernel_version(path)) for name, path in found
+        ]
+
+    def add(self, name: str, source: Path) -> Kernel:
+        """Copy an uncompressed kernel (vmlinux) under a name. Raises Conflict, InvalidArgument."""
+        if not _NAME.fullmatch(name) or name == DEFAULT:
+            raise InvalidArgument(f"invalid kernel name: {name}")
+        if not source.is_file():
+            raise NotFound("kernel", str(source))
+        _check_elf(source)
+        target = private_directory(self._folder) / name
+        if target.exists():
+            raise Conflict(
+                f"a kernel named {name} exists: remove it first (hyper kernel rm {name})"
+            )
+        temporary = target.with_name(f".{name}.new")
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+        return Kernel(name, target, target.stat().st_size, kernel_version(target))
+
+    def remove(self, name: str) -> None:
+        """Delete an added kernel. Pods that run with it are not disturbed. Raises NotFound."""
+        if name == DEFAULT or not _NAME.fullmatch(name) or not (self._folder / name).is_file():
+            raise NotFound("kernel", name)
+        (self._folder / name).unlink()
+
+
+def _check_elf(path: Path) -> None:
+    with open(path, "rb") as file:
+        if file.read(4) != _ELF:
+            raise InvalidArgument(
+                f"{path} is not an uncompressed kernel: give the vmlinux ELF file, not a bzImage"
+            )
+
+
+def kernel_version(path: Path) -> str:
+    """Return the version in a kernel's banner ("Linux version ..."), or a short hash of the
+    file.
+    """
+    content = path.read_bytes()
+    match = re.search(rb"Linux version (\S+) ", content)
+    return match[1].decode(errors="replace") if match else hashlib.sha256(content).hexdigest()[:12]

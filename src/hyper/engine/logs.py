@@ -1,0 +1,260 @@
+"""Owns containers' log files: appending output, rotating, reading back, following.
+
+A file is a sequence of records, one per piece of output as it came from the guest, so that 1 GB of
+output costs no work per line; lines are found when somebody reads. Each record carries the offset
+its stream had after it, which is how a restarted daemon tells the guest what it has (`agent.toml`,
+stream_resume), and ends with its own length, which is how the last lines are found from the end.
+"""
+
+import asyncio
+import os
+import struct
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+_HEADER = struct.Struct("<BxxxIIQQ")  # stream, process id, length, wall clock ns, offset after
+_TRAILER = struct.Struct("<I")  # length of the whole record
+_OVERHEAD = _HEADER.size + _TRAILER.size
+STDOUT, STDERR = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A piece of output, or a whole line when lines were asked for. `stream` 1 is stdout, 2
+    stderr.
+    """
+
+    stream: int
+    time_ns: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    stream: int
+    process_id: int
+    time_ns: int
+    offset_after: int
+    data: bytes
+
+
+class LogFile:
+    """The log of one container: one writer, any number of readers, all in one event loop."""
+
+    def __init__(self, path: Path, max_bytes: int = 0, max_files: int = 1) -> None:
+        """Open nothing yet. `max_bytes` 0 never rotates; `max_files` counts the current one."""
+        self.path = path
+        self._max_bytes = max_bytes
+        self._max_files = max_files
+        self._file: BinaryIO | None = None
+        self._generation = 0
+        self._grown = asyncio.Event()
+        self._ended = True
+
+    def open(self) -> None:
+        """Open for appending; half a record left by a crash is cut off."""
+        self._file = open(self.path, "ab", buffering=0)
+        os.chmod(self.path, 0o640)
+        sound = _sound_length(self.path)
+        if sound != self._file.tell():
+            self._file.truncate(sound)
+        self._ended = False
+
+    def append(
+        self, stream: int, process_id: int, time_ns: int, offset_after: int, data: bytes
+    ) -> None:
+        """Append a piece of output. Raises OSError (a full disk): nothing of it was kept then."""
+        assert self._file is not None
+        if self._max_bytes and self._file.tell() + len(data) > self._max_bytes:
+            self._rotate()
+        header = _HEADER.pack(stream, process_id, len(data), time_ns, offset_after)
+        record = b"".join((header, data, _TRAILER.pack(len(data) + _OVERHEAD)))
+        start = self._file.tell()
+        if self._file.write(record) != len(record):
+            self._file.truncate(start)
+            raise OSError(28, "no space left on device", str(self.path))
+        self._wake()
+
+    def offset(self, stream: int, process_id: int) -> int:
+        """Return the offset after the last piece kept of a process' stream, 0 for none."""
+        for record in _backward(self.path):
+            if record.process_id != process_id:
+                break
+            if record.stream == stream:
+                return record.offset_after
+        return 0
+
+    def close(self) -> None:
+        """Stop writing: readers that follow come to their end."""
+        self._ended = True
+        if self._file:
+            self._file.close()
+            self._file = None
+        self._wake()
+
+    def remove(self) -> None:
+        """Delete the log and what was rotated away."""
+        self.close()
+        for path in self._paths():
+            path.unlink(missing_ok=True)
+
+    async def read(
+        self, *, tail: int | None = None, since_ns: int = 0, until_ns: int = 0, follow: bool = False
+    ) -> AsyncIterator[LogRecord]:
+        """Yield the log line by line (a line keeps its newline; the last may have none).
+
+        `tail` counts lines from the end. With `follow` the iteration goes on until the writer
+        closes.
+        """
+        lines = _Lines()
+        skip = self._lines_before_tail(tail) if tail is not None else 0
+        seen = 0
+        async for record in self._records(follow):
+            for line in lines.feed(record):
+                seen += 1
+                if seen <= skip or line.time_ns < since_ns:
+                    continue
+                if until_ns and line.time_ns > until_ns:
+                    return
+                yield line
+        for line in lines.rest():
+            seen += 1
+            if seen > skip and line.time_ns >= since_ns:
+                yield line
+
+    async def _records(self, follow: bool) -> AsyncIterator[_Record]:
+        for path in self._paths()[:-1]:
+            for record in _forward(path):
+                yield record
+        generation = self._generation
+        try:
+            file = open(self.path, "rb")  # noqa: ASYNC230 - local file, closed below
+        except FileNotFoundError:
+            return
+        try:
+            while True:
+                grown = self._grown
+                while (found := _next(file)) is not None:
+                    yield found
+                if generation != self._generation:
+                    file.close()
+                    generation = self._generation
+                    file = open(self.path, "rb")  # noqa: ASYNC230
+                    continue
+                if not follow or self._ended:
+                    return
+                await grown.wait()
+        finally:
+            file.close()
+
+    def _lines_before_tail(self, tail: int) -> int:
+        total = 0
+        lines = _Lines()
+        for path in self._paths():
+            for record in _forward(path):
+                total += sum(1 for _ in lines.feed(record))
+        total += sum(1 for _ in lines.rest())
+        return max(0, total - tail)
+
+    def _paths(self) -> list[Path]:
+        rotated = [
+            self.path.with_name(f"{self.path.name}.{n}") for n in range(self._max_files, 0, -1)
+        ]
+        return [path for path in (*rotated, self.path) if path.exists()] or [self.path]
+
+    def _rotate(self) -> None:
+        assert self._file is not None
+        self._file.close()
+        for number in range(self._max_files - 1, 0, -1):
+            source = (
+                self.path.with_name(f"{self.path.name}.{number - 1}") if number > 1 else self.path
+            )
+            if source.exists():
+                source.replace(self.path.with_name(f"{self.path.name}.{number}"))
+        if self._max_files == 1:
+            self.path.unlink(missing_ok=True)
+        self._file = open(self.path, "ab", buffering=0)
+        self._generation += 1
+
+    def _wake(self) -> None:
+        # A fresh Event per growth: every reader waits on the one it saw before it hit the end.
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+
+
+class _Lines:
+    """Cuts pieces of output into lines, per stream."""
+
+    LONGEST = 1 << 20
+
+    def __init__(self) -> None:
+        self._partial: dict[int, tuple[int, bytes]] = {}
+
+    def feed(self, record: _Record) -> Iterator[LogRecord]:
+        time_ns, head = self._partial.pop(record.stream, (record.time_ns, b""))
+        *whole, last = (head + record.data).split(b"\n")
+        for line in whole:
+            yield LogRecord(record.stream, time_ns, line + b"\n")
+            time_ns = record.time_ns
+        if len(last) > self.LONGEST:
+            yield LogRecord(record.stream, time_ns, last)
+        elif last:
+            self._partial[record.stream] = (time_ns, last)
+
+    def rest(self) -> Iterator[LogRecord]:
+        for stream, (time_ns, data) in self._partial.items():
+            yield LogRecord(stream, time_ns, data)
+        self._partial.clear()
+
+
+def _next(file: BinaryIO) -> _Record | None:
+    """Return the record at the file's position; None, position unchanged, if it is not complete."""
+    start = file.tell()
+    header = file.read(_HEADER.size)
+    if len(header) == _HEADER.size:
+        stream, process_id, length, time_ns, offset_after = _HEADER.unpack(header)
+        rest = file.read(length + _TRAILER.size)
+        if len(rest) == length + _TRAILER.size:
+            return _Record(stream, process_id, time_ns, offset_after, rest[:length])
+    file.seek(start)
+    return None
+
+
+def _forward(path: Path) -> Iterator[_Record]:
+    try:
+        with open(path, "rb") as file:
+            while (record := _next(file)) is not None:
+                yield record
+    except FileNotFoundError:
+        return
+
+
+def _backward(path: Path) -> Iterator[_Record]:
+    try:
+        with open(path, "rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            while end >= _OVERHEAD:
+                file.seek(end - _TRAILER.size)
+                (length,) = _TRAILER.unpack(file.read(_TRAILER.size))
+                if length < _OVERHEAD or length > end:
+                    return
+                file.seek(end - length)
+                if (record := _next(file)) is None or file.tell() != end:
+                    return
+                yield record
+                end -= length
+    except FileNotFoundError:
+        return
+
+
+def _sound_length(path: Path) -> int:
+    """Return how many bytes of the file are whole records."""
+    size = path.stat().st_size
+    if size == 0 or next(_backward(path), None) is not None:
+        return size
+    with open(path, "rb") as file:
+        while _next(file) is not None:
+            pass
+        return file.tell()

@@ -1,0 +1,67 @@
+"""Owns the set of pods and runs their supervisors."""
+
+import asyncio
+import logging
+import os
+
+from hyper.core.errors import InvalidArgument, NotFound
+from hyper.engine.pod import Pod
+from hyper.engine.views import PodView
+
+_log = logging.getLogger("engine.pods")
+
+
+class Pods:
+    """All pods, by id and by name; each has one supervisor task in `tasks`."""
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self._pods: dict[str, Pod] = {}
+        self._tasks = tasks
+        self._supervisors: set[asyncio.Task[None]] = set()
+        self.host_cpus = os.cpu_count() or 1
+
+    def add(self, pod: Pod) -> None:
+        """Take in a pod and start its supervisor."""
+        self._pods[pod.row.id] = pod
+        task = self._tasks.create_task(self._supervise(pod), name=f"pod-{pod.row.id[:12]}")
+        self._supervisors.add(task)
+        task.add_done_callback(self._supervisors.discard)
+
+    def close(self) -> None:
+        """End every supervisor; the VMs go on."""
+        for task in self._supervisors:
+            task.cancel()
+
+    async def _supervise(self, pod: Pod) -> None:
+        # One pod's failure must not cancel its siblings: this is the boundary.
+        try:
+            await pod.run()
+        except Exception:
+            _log.exception("the supervisor of pod %s failed", pod.row.id[:12])
+        self._pods.pop(pod.row.id, None)
+
+    def all(self) -> list[Pod]:
+        """Return every pod."""
+        return list(self._pods.values())
+
+    def find(self, reference: str) -> Pod:
+        """Return a pod by id, name or unique prefix of the id. Raises NotFound, InvalidArgument."""
+        for pod in self._pods.values():
+            if reference in (pod.row.id, pod.row.spec.name):
+                return pod
+        matches = [
+            pod for key, pod in self._pods.items() if reference and key.startswith(reference)
+        ]
+        if len(matches) > 1:
+            raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}")
+        if not matches:
+            raise NotFound("pod", reference)
+        return matches[0]
+
+    def get(self, reference: str) -> PodView:
+        """Return a pod's view. Raises NotFound."""
+        return self.find(reference).view()
+
+    def list(self) -> list[PodView]:
+        """Return every pod's view."""
+        return [pod.view() for pod in self._pods.values()]

@@ -1,0 +1,126 @@
+"""Takes over what an earlier daemon left: VMs are reconnected, dead ones recorded.
+
+The guest keeps exit statuses and unacknowledged output; the log says how much of it is ours.
+"""
+
+import json
+import logging
+from time import time_ns
+
+from hyper.agent import messages as guest
+from hyper.core.errors import HyperError
+from hyper.engine import boot
+from hyper.engine.container import Container
+from hyper.engine.machine import Attached, Machine
+from hyper.engine.pod import LOST_VM, Pod
+from hyper.engine.pods import Pods
+from hyper.engine.services import Services
+from hyper.engine.states import ContainerEvent, ContainerState, PodState
+from hyper.host.files import remove_tree
+from hyper.host.threads import in_thread
+from hyper.hypervisor.driver import Vm, VmRecord, read_record
+
+_log = logging.getLogger("engine.restore")
+
+
+async def restore(services: Services, pods: Pods) -> None:
+    """Load every pod, reconnect to the VMs that still run, and remove what belongs to nothing."""
+    store = services.store
+    containers = await store.call(store.containers)
+    rows = await store.call(store.pods)
+    known = {row.id for row in containers}
+    await _remove_strays(services, {row.id[:12] for row in rows}, known)
+    for row in rows:
+        pod = Pod(row, services)
+        for container_row in containers:
+            if container_row.pod_id == row.id:
+                folder = services.places.containers / container_row.id
+                pod.containers[container_row.id] = Container(container_row, folder)
+        pods.add(pod)
+        if row.state is not PodState.STOPPED:
+            await pod.call(lambda pod=pod: _resume(services, pod))  # type: ignore[misc]
+        await pod.call(lambda pod=pod: _settle(pod))  # type: ignore[misc]
+
+
+async def _remove_strays(services: Services, pod_ids: set[str], container_ids: set[str]) -> None:
+    """End VMs and delete folders of pods and containers that were removed while a daemon died."""
+    for folder in services.places.pods.iterdir() if services.places.pods.is_dir() else ():
+        if folder.name in pod_ids:
+            continue
+        record = read_record(folder)
+        vm = await services.driver.reattach(record) if record else None
+        if vm:
+            _log.warning("ending the VM %s, which belongs to no pod", folder.name)
+            await vm.kill()
+        await in_thread("delete", remove_tree, folder)
+    folders = services.places.containers
+    for folder in folders.iterdir() if folders.is_dir() else ():
+        if folder.name not in container_ids:
+            await in_thread("delete", remove_tree, folder)
+
+
+async def _resume(services: Services, pod: Pod) -> None:
+    """Reconnect to a pod's VM, or record that it is gone."""
+    try:
+        vm = await services.driver.reattach(VmRecord.from_json(pod.row.vm)) if pod.row.vm else None
+        if vm is None:
+            await pod.lost("the VM ended while the daemon was not running")
+            return
+        await _take_over(services, pod, vm)
+    except HyperError as err:
+        pod.log.error("cannot take over its VM: %s", err)
+        await pod.lost(f"the VM could not be taken over: {err}")
+
+
+async def _take_over(services: Services, pod: Pod, vm: Vm) -> None:
+    record = json.loads(pod.row.resources)
+    link = await services.networks.restore(pod.row.id, record["link"])
+    machine = await boot.connect(pod, vm, link, resume=True)
+    pod.machine = machine
+    machine.next_process = record["next_process"]
+    machine.disks.update(record["disks"])
+    states = {state.process_id: state for state in machine.agent.welcome.processes}
+    machine.next_process = max([machine.next_process, *(number + 1 for number in states)])
+    for container in pod.containers.values():
+        await _take_over_container(services, pod, machine, container, states)
+    pod.log.info("taken over, VMM pid %d", vm.record.pid)
+
+
+async def _take_over_container(
+    services: Services,
+    pod: Pod,
+    machine: Machine,
+    container: Container,
+    states: dict[int, guest.ProcessState],
+) -> None:
+    if container.status.state not in (ContainerState.RUNNING, ContainerState.PAUSED):
+        return
+    state = states.get(container.status.process_id)
+    if state is None:
+        ended = guest.ProcessExited(
+            process_id=container.status.process_id, exit_code=LOST_VM, exited_ns=time_ns()
+        )
+        await pod.record_exit(container, ended, "the guest does not know the process any more")
+        return
+    disks = await boot.prepare_disks(services, container)
+    machine.containers[container.id] = Attached.of(machine.vm, container, disks)
+    for name in machine.containers[container.id].volumes:
+        machine.volumes[name] = machine.volumes.get(name, 0) + 1
+    container.network = machine.network
+    container.log.open()
+    pod.processes.adopt_main(pod, machine, container, state)
+
+
+async def _settle(pod: Pod) -> None:
+    """Start what its restart policy wants running, and finish what was begun."""
+    for container in tuple(pod.containers.values()):
+        match container.status.state:
+            case ContainerState.RESTARTING:
+                pod.schedule_restart(container)
+            case ContainerState.REMOVING:
+                container.set_status(container.after(ContainerEvent.FAIL))
+                await pod.remove_container(container)
+            case ContainerState.EXITED:
+                pod.restart_at_daemon_start(container)
+            case _:
+                pass

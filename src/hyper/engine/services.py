@@ -1,0 +1,31 @@
+"""What every pod needs from the daemon, wired once in `engine.py`: plain references, no
+behaviour.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyper.engine.events import EventFeed
+from hyper.engine.settings import Places, Settings
+from hyper.engine.store import Store
+from hyper.engine.views import MountView
+from hyper.hypervisor.driver import Driver
+from hyper.images.store import ImageStore
+from hyper.network.networks import Networks
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The collaborators of a pod. `kernel_of` resolves a kernel's name."""
+
+    settings: Settings
+    places: Places
+    store: Store
+    feed: EventFeed
+    images: ImageStore
+    driver: Driver
+    networks: Networks
+    kernel_of: Callable[[str], Path]
+    initrd: Path
+    release_volumes: Callable[[Sequence[MountView]], Awaitable[None]]

@@ -1,0 +1,221 @@
+"""Owns clients' sessions with running processes: attach, exec, logs, resize, top, statistics."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from hyper.agent import messages as guest
+from hyper.agent.streams import InputStream
+from hyper.core.errors import (
+    Conflict,
+    HyperError,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+    Unsupported,
+)
+from hyper.core.ids import new_id
+from hyper.core.spec import ExecSpec
+from hyper.engine import plan
+from hyper.engine.container import Container
+from hyper.engine.containers import Containers
+from hyper.engine.execs import Exec
+from hyper.engine.logs import LogRecord
+from hyper.engine.machine import Machine
+from hyper.engine.output import Feed
+from hyper.engine.pod import Pod
+from hyper.engine.pods import Pods
+from hyper.engine.states import ContainerState
+from hyper.engine.views import ExecView
+
+READABLE_DRIVERS = ("json-file", "local")
+
+
+class Session:
+    """A client attached to a process: iterate `output` for (1|2, bytes); `write` feeds stdin."""
+
+    def __init__(
+        self, source: "Container | Exec", feed: Feed, tty: bool, close_stdin: bool
+    ) -> None:
+        self.output = feed
+        self.tty = tty
+        self._source = source
+        self._close_stdin = close_stdin
+
+    async def write(self, data: bytes) -> None:
+        """Write to the process' stdin; waits until the process started and reads.
+
+        Raises Unavailable when it has ended.
+        """
+        stdin = await self._stdin()
+        await stdin.write(data)
+
+    async def close_stdin(self) -> None:
+        """End the process' stdin, unless it is to stay open for other clients or is a terminal."""
+        if self._close_stdin and not self.tty:
+            try:
+                await (await self._stdin()).close()
+            except Unavailable:
+                return
+
+    async def _stdin(self) -> InputStream:
+        # The future belongs to the container and must survive this client's cancellation.
+        return await asyncio.shield(self._source.stdin)
+
+    def detach(self) -> None:
+        """Leave; the process goes on."""
+        self.output.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The processes of a container, for top."""
+
+    ticks_per_second: int
+    boottime_ns: int
+    entries: tuple[guest.ProcessEntry, ...]
+
+
+class Sessions:
+    """Everything a client does with a container's processes besides its life cycle."""
+
+    def __init__(self, containers: Containers, pods: Pods) -> None:
+        self._containers = containers
+        self._pods = pods
+
+    async def attach(
+        self, reference: str, *, stdin: bool = False, stdout: bool = True, stderr: bool = True
+    ) -> Session:
+        """Attach to a container's first process from now on; also before it starts.
+
+        Raises Conflict while it is paused or restarting.
+        """
+        _, container = self._containers.find(reference)
+        if container.status.state in (ContainerState.PAUSED, ContainerState.RESTARTING):
+            raise Conflict(
+                f"container {container.id} is {container.status.state}, unpause the container "
+                f"before attach"
+                if container.status.state is ContainerState.PAUSED
+                else f"container {container.id} is restarting, wait until the container is running"
+            )
+        feed = container.hub.open(stdout=stdout, stderr=stderr)
+        return Session(container, feed, container.spec.tty, stdin and container.spec.stdin_once)
+
+    def logs(
+        self,
+        reference: str,
+        *,
+        stdout: bool = True,
+        stderr: bool = True,
+        since_ns: int = 0,
+        until_ns: int = 0,
+        tail: int | None = None,
+        follow: bool = False,
+    ) -> AsyncIterator[LogRecord]:
+        """Yield a container's output so far, line by line. Raises Unsupported for the driver
+        none.
+        """
+        _, container = self._containers.find(reference)
+        if container.spec.log.driver not in READABLE_DRIVERS:
+            raise Unsupported("configured logging driver does not support reading")
+        records = container.log.read(tail=tail, since_ns=since_ns, until_ns=until_ns, follow=follow)
+        wanted = {number for number, on in ((1, stdout), (2, stderr)) if on}
+        return _only(records, wanted)
+
+    async def resize(self, reference: str, rows: int, columns: int) -> None:
+        """Set the size of a container's terminal. Raises Conflict when it does not run."""
+        pod, container = self._containers.find(reference)
+        machine = self._machine(pod, container)
+        await machine.agent.request(guest.ProcessResize(container.status.process_id, rows, columns))
+
+    def exec_create(self, reference: str, spec: ExecSpec) -> str:
+        """Prepare an exec and return its id. Raises Conflict unless the container runs."""
+        pod, container = self._containers.find(reference)
+        if container.status.state is ContainerState.PAUSED:
+            raise Conflict(f"container {reference} is paused, unpause the container before exec")
+        self._machine(pod, container)
+        if not spec.command:
+            raise InvalidArgument("No exec command specified")
+        exec_id = new_id()
+        pod.execs[exec_id] = Exec(exec_id, container, spec)
+        return exec_id
+
+    async def exec_start(
+        self, exec_id: str, *, detach: bool, rows: int = 0, columns: int = 0
+    ) -> Session | None:
+        """Start an exec; returns its session, None when detached. Raises Conflict if it was
+        started.
+        """
+        pod, asked = self._exec(exec_id)
+        if asked.started or asked.exit_code is not None:
+            raise Conflict(f"exec {exec_id} has already been started")
+        machine = self._machine(pod, asked.container)
+        spec = asked.spec
+        feed = asked.hub.open(stdout=not detach, stderr=not detach)
+        container = asked.container
+        request = plan.exec_process(
+            container.spec,
+            container.row.command,
+            spec,
+            machine.new_process_id(),
+            container.id,
+            container.hostname,
+            (rows, columns),
+        )
+        asked.process_id = request.process_id
+        pod.processes.open_exec(pod, machine, asked, request)
+        try:
+            asked.pid = await machine.start(request)
+        except HyperError as err:
+            pod.processes.discard(machine, request.process_id)
+            asked.ended(plan.start_failure_code(err))
+            raise plan.start_error(err) from err
+        if detach:
+            feed.close()
+            return None
+        return Session(asked, feed, spec.tty, close_stdin=True)
+
+    def exec_inspect(self, exec_id: str) -> ExecView:
+        """Return an exec's view. Raises NotFound."""
+        return self._exec(exec_id)[1].view()
+
+    async def exec_wait(self, exec_id: str) -> int:
+        """Return an exec's exit status when it has ended."""
+        return await self._exec(exec_id)[1].wait()
+
+    async def exec_resize(self, exec_id: str, rows: int, columns: int) -> None:
+        """Set the size of an exec's terminal."""
+        pod, found = self._exec(exec_id)
+        machine = self._machine(pod, found.container)
+        await machine.agent.request(guest.ProcessResize(found.process_id, rows, columns))
+
+    async def processes(self, reference: str) -> Processes:
+        """Return a container's processes. Raises Conflict when it does not run."""
+        pod, container = self._containers.find(reference)
+        machine = self._machine(pod, container)
+        listed = await machine.agent.request(guest.ContainerProcesses(container=container.id))
+        return Processes(listed.ticks_per_second, listed.boottime_ns, listed.processes)
+
+    async def statistics(self, reference: str) -> guest.ContainerStatistics:
+        """Return a container's counters. Raises Conflict when it does not run."""
+        pod, container = self._containers.find(reference)
+        machine = self._machine(pod, container)
+        return await machine.agent.request(guest.ContainerStats(container=container.id))
+
+    def _machine(self, pod: Pod, container: Container) -> Machine:
+        running = container.status.state in (ContainerState.RUNNING, ContainerState.PAUSED)
+        if pod.machine is None or not running:
+            raise Conflict(f"container {container.id} is not running")
+        return pod.machine
+
+    def _exec(self, exec_id: str) -> tuple[Pod, Exec]:
+        for pod in self._pods.all():
+            if exec_id in pod.execs:
+                return pod, pod.execs[exec_id]
+        raise NotFound("exec", exec_id)
+
+
+async def _only(records: AsyncIterator[LogRecord], wanted: set[int]) -> AsyncIterator[LogRecord]:
+    async for record in records:
+        if record.stream in wanted:
+            yield record

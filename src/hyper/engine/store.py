@@ -1,0 +1,344 @@
+"""Owns all state that survives, in one SQLite file; the only module with SQL in it.
+
+Immutable configuration and mutable state are separate tables (podman's split); each transition is
+one transaction, with the event it causes. Blocking: callers run it through the store's own thread
+(`Store.call`). WAL with synchronous=FULL: what was reported as done survives a power cut.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from hyper.core.errors import Conflict, Failure
+from hyper.core.serialize import dump, load
+from hyper.core.spec import ContainerSpec, PodSpec
+from hyper.engine.events import Event
+from hyper.engine.states import ContainerState, PodState
+from hyper.engine.views import Command, MountView, Status, VolumeView
+
+T = TypeVar("T")
+
+EVENTS_KEPT = 4096
+
+_MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE pod (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_ns INTEGER NOT NULL, spec TEXT NOT
+        NULL
+    );
+    CREATE TABLE pod_state (
+        pod_id TEXT PRIMARY KEY REFERENCES pod(id) ON DELETE CASCADE,
+        state TEXT NOT NULL, vm TEXT NOT NULL DEFAULT '', resources TEXT NOT NULL DEFAULT ''
+    );
+    CREATE TABLE container (
+        id TEXT PRIMARY KEY, pod_id TEXT NOT NULL REFERENCES pod(id), created_ns INTEGER NOT NULL,
+        spec TEXT NOT NULL, command TEXT NOT NULL
+    );
+    CREATE TABLE container_name (
+        name TEXT PRIMARY KEY, container_id TEXT NOT NULL UNIQUE REFERENCES container(id) ON DELETE
+        CASCADE
+    );
+    CREATE TABLE container_mount (
+        container_id TEXT NOT NULL REFERENCES container(id) ON DELETE CASCADE,
+        position INTEGER NOT NULL, volume TEXT REFERENCES volume(name), mount TEXT NOT NULL,
+        PRIMARY KEY (container_id, position)
+    );
+    CREATE TABLE container_state (
+        container_id TEXT PRIMARY KEY REFERENCES container(id) ON DELETE CASCADE,
+        state TEXT NOT NULL, status TEXT NOT NULL
+    );
+    CREATE TABLE volume (name TEXT PRIMARY KEY, volume TEXT NOT NULL);
+    CREATE TABLE event (sequence INTEGER PRIMARY KEY AUTOINCREMENT, time_ns INTEGER NOT NULL, event
+    TEXT NOT NULL); CREATE INDEX event_time ON event(time_ns);
+    CREATE INDEX container_mount_volume ON container_mount(volume);
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PodRow:
+    """A pod as stored; `vm` is the driver's record of a running VM, `resources` the engine's."""
+
+    id: str
+    created_ns: int
+    spec: PodSpec
+    state: PodState
+    vm: str
+    resources: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRow:
+    """A container as stored."""
+
+    id: str
+    name: str
+    pod_id: str
+    created_ns: int
+    spec: ContainerSpec
+    command: Command
+    mounts: tuple[MountView, ...]
+    status: Status
+
+
+class Store:
+    """The database. Every method blocks; `call` runs one in the store's thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the database at `path` and bring it to this release's schema.
+
+        Raises Failure when it is unreadable or written by a newer release.
+        """
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._migrate()
+        except sqlite3.Error as err:
+            raise Failure(f"cannot open the state database {path}: {err}") from err
+
+    async def call(self, function: Callable[..., T], *args: object) -> T:
+        """Run one of this store's methods in its thread and return its result.
+
+        A change that was begun is finished even if the caller is cancelled.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+    def close(self) -> None:
+        """Finish what is running and close the file."""
+        self._thread.shutdown(wait=True)
+        self._db.close()
+
+    def _migrate(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > len(_MIGRATIONS):
+            raise Failure(
+                f"the state database has schema {version}, this release knows {len(_MIGRATIONS)}: "
+                "start a newer hyperd or use another --root"
+            )
+        for number, script in enumerate(_MIGRATIONS[version:], version + 1):
+            self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as err:
+            raise Failure(f"cannot write the state database: {err}") from err
+
+    # --- pods and containers ------------------------------------------------------------------
+
+    def add_pod(self, pod: PodRow) -> None:
+        """Add an empty pod. Raises Conflict when the name is taken."""
+        with self._transaction() as db:
+            _insert_pod(db, pod)
+
+    def add_container(
+        self, container: ContainerRow, new_pod: PodRow | None, events: Sequence[Event]
+    ) -> None:
+        """Add a container and, for a lone one, its pod. Raises Conflict when the name is taken."""
+        with self._transaction() as db:
+            if new_pod:
+                _insert_pod(db, new_pod)
+            db.execute(
+                "INSERT INTO container VALUES (?, ?, ?, ?, ?)",
+                (
+                    container.id,
+                    container.pod_id,
+                    container.created_ns,
+                    dump(container.spec),
+                    dump(container.command),
+                ),
+            )
+            _insert_name(db, container.name, container.id)
+            for position, mount in enumerate(container.mounts):
+                db.execute(
+                    "INSERT INTO container_mount VALUES (?, ?, ?, ?)",
+                    (container.id, position, mount.name or None, dump(mount)),
+                )
+            _put_status(db, container.id, container.status)
+            _put_events(db, events)
+
+    def put_status(self, container_id: str, status: Status, events: Sequence[Event] = ()) -> None:
+        """Store a container's new status together with the events it causes."""
+        with self._transaction() as db:
+            _put_status(db, container_id, status)
+            _put_events(db, events)
+
+    def put_spec(self, container_id: str, spec: ContainerSpec, events: Sequence[Event]) -> None:
+        """Store a container's spec after an update of its limits."""
+        with self._transaction() as db:
+            db.execute("UPDATE container SET spec = ? WHERE id = ?", (dump(spec), container_id))
+            _put_events(db, events)
+
+    def rename(self, container_id: str, name: str, events: Sequence[Event]) -> None:
+        """Give a container another name. Raises Conflict when it is taken."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM container_name WHERE container_id = ?", (container_id,))
+            _insert_name(db, name, container_id)
+            _put_events(db, events)
+
+    def remove_container(
+        self, container_id: str, pod_id: str | None, events: Sequence[Event]
+    ) -> None:
+        """Forget a container, and the pod `pod_id` with it when given."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM container WHERE id = ?", (container_id,))
+            if pod_id:
+                db.execute("DELETE FROM pod WHERE id = ?", (pod_id,))
+            _put_events(db, events)
+
+    def put_pod_state(self, pod_id: str, state: PodState, vm: str, resources: str) -> None:
+        """Store a pod's state with the driver's record of its VM."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE pod_state SET state = ?, vm = ?, resources = ? WHERE pod_id = ?",
+                (state, vm, resources, pod_id),
+            )
+
+    def remove_pod(self, pod_id: str, events: Sequence[Event]) -> None:
+        """Forget a pod that has no containers."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM pod WHERE id = ?", (pod_id,))
+            _put_events(db, events)
+
+    def pods(self) -> list[PodRow]:
+        """Return every pod."""
+        rows = self._db.execute(
+            "SELECT id, created_ns, spec, state, vm, resources FROM pod"
+            " JOIN pod_state ON pod_id = id ORDER BY created_ns"
+        )
+        return [
+            PodRow(row[0], row[1], load(PodSpec, row[2]), PodState(row[3]), row[4], row[5])
+            for row in rows
+        ]
+
+    def containers(self) -> list[ContainerRow]:
+        """Return every container."""
+        mounts: dict[str, list[MountView]] = {}
+        for container_id, mount in self._db.execute(
+            "SELECT container_id, mount FROM container_mount ORDER BY position"
+        ):
+            mounts.setdefault(container_id, []).append(load(MountView, mount))
+        rows = self._db.execute(
+            "SELECT id, name, pod_id, created_ns, spec, command, status FROM container"
+            " JOIN container_name ON container_name.container_id = id"
+            " JOIN container_state ON container_state.container_id = id ORDER BY created_ns"
+        )
+        return [
+            ContainerRow(
+                row[0],
+                row[1],
+                row[2],
+                row[3],
+                load(ContainerSpec, row[4]),
+                load(Command, row[5]),
+                tuple(mounts.get(row[0], ())),
+                load(Status, row[6]),
+            )
+            for row in rows
+        ]
+
+    # --- volumes ------------------------------------------------------------------------------
+
+    def put_volume(self, volume: VolumeView, events: Sequence[Event]) -> None:
+        """Add or replace a volume."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO volume VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET volume = "
+                "excluded.volume",
+                (volume.name, dump(replace(volume, reference_count=0))),
+            )
+            _put_events(db, events)
+
+    def volumes(self) -> list[VolumeView]:
+        """Return every volume with the number of containers that name it."""
+        rows = self._db.execute(
+            "SELECT volume, (SELECT count(DISTINCT container_id) FROM container_mount"
+            " WHERE container_mount.volume = volume.name) FROM volume ORDER BY name"
+        )
+        return [replace(load(VolumeView, row[0]), reference_count=row[1]) for row in rows]
+
+    def volume_users(self, name: str) -> list[str]:
+        """Return the ids of the containers that name a volume."""
+        rows = self._db.execute(
+            "SELECT DISTINCT container_id FROM container_mount WHERE volume = ?", (name,)
+        )
+        return [row[0] for row in rows]
+
+    def remove_volume(self, name: str, events: Sequence[Event]) -> None:
+        """Forget a volume. Raises Conflict when a container names it."""
+        try:
+            with self._transaction() as db:
+                db.execute("DELETE FROM volume WHERE name = ?", (name,))
+                _put_events(db, events)
+        except sqlite3.IntegrityError as err:
+            users = ", ".join(self.volume_users(name))
+            raise Conflict(f"remove {name}: volume is in use - [{users}]") from err
+
+    # --- events -------------------------------------------------------------------------------
+
+    def put_events(self, events: Sequence[Event]) -> None:
+        """Store events that come with no other change."""
+        with self._transaction() as db:
+            _put_events(db, events)
+
+    def events(self, since_ns: int, until_ns: int) -> list[Event]:
+        """Return the stored events of a span of time, oldest first."""
+        rows = self._db.execute(
+            "SELECT event FROM event WHERE time_ns BETWEEN ? AND ? ORDER BY sequence",
+            (since_ns, until_ns),
+        )
+        return [load(Event, row[0]) for row in rows]
+
+
+def _insert_pod(db: sqlite3.Connection, pod: PodRow) -> None:
+    try:
+        db.execute(
+            "INSERT INTO pod VALUES (?, ?, ?, ?)",
+            (pod.id, pod.spec.name, pod.created_ns, dump(pod.spec)),
+        )
+    except sqlite3.IntegrityError as err:
+        raise Conflict(f'Conflict. The pod name "{pod.spec.name}" is already in use') from err
+    db.execute(
+        "INSERT INTO pod_state VALUES (?, ?, ?, ?)", (pod.id, pod.state, pod.vm, pod.resources)
+    )
+
+
+def _insert_name(db: sqlite3.Connection, name: str, container_id: str) -> None:
+    taken = db.execute("SELECT container_id FROM container_name WHERE name = ?", (name,)).fetchone()
+    if taken:
+        raise Conflict(
+            f'Conflict. The container name "/{name}" is already in use by container "{taken[0]}". '
+            "You have to remove (or rename) that container to be able to reuse that name."
+        )
+    db.execute("INSERT INTO container_name VALUES (?, ?)", (name, container_id))
+
+
+def _put_status(db: sqlite3.Connection, container_id: str, status: Status) -> None:
+    db.execute(
+        "INSERT INTO container_state VALUES (?, ?, ?) ON CONFLICT(container_id)"
+        " DO UPDATE SET state = excluded.state, status = excluded.status",
+        (container_id, ContainerState(status.state).value, dump(status)),
+    )
+
+
+def _put_events(db: sqlite3.Connection, events: Sequence[Event]) -> None:
+    for event in events:
+        cursor = db.execute(
+            "INSERT INTO event (time_ns, event) VALUES (?, ?)", (event.time_ns, dump(event))
+        )
+        if cursor.lastrowid and cursor.lastrowid % 256 == 0:
+            db.execute("DELETE FROM event WHERE sequence <= ?", (cursor.lastrowid - EVENTS_KEPT,))

@@ -1,0 +1,165 @@
+"""Owns named volumes: their records, and which mounts of a container become which volume.
+
+Their folders and files are storage's.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import time_ns
+
+from hyper.core.errors import Conflict, InvalidArgument, NotFound, Unsupported
+from hyper.core.ids import check_name, new_id
+from hyper.core.spec import ContainerSpec, Mount, MountKind
+from hyper.engine.events import Event, EventFeed
+from hyper.engine.plan import clean_path
+from hyper.engine.store import Store
+from hyper.engine.views import ContainerView, MountView, VolumeView
+from hyper.images.store import Image
+from hyper.storage.volumes import VolumeFolders
+
+
+class Volumes:
+    """All named volumes; the driver is Docker's `local`."""
+
+    def __init__(self, store: Store, feed: EventFeed, folders: VolumeFolders) -> None:
+        self._store = store
+        self._feed = feed
+        self._folders = folders
+
+    async def create(
+        self,
+        name: str = "",
+        *,
+        driver: str = "local",
+        labels: tuple[tuple[str, str], ...] = (),
+        options: tuple[tuple[str, str], ...] = (),
+        anonymous: bool = False,
+    ) -> VolumeView:
+        """Create a volume, or return the one of that name. Raises InvalidArgument, Unsupported."""
+        if driver not in ("", "local"):
+            raise NotFound("volume driver", driver, "only the driver local exists")
+        if options:
+            raise Unsupported(
+                f"volume option {options[0][0]}: Hyper's volumes are folders of its own; mounting "
+                "other file systems on the host is not done"
+            )
+        if name:
+            check_name(name, "volume")
+            try:
+                return await self.get(name)
+            except NotFound:
+                pass
+        name = name or new_id()
+        path = await self._folders.create(name)
+        volume = VolumeView(name, "local", str(path), time_ns(), labels, options, anonymous)
+        created = Event("volume", "create", name, (("driver", "local"),))
+        await self._store.call(self._store.put_volume, volume, (created,))
+        self._feed.publish(created)
+        return volume
+
+    async def get(self, name: str) -> VolumeView:
+        """Return a volume. Raises NotFound."""
+        for volume in await self.list():
+            if volume.name == name:
+                return volume
+        raise NotFound("volume", name)
+
+    async def list(self) -> list[VolumeView]:
+        """Return every volume."""
+        return await self._store.call(self._store.volumes)
+
+    async def remove(self, name: str, force: bool = False) -> None:
+        """Remove a volume and what is in it. Raises Conflict while a container names it,
+        NotFound.
+        """
+        try:
+            await self.get(name)
+        except NotFound:
+            if force:
+                return
+            raise
+        removed = Event("volume", "destroy", name, (("driver", "local"),))
+        await self._store.call(self._store.remove_volume, name, (removed,))
+        await self._folders.remove(name)
+        self._feed.publish(removed)
+
+    async def usage_bytes(self, name: str) -> int:
+        """Return the bytes a volume's files take on the host."""
+        return await self._folders.usage_bytes(name)
+
+    async def resolve(
+        self, spec: ContainerSpec, image: Image, container_of: Callable[[str], ContainerView]
+    ) -> tuple[MountView, ...]:
+        """Return a container's mounts; named and anonymous volumes are made when missing.
+
+        The user's mounts win over --volumes-from, and those over the image's VOLUMEs.
+        """
+        mounts: dict[str, MountView] = {}
+        for reference in spec.volumes_from:
+            name, _, mode = reference.partition(":")
+            for inherited in container_of(name).mounts:
+                read_only = inherited.read_only or mode == "ro"
+                mounts[inherited.destination] = replace(inherited, read_only=read_only)
+        asked: set[str] = set()
+        for mount in spec.mounts:
+            destination = clean_path(mount.destination)
+            if destination in asked:
+                raise InvalidArgument(f"Duplicate mount point: {destination}")
+            if destination == "/":
+                raise InvalidArgument("invalid specification: destination can't be '/'")
+            asked.add(destination)
+            mounts[destination] = await self._resolve_one(mount, destination)
+        for path in image.config.volumes:
+            destination = clean_path(path)
+            if destination not in mounts:
+                anonymous = Mount(MountKind.VOLUME, destination)
+                mounts[destination] = await self._resolve_one(anonymous, destination)
+        return tuple(mounts.values())
+
+    async def _resolve_one(self, mount: Mount, destination: str) -> MountView:
+        view = MountView(
+            kind=mount.kind,
+            destination=destination,
+            read_only=mount.read_only,
+            subpath=mount.subpath,
+            copy=mount.copy,
+            propagation=mount.propagation,
+            options=mount.options,
+            size_bytes=mount.size_bytes,
+            mode=mount.mode,
+        )
+        if mount.kind is MountKind.TMPFS:
+            return view
+        if mount.kind is MountKind.BIND:
+            return replace(view, source=_bind_source(mount), copy=False)
+        volume = await self.create(
+            mount.source,
+            driver=mount.driver or "local",
+            labels=mount.labels,
+            options=mount.driver_options,
+            anonymous=not mount.source,
+        )
+        return replace(view, name=volume.name, source=volume.mountpoint, anonymous=not mount.source)
+
+    async def release(self, mounts: Sequence[MountView]) -> None:
+        """Remove the anonymous volumes among the mounts of a container that is gone."""
+        for mount in mounts:
+            if mount.anonymous:
+                try:
+                    await self.remove(mount.name, force=True)
+                except Conflict:
+                    continue  # shared through --volumes-from with a container that lives on
+
+
+def _bind_source(mount: Mount) -> str:
+    refusal = 'invalid mount config for type "bind": '
+    if not os.path.isabs(mount.source):
+        raise InvalidArgument(
+            f"{refusal}invalid mount path: '{mount.source}' mount path must be absolute"
+        )
+    if not os.path.exists(mount.source):
+        if not mount.create_source:
+            raise InvalidArgument(f"{refusal}bind source path does not exist: {mount.source}")
+        os.makedirs(mount.source, exist_ok=True)
+    return os.path.realpath(mount.source)

@@ -1,0 +1,3 @@
+"""Pods' networks on the host: addresses, published ports, name resolution. Knows no pods, only
+ids.
+"""
