@@ -52,6 +52,10 @@ class NotFound(HyperError):
         "network": "network {} not found",
         "pod": "No such pod: {}",
         "kernel": "No such kernel: {}",
+        "manifest": "manifest for {} not found",
+        "repository": "pull access denied for {}, repository does not exist or may require "
+        "'docker login'",
+        "platform": "no matching manifest for {} in the manifest list entries",
     }
 
     def __init__(self, kind: str, name: str, detail: str = "") -> None:

@@ -152,7 +152,8 @@ class Resources:
 class Security:
     """What a container may do.
 
-    Capabilities as CAP names or ALL; seccomp "" is the default profile. `options` are Docker's SecurityOpt as given; what they mean is in the other fields.
+    Capabilities as CAP names or ALL; seccomp "" is the default profile. `options` are Docker's
+    SecurityOpt as given; what they mean is in the other fields.
     """
 
     cap_add: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ the stack unwinds and nothing is left behind.
 import json
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +29,8 @@ from hyper.network.networks import Link
 from hyper.storage.writable import create_writable
 
 CONNECT_S = 30.0
+Watch = Callable[[Machine], None]
+"""Serves a machine's agent and notices its end."""
 
 
 class Booting(Protocol):
@@ -36,12 +39,8 @@ class Booting(Protocol):
     row: PodRow
     containers: dict[str, Container]
 
-    def watch(self, machine: Machine) -> None:
-        """Serve the machine's agent and notice its end."""
-        ...
 
-
-async def start(pod: Booting, services: Services, first: Container | None) -> Machine:
+async def start(pod: Booting, services: Services, first: Container | None, watch: Watch) -> Machine:
     """Start the pod's VM, with `first`'s disks in its slots, and set it up.
 
     Raises HyperError; whatever had been acquired is given back.
@@ -56,7 +55,7 @@ async def start(pod: Booting, services: Services, first: Container | None) -> Ma
         undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
         vm = await services.driver.start(_vm_spec(pod, services, specs, disks, link, run_dir))
         undo.push_async_callback(vm.kill)
-        machine = await connect(pod, vm, link, resume=False)
+        machine = await connect(pod, vm, link, watch, resume=False)
         undo.push_async_callback(_abandon, machine)
         machine.disks.update(disk.disk_id for disk in disks)
         await machine.setup(
@@ -99,7 +98,7 @@ async def _connect(
     return link
 
 
-async def connect(pod: Booting, vm: Vm, link: Link, *, resume: bool) -> Machine:
+async def connect(pod: Booting, vm: Vm, link: Link, watch: Watch, *, resume: bool) -> Machine:
     """Connect to a VM's agent and have the pod watch both. Raises HypervisorError if it is
     silent.
     """
@@ -117,7 +116,7 @@ async def connect(pod: Booting, vm: Vm, link: Link, *, resume: bool) -> Machine:
         hostname=hostname(pod),
         link=link,
     )
-    pod.watch(machine)
+    watch(machine)
     return machine
 
 

@@ -22,7 +22,7 @@ from hyper.core.errors import (
 from hyper.core.ids import check_hostname, check_name, new_id, new_name
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec, PodSpec, Resources, RestartPolicy
-from hyper.engine import plan
+from hyper.engine import lifecycle, plan
 from hyper.engine.container import Container
 from hyper.engine.pod import Pod
 from hyper.engine.pods import Pods
@@ -155,7 +155,7 @@ class Containers:
             raise Conflict("cannot start a paused container, try unpause instead")
         if container.status.state in ACTIVE:
             raise NotModified(f"container {container.id} is already started")
-        await pod.call(lambda: pod.start_container(container))
+        await pod.supervisor.call(lambda: lifecycle.start(pod, container))
 
     async def stop(self, reference: str, timeout_s: float | None = None, signal: str = "") -> None:
         """Stop a container: its stop signal, then SIGKILL after the timeout (-1: never).
@@ -178,7 +178,7 @@ class Containers:
     async def _end(self, pod: Pod, container: Container, number: int, limit_s: float) -> None:
         ended = container.next_exit()
         try:
-            await pod.call(lambda: pod.signal(container, number, by_user=True))
+            await pod.supervisor.call(lambda: pod.signal(container, number, by_user=True))
         except BaseException:
             ended.close()
             raise
@@ -194,7 +194,7 @@ class Containers:
         """End a container for sure: SIGKILL, and if its guest does not obey, its VM."""
         ended = container.next_exit()
         try:
-            await pod.call(lambda: pod.signal(container, signals.SIGKILL, by_user=True))
+            await pod.supervisor.call(lambda: pod.signal(container, signals.SIGKILL, by_user=True))
             async with asyncio.timeout(KILL_WAIT_S):
                 await ended
         except Conflict:
@@ -219,7 +219,7 @@ class Containers:
             await self._kill_and_wait(pod, container)
         else:
             by_user = number == signal_number(container.row.command.stop_signal)
-            await pod.call(lambda: pod.signal(container, number, by_user=by_user))
+            await pod.supervisor.call(lambda: pod.signal(container, number, by_user=by_user))
         killed = container.event("kill", signal=str(number))
         await self._services.store.call(self._services.store.put_events, (killed,))
         self._services.feed.publish(killed)
@@ -245,7 +245,7 @@ class Containers:
         if force and container.status.state in ACTIVE:
             await self._kill_and_wait(pod, container)
         if container.id in pod.containers:
-            await pod.call(lambda: pod.remove_container(container))
+            await pod.supervisor.call(lambda: lifecycle.remove(pod, container))
         if volumes:
             await self._volumes.release(mounts)
 
@@ -256,7 +256,7 @@ class Containers:
         if new == container.row.name:
             raise InvalidArgument("Renaming a container with the same name as its current name")
         old = container.row.name
-        await pod.call(lambda: self._rename(container, old, new))
+        await pod.supervisor.call(lambda: self._rename(container, old, new))
 
     async def _rename(self, container: Container, old: str, new: str) -> None:
         renamed = container.event("rename", name=new, oldName="/" + old)
@@ -286,7 +286,7 @@ class Containers:
             raise Conflict(
                 "Restart policy cannot be updated because AutoRemove is enabled for the container"
             )
-        await pod.call(lambda: self._update(pod, container, resources, policy))
+        await pod.supervisor.call(lambda: self._update(pod, container, resources, policy))
 
     async def _update(
         self, pod: Pod, container: Container, resources: Resources, policy: RestartPolicy
@@ -311,4 +311,4 @@ class Containers:
             raise Conflict(f"Container {container.id} is not running")
         if not paused and state is not ContainerState.PAUSED:
             raise Conflict(f"Container {container.id} is not paused")
-        await pod.call(lambda: pod.set_paused(container, paused))
+        await pod.supervisor.call(lambda: pod.set_paused(container, paused))

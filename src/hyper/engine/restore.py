@@ -5,14 +5,15 @@ The guest keeps exit statuses and unacknowledged output; the log says how much o
 
 import json
 import logging
+from functools import partial
 from time import time_ns
 
 from hyper.agent import messages as guest
 from hyper.core.errors import HyperError
-from hyper.engine import boot
+from hyper.engine import boot, lifecycle, plan
 from hyper.engine.container import Container
 from hyper.engine.machine import Attached, Machine
-from hyper.engine.pod import LOST_VM, Pod
+from hyper.engine.pod import Pod
 from hyper.engine.pods import Pods
 from hyper.engine.services import Services
 from hyper.engine.states import ContainerEvent, ContainerState, PodState
@@ -38,8 +39,8 @@ async def restore(services: Services, pods: Pods) -> None:
                 pod.containers[container_row.id] = Container(container_row, folder)
         pods.add(pod)
         if row.state is not PodState.STOPPED:
-            await pod.call(lambda pod=pod: _resume(services, pod))  # type: ignore[misc]
-        await pod.call(lambda pod=pod: _settle(pod))  # type: ignore[misc]
+            await pod.supervisor.call(partial(_resume, services, pod))
+        await pod.supervisor.call(partial(_settle, pod))
 
 
 async def _remove_strays(services: Services, pod_ids: set[str], container_ids: set[str]) -> None:
@@ -64,18 +65,18 @@ async def _resume(services: Services, pod: Pod) -> None:
     try:
         vm = await services.driver.reattach(VmRecord.from_json(pod.row.vm)) if pod.row.vm else None
         if vm is None:
-            await pod.lost("the VM ended while the daemon was not running")
+            await lifecycle.lost(pod, "the VM ended while the daemon was not running")
             return
         await _take_over(services, pod, vm)
     except HyperError as err:
         pod.log.error("cannot take over its VM: %s", err)
-        await pod.lost(f"the VM could not be taken over: {err}")
+        await lifecycle.lost(pod, f"the VM could not be taken over: {err}")
 
 
 async def _take_over(services: Services, pod: Pod, vm: Vm) -> None:
     record = json.loads(pod.row.resources)
     link = await services.networks.restore(pod.row.id, record["link"])
-    machine = await boot.connect(pod, vm, link, resume=True)
+    machine = await boot.connect(pod, vm, link, partial(lifecycle.watch, pod), resume=True)
     pod.machine = machine
     machine.next_process = record["next_process"]
     machine.disks.update(record["disks"])
@@ -98,9 +99,11 @@ async def _take_over_container(
     state = states.get(container.status.process_id)
     if state is None:
         ended = guest.ProcessExited(
-            process_id=container.status.process_id, exit_code=LOST_VM, exited_ns=time_ns()
+            process_id=container.status.process_id, exit_code=lifecycle.LOST_VM, exited_ns=time_ns()
         )
-        await pod.record_exit(container, ended, "the guest does not know the process any more")
+        await lifecycle.record_exit(
+            pod, container, ended, "the guest does not know the process any more"
+        )
         return
     disks = await boot.prepare_disks(services, container)
     machine.containers[container.id] = Attached.of(machine.vm, container, disks)
@@ -108,7 +111,7 @@ async def _take_over_container(
         machine.volumes[name] = machine.volumes.get(name, 0) + 1
     container.network = machine.network
     container.log.open()
-    pod.processes.adopt_main(pod, machine, container, state)
+    pod.processes.adopt_main(pod.supervisor, machine, container, state)
 
 
 async def _settle(pod: Pod) -> None:
@@ -116,11 +119,12 @@ async def _settle(pod: Pod) -> None:
     for container in tuple(pod.containers.values()):
         match container.status.state:
             case ContainerState.RESTARTING:
-                pod.schedule_restart(container)
+                lifecycle.schedule_restart(pod, container)
             case ContainerState.REMOVING:
                 container.set_status(container.after(ContainerEvent.FAIL))
-                await pod.remove_container(container)
+                await lifecycle.remove(pod, container)
             case ContainerState.EXITED:
-                pod.restart_at_daemon_start(container)
+                if plan.starts_with_daemon(container.spec.restart_policy, container.status):
+                    pod.supervisor.post(partial(lifecycle.start, pod, container))
             case _:
                 pass

@@ -163,7 +163,7 @@ class Sessions:
             (rows, columns),
         )
         asked.process_id = request.process_id
-        pod.processes.open_exec(pod, machine, asked, request)
+        pod.processes.open_exec(pod.supervisor, machine, asked, request)
         try:
             asked.pid = await machine.start(request)
         except HyperError as err:

@@ -1,0 +1,307 @@
+"""What happens to the containers of a pod: start, exit, restart, removal, and the loss of their VM.
+
+Functions over a Pod; those that change state run in the pod's supervisor (`pod.supervisor.call`).
+"""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
+from time import time_ns
+
+from hyper.agent import messages as guest
+from hyper.core.errors import Conflict, HyperError
+from hyper.engine import boot, plan
+from hyper.engine.container import Container
+from hyper.engine.events import Event
+from hyper.engine.machine import Machine
+from hyper.engine.pod import Pod
+from hyper.engine.states import ACTIVE, ContainerEvent, ContainerState, PodEvent
+from hyper.engine.views import NetworkView, Status
+from hyper.hypervisor.driver import VmExit
+
+LOST_VM = 255
+_LEVELS = {3: logging.ERROR, 4: logging.WARNING, 6: logging.INFO, 7: logging.DEBUG}  # syslog(3)
+
+
+# --- the VM ---------------------------------------------------------------------------------------
+
+
+async def running_machine(pod: Pod, first: Container | None) -> Machine:
+    """Return the pod's machine, started with `first`'s disks in its slots if there is none."""
+    if pod.machine is None:
+        await pod.move(PodEvent.START)
+        try:
+            pod.machine = await boot.start(pod, pod.services, first, partial(watch, pod))
+        except BaseException:
+            await pod.move(PodEvent.GONE)
+            raise
+        await pod.move(PodEvent.READY)
+    return pod.machine
+
+
+def watch(pod: Pod, machine: Machine) -> None:
+    """Serve a machine's agent and notice its end."""
+    pod.supervisor.spawn(partial(_take_events, pod, machine), "events")
+    pod.supervisor.spawn(partial(_run_agent, pod, machine), "agent")
+    pod.supervisor.spawn(partial(_await_vm, pod, machine), "vm")
+
+
+async def _run_agent(pod: Pod, machine: Machine) -> None:
+    await machine.agent.run()
+    if not machine.ending:
+        pod.log.warning("the connection to the guest's agent was lost: ending the VM")
+        await machine.vm.kill()
+
+
+async def _await_vm(pod: Pod, machine: Machine) -> None:
+    ended = await machine.vm.wait()
+    pod.supervisor.post(partial(_vm_gone, pod, machine, ended))
+
+
+async def _take_events(pod: Pod, machine: Machine) -> None:
+    async for event in machine.agent.events:
+        match event:
+            case guest.ProcessExited():
+                ended = partial(pod.processes.ended, machine, event, partial(_record, pod))
+                pod.supervisor.spawn(ended, "exit")
+            case guest.Oom():
+                if container := pod.containers.get(event.container):
+                    happened = container.event("oom")
+                    store = pod.services.store
+                    await store.call(store.put_events, (happened,))
+                    pod.services.feed.publish(happened)
+            case guest.Log():
+                pod.log.log(_LEVELS.get(event.level, logging.INFO), "guest: %s", event.text)
+
+
+async def _record(pod: Pod, container: Container, event: guest.ProcessExited) -> None:
+    await pod.supervisor.call(partial(record_exit, pod, container, event))
+
+
+async def _vm_gone(pod: Pod, machine: Machine, ended: VmExit) -> None:
+    if pod.machine is not machine:
+        return
+    console = ended.console_tail.strip().splitlines()[-4:]
+    how = f"signal {ended.signal}" if ended.signal else f"status {ended.status}"
+    for container in pod.containers.values():
+        await pod.processes.abandon(container)
+    pod.processes.abandon_execs()
+    await lost(pod, " / ".join([f"the VM ended unexpectedly ({how})", *console]))
+
+
+async def lost(pod: Pod, reason: str) -> None:
+    """Record that the pod has no VM any more, and that what ran in it is gone."""
+    if pod.machine:
+        pod.machine.ending = True
+        await pod.machine.agent.close()
+        pod.machine = None
+    await pod.services.networks.disconnect(pod.row.id)
+    await pod.move(PodEvent.GONE)
+    for container in tuple(pod.containers.values()):
+        if container.status.state in (ContainerState.RUNNING, ContainerState.PAUSED):
+            pod.log.error("container %s: %s", container.id[:12], reason)
+            gone = guest.ProcessExited(
+                process_id=container.status.process_id, exit_code=LOST_VM, exited_ns=time_ns()
+            )
+            await record_exit(pod, container, gone, reason)
+
+
+# --- start ----------------------------------------------------------------------------------------
+
+
+async def start(pod: Pod, container: Container) -> None:
+    """Start a container's first process, and the VM if needed. Undoes everything on failure."""
+    container.after(ContainerEvent.START)
+    try:
+        async with AsyncExitStack() as undo:
+            request, pid = await _launch(pod, container, undo)
+            undo.pop_all()
+    except HyperError as err:
+        await _start_failed(pod, container, err)
+        raise plan.start_error(err) from err
+    status = container.after(
+        ContainerEvent.START,
+        pid=pid,
+        process_id=request.process_id,
+        started_ns=time_ns(),
+        finished_ns=0,
+        exit_code=0,
+        error="",
+        oom_killed=False,
+        stopped_by_user=False,
+    )
+    await pod.store_status(container, status, container.event("start"))
+
+
+async def _launch(
+    pod: Pod, container: Container, undo: AsyncExitStack
+) -> tuple[guest.ProcessStart, int]:
+    container.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    container.log.open()
+    undo.callback(container.log.close)
+    machine = await running_machine(pod, container)
+    disks = await boot.prepare_disks(pod.services, container)
+    await machine.create(container, await machine.attach(container, disks))
+    request = plan.main_process(
+        container.spec,
+        container.row.command,
+        machine.new_process_id(),
+        container.id,
+        container.hostname,
+    )
+    pod.processes.open_main(pod.supervisor, machine, container, request)
+    undo.callback(pod.processes.discard, machine, request.process_id)
+    pid = await machine.start(request)
+    container.network = machine.network
+    return request, pid
+
+
+async def _start_failed(pod: Pod, container: Container, err: HyperError) -> None:
+    code = plan.start_failure_code(err)
+    status = container.after(
+        ContainerEvent.FAIL, exit_code=code, error=str(plan.start_error(err)), finished_ns=0
+    )
+    await pod.store_status(container, status)
+    if pod.machine and container.id in pod.machine.containers:
+        try:
+            await pod.machine.forget(container, detach=len(pod.containers) > 1)
+        except HyperError as cleanup:
+            pod.log.warning("clean-up after a failed start: %s", cleanup)
+    await pod.stop_if_idle()
+    container.hub.end()
+    container.ended()
+
+
+# --- exit and restart -----------------------------------------------------------------------------
+
+
+async def record_exit(
+    pod: Pod, container: Container, ended: guest.ProcessExited, error: str = ""
+) -> None:
+    """Store how a container's first process ended, and do what follows from it."""
+    if container.status.state not in (ContainerState.RUNNING, ContainerState.PAUSED):
+        return
+    code = 128 + ended.signal if ended.signal else ended.exit_code
+    status = container.after(
+        ContainerEvent.EXIT,
+        pid=0,
+        process_id=0,
+        exit_code=code,
+        error=error,
+        oom_killed=ended.oom_killed,
+        finished_ns=ended.exited_ns or time_ns(),
+    )
+    died = container.event("die", exitCode=str(code))
+    container.log.close()
+    container.network = NetworkView()
+    if container.spec.auto_remove:
+        await _remove_at_exit(pod, container, status, died)
+        return
+    await pod.store_status(container, status, died)
+    container.hub.end()
+    container.ended()
+    if plan.restarts(container.spec.restart_policy, status):
+        pod.supervisor.post(partial(_forget_in_guest, pod, container))
+        schedule_restart(pod, container)
+        return
+    await _forget_in_guest(pod, container)
+    await pod.stop_if_idle()
+
+
+async def _forget_in_guest(pod: Pod, container: Container) -> None:
+    if pod.machine and not pod.machine.ending:
+        await pod.machine.forget(container, detach=True)
+
+
+async def _remove_at_exit(pod: Pod, container: Container, status: Status, died: Event) -> None:
+    """Forget a --rm container in the transaction that records its end; clean up afterwards."""
+    container.set_status(replace(status, state=ContainerState.REMOVING))
+    last = _is_last(pod)
+    destroyed = container.event("destroy")
+    store = pod.services.store
+    await store.call(
+        store.remove_container, container.id, pod.row.id if last else None, (died, destroyed)
+    )
+    pod.services.feed.publish(died, destroyed)
+    container.hub.end()
+    container.ended()
+    container.removed()
+    _drop(pod, container)
+    if last:
+        await pod.stop_machine(graceful=False)
+        pod.supervisor.finish()
+    else:
+        await _forget_in_guest(pod, container)
+    await boot.delete_files(container)
+    await pod.services.release_volumes(container.mounts)
+
+
+def schedule_restart(pod: Pod, container: Container) -> None:
+    """Start a container again after its delay."""
+    pod.supervisor.spawn(partial(_restart_later, pod, container), "restart")
+
+
+async def _restart_later(pod: Pod, container: Container) -> None:
+    delay_s = plan.restart_delay_s(container.status)
+    if container.status.state is not ContainerState.RESTARTING:
+        restarting = container.after(
+            ContainerEvent.RETRY, restart_count=container.status.restart_count + 1
+        )
+        await pod.supervisor.call(partial(pod.store_status, container, restarting))
+    await asyncio.sleep(delay_s)
+    await pod.supervisor.call(partial(_restart, pod, container))
+
+
+async def _restart(pod: Pod, container: Container) -> None:
+    if container.status.state is not ContainerState.RESTARTING:
+        return  # a user stopped it meanwhile
+    try:
+        await start(pod, container)
+    except HyperError as err:
+        pod.log.warning("restart of %s: %s", container.id[:12], err)
+        await pod.store_status(container, container.after(ContainerEvent.GIVE_UP))
+        container.ended()
+        await pod.stop_if_idle()
+
+
+# --- removal --------------------------------------------------------------------------------------
+
+
+async def remove(pod: Pod, container: Container) -> None:
+    """Remove a container that is not active, and the pod with it if it was made for it.
+
+    Raises Conflict while it is active.
+    """
+    if container.status.state in ACTIVE:
+        raise Conflict(
+            f'cannot remove container "/{container.row.name}": container is '
+            f"{container.status.state}: stop the container before removing or force remove"
+        )
+    container.set_status(container.after(ContainerEvent.REMOVE))
+    last = _is_last(pod)
+    if not last and pod.machine and container.id in pod.machine.containers:
+        await pod.machine.forget(container, detach=True)
+    destroyed = container.event("destroy")
+    store = pod.services.store
+    await store.call(
+        store.remove_container, container.id, pod.row.id if last else None, (destroyed,)
+    )
+    pod.services.feed.publish(destroyed)
+    _drop(pod, container)
+    container.removed()
+    if last:
+        await pod.stop_machine(graceful=False)
+        pod.supervisor.finish()
+    await boot.delete_files(container)
+
+
+def _is_last(pod: Pod) -> bool:
+    return len(pod.containers) == 1 and pod.row.spec.follows
+
+
+def _drop(pod: Pod, container: Container) -> None:
+    del pod.containers[container.id]
+    for exec_id in [key for key, value in pod.execs.items() if value.container is container]:
+        del pod.execs[exec_id]

@@ -1,0 +1,97 @@
+"""The state database: rows survive, names are unique, transitions carry their events."""
+
+import sqlite3
+from dataclasses import replace
+
+import pytest
+from hyper.core.errors import Conflict, Failure
+from hyper.core.spec import ContainerSpec, Mount, MountKind, PodSpec, Resources
+from hyper.engine.events import Event
+from hyper.engine.states import ContainerState, PodState
+from hyper.engine.store import ContainerRow, PodRow, Store
+from hyper.engine.views import Command, MountView, Status, VolumeView
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path / "state.db")
+    yield made
+    made.close()
+
+
+def pod(name="p1"):
+    return PodRow("id-" + name, 1, PodSpec(name, vcpus=2), PodState.STOPPED, "", "")
+
+
+def container(name="c1", pod_id="id-p1", mounts=()):
+    spec = ContainerSpec(
+        "busybox",
+        command=("sh", "-c", "x"),
+        mounts=(Mount(MountKind.TMPFS, "/t", size_bytes=5),),
+        resources=Resources(cpus=1.5),
+    )
+    command = Command(("sh",), (), ("sh",), ("A=b",), "/", "", "SIGTERM")
+    return ContainerRow("id-" + name, name, pod_id, 2, spec, command, tuple(mounts), Status())
+
+
+def test_what_is_stored_is_read_back_by_another_daemon(store, tmp_path):
+    row = container()
+    store.add_container(row, pod(), [Event("container", "create", row.id, time_ns=5)])
+    running = Status(state=ContainerState.RUNNING, pid=7, started_ns=9)
+    store.put_status(row.id, running, [Event("container", "start", row.id, time_ns=6)])
+    store.put_pod_state("id-p1", PodState.RUNNING, "vm", "res")
+    again = Store(tmp_path / "state.db")
+    assert again.containers() == [replace(row, status=running)]
+    assert again.pods() == [replace(pod(), state=PodState.RUNNING, vm="vm", resources="res")]
+    assert [event.action for event in again.events(5, 6)] == ["create", "start"]
+    again.close()
+
+
+def test_a_taken_name_is_a_conflict_in_dockers_words_and_adds_nothing(store):
+    store.add_container(container(), pod(), [])
+    with pytest.raises(Conflict, match='container name "/c1" is already in use by container "id-c1"'):
+        store.add_container(replace(container(), id="other"), pod("p2"), [])
+    assert [row.id for row in store.pods()] == ["id-p1"]
+
+
+def test_removing_a_lone_container_removes_its_pod(store):
+    store.add_container(container(), pod(), [])
+    store.remove_container("id-c1", "id-p1", [])
+    assert store.containers() == [] and store.pods() == []
+
+
+def test_a_volume_in_use_cannot_be_removed(store):
+    store.put_volume(VolumeView("data", "local", "/v", 1), [])
+    mounts = [MountView(MountKind.VOLUME, "/data", name="data", source="/v")]
+    store.add_container(container(mounts=mounts), pod(), [])
+    assert store.volumes()[0].reference_count == 1
+    with pytest.raises(Conflict, match=r"volume is in use - \[id-c1\]"):
+        store.remove_volume("data", [])
+    store.remove_container("id-c1", "id-p1", [])
+    store.remove_volume("data", [])
+    assert store.volumes() == []
+
+
+def test_renaming_to_a_taken_name_keeps_the_old_one(store):
+    store.add_container(container(), pod(), [])
+    store.add_container(container("c2", "id-p2"), pod("p2"), [])
+    with pytest.raises(Conflict):
+        store.rename("id-c2", "c1", [])
+    assert [row.name for row in store.containers()] == ["c1", "c2"]
+
+
+def test_a_database_of_a_newer_release_is_refused(tmp_path):
+    path = tmp_path / "state.db"
+    Store(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(Failure, match="schema 99"):
+        Store(path)
+
+
+def test_a_file_that_is_no_database_is_refused_clearly(tmp_path):
+    path = tmp_path / "state.db"
+    path.write_text("not a database, not at all " * 100)
+    with pytest.raises(Failure, match="cannot open the state database"):
+        Store(path)
