@@ -26,7 +26,7 @@ from hyper.host.files import private_directory
 from hyper.host.threads import in_thread
 from hyper.hypervisor.driver import Vm
 from hyper.network.networks import Link
-from hyper.storage.writable import create_writable
+from hyper.storage.disks import create_writable
 
 CONNECT_S = 30.0
 Watch = Callable[[Machine], None]
@@ -131,7 +131,7 @@ async def prepare_disks(services: Services, container: Container) -> tuple[Disk,
     chain = await services.images.chain(image)
     if not container.rw_disk.exists():
         size = container.spec.storage_size_bytes or services.settings.disk_bytes
-        await create_writable(container.rw_disk, size)
+        await create_writable(container.rw_disk, size, empty_images=services.places.empty_disks)
     return container_disks(container, chain)
 
 

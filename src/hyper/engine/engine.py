@@ -4,7 +4,7 @@ Engine
 ├── containers   life cycle of containers          ├── volumes   named volumes
 ├── sessions     attach, exec, logs, top, stats    ├── events    what happened
 ├── pods         the VMs                           └── kernels   kernels by name
-└── images       the image store
+└── images       the image store                   system    info and doctor
 """
 
 import asyncio
@@ -22,11 +22,12 @@ from hyper.engine.services import Services
 from hyper.engine.sessions import Sessions
 from hyper.engine.settings import Places, Settings
 from hyper.engine.store import Store
+from hyper.engine.system import System
 from hyper.engine.volumes import Volumes
 from hyper.hypervisor.driver import Driver
 from hyper.images.store import ImageStore
 from hyper.network.networks import Networks
-from hyper.storage.volumes import VolumeFolders
+from hyper.storage.volumes import Volumes as VolumeFolders
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Engine:
     volumes: Volumes
     events: EventFeed
     kernels: Kernels
+    system: System
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 volumes,
                 feed,
                 kernels,
+                System(parts.settings, parts.places, parts.driver, kernels, containers, pods),
             )
             pods.close()
     finally:

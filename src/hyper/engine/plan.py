@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from hyper.agent import messages as guest
 from hyper.agent.capabilities import resolve as resolve_capabilities
-from hyper.agent.seccomp import default_filter, filter_for_profile
+from hyper.agent.seccomp import compile_profile, default_program
 from hyper.core.errors import GuestError, HyperError, InvalidArgument
 from hyper.core.spec import (
     ContainerSpec,
@@ -329,8 +329,8 @@ def _seccomp(spec: ContainerSpec, capabilities: int) -> bytes:
     if security.privileged or security.seccomp == "unconfined":
         return b""
     if security.seccomp:
-        return filter_for_profile(security.seccomp, capabilities)
-    return default_filter(capabilities)
+        return compile_profile(security.seccomp, capabilities)
+    return default_program(capabilities)
 
 
 def vm_memory_bytes(specs: Sequence[ContainerSpec], default_bytes: int) -> int:

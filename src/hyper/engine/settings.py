@@ -43,6 +43,11 @@ class Places:
         return self.root / "volumes"
 
     @property
+    def empty_disks(self) -> Path:
+        """Empty file systems that writable disks are copied from."""
+        return self.root / "empty-disks"
+
+    @property
     def kernels(self) -> Path:
         """Kernels added by name."""
         return self.root / "kernels"

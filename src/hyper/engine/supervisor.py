@@ -26,7 +26,7 @@ class Supervisor:
         self._finished = False
 
     async def run(self) -> None:
-        """Serve the inbox until `finish`, or until cancelled; nothing of the pod runs afterwards."""
+        """Serve the inbox until `finish` or until cancelled; nothing of it runs afterwards."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 while not self._finished:

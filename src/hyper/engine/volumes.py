@@ -16,7 +16,7 @@ from hyper.engine.plan import clean_path
 from hyper.engine.store import Store
 from hyper.engine.views import ContainerView, MountView, VolumeView
 from hyper.images.store import Image
-from hyper.storage.volumes import VolumeFolders
+from hyper.storage.volumes import Volumes as VolumeFolders
 
 
 class Volumes:
@@ -51,7 +51,7 @@ class Volumes:
             except NotFound:
                 pass
         name = name or new_id()
-        path = await self._folders.create(name)
+        path = self._folders.create(name)
         volume = VolumeView(name, "local", str(path), time_ns(), labels, options, anonymous)
         created = Event("volume", "create", name, (("driver", "local"),))
         await self._store.call(self._store.put_volume, volume, (created,))

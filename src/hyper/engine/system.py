@@ -1,0 +1,121 @@
+"""What the daemon can say of itself and its host: info, disk usage, the doctor's checks."""
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyper.core.errors import HyperError
+from hyper.engine.containers import Containers
+from hyper.engine.kernels import Kernels, kernel_version
+from hyper.engine.pods import Pods
+from hyper.engine.settings import Places, Settings
+from hyper.engine.states import ContainerState
+from hyper.host.files import free_bytes
+from hyper.hypervisor.check import Check
+from hyper.hypervisor.driver import Capabilities, Driver
+
+PROGRAMS = (("sqfstar", "squashfs-tools"), ("mkfs.ext4", "e2fsprogs"))
+LOW_DISK_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class SystemInfo:
+    """Facts for `hyper info`; memory in bytes."""
+
+    containers: int
+    running: int
+    paused: int
+    stopped: int
+    pods: int
+    cpus: int
+    memory_bytes: int
+    host_kernel: str
+    guest_kernel: str
+    operating_system: str
+    architecture: str
+    host_name: str
+    root: Path
+    capabilities: Capabilities
+    settings: Settings
+
+
+class System:
+    """The daemon and its host."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        places: Places,
+        driver: Driver,
+        kernels: Kernels,
+        containers: Containers,
+        pods: Pods,
+    ) -> None:
+        self._settings = settings
+        self._places = places
+        self._driver = driver
+        self._kernels = kernels
+        self._containers = containers
+        self._pods = pods
+
+    async def info(self) -> SystemInfo:
+        """Return the facts. Finds out the acceleration if no VM was started yet."""
+        views = self._containers.list(all=True)
+        running = sum(view.state is ContainerState.RUNNING for view in views)
+        paused = sum(view.state is ContainerState.PAUSED for view in views)
+        try:
+            guest_kernel = kernel_version(self._kernels.path(""))
+        except HyperError:
+            guest_kernel = ""
+        return SystemInfo(
+            containers=len(views),
+            running=running,
+            paused=paused,
+            stopped=len(views) - running - paused,
+            pods=len(self._pods.list()),
+            cpus=os.cpu_count() or 1,
+            memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            host_kernel=platform.release(),
+            guest_kernel=guest_kernel,
+            operating_system=_operating_system(),
+            architecture=platform.machine(),
+            host_name=platform.node(),
+            root=self._places.root,
+            capabilities=await self._driver.capabilities(),
+            settings=self._settings,
+        )
+
+    async def doctor(self) -> tuple[Check, ...]:
+        """Return what is right and wrong with this host, each with what to do."""
+        checks = list(await self._driver.diagnose())
+        for program, package in PROGRAMS:
+            found = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")
+            checks.append(
+                Check(
+                    program,
+                    found is not None,
+                    found or "missing",
+                    "" if found else f"install the package {package}",
+                )
+            )
+        try:
+            path = self._kernels.path("")
+            checks.append(Check("guest kernel", True, f"{kernel_version(path)} ({path})", ""))
+        except HyperError as err:
+            checks.append(Check("guest kernel", False, str(err), "make kernel"))
+        free = free_bytes(self._places.root)
+        enough = free >= LOW_DISK_BYTES
+        advice = "" if enough else "free some space or use another --root"
+        checks.append(
+            Check("disk space", enough, f"{free >> 20} MiB free in {self._places.root}", advice)
+        )
+        return tuple(checks)
+
+
+def _operating_system() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
