@@ -14,7 +14,6 @@ from hyper.core import signals
 from hyper.core.errors import (
     Conflict,
     InvalidArgument,
-    NotFound,
     NotModified,
     Timeout,
     Unavailable,
@@ -23,9 +22,9 @@ from hyper.core.ids import check_hostname, check_name, new_id, new_name
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec, PodSpec, Resources, RestartPolicy
 from hyper.engine import lifecycle, plan
-from hyper.engine.container import Container
+from hyper.engine.container import Container, allocated_bytes
 from hyper.engine.pod import Pod
-from hyper.engine.pods import Pods
+from hyper.engine.pods import Pods, find_container
 from hyper.engine.services import Services
 from hyper.engine.states import ACTIVE, ContainerState, PodState
 from hyper.engine.store import ContainerRow, PodRow
@@ -44,30 +43,9 @@ class Containers:
         self._pods = pods
         self._volumes = volumes
 
-    # --- finding ------------------------------------------------------------------------------
-
-    def find(self, reference: str) -> tuple[Pod, Container]:
-        """Return a container and its pod by id, name or unique prefix of the id.
-
-        Raises NotFound, or InvalidArgument when a prefix is ambiguous.
-        """
-        every = [
-            (pod, container) for pod in self._pods.all() for container in pod.containers.values()
-        ]
-        name = reference.removeprefix("/")
-        for found in every:
-            if reference == found[1].id or name == found[1].row.name:
-                return found
-        matches = [found for found in every if reference and found[1].id.startswith(reference)]
-        if len(matches) > 1:
-            raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}")
-        if not matches:
-            raise NotFound("container", reference)
-        return matches[0]
-
     def get(self, reference: str) -> ContainerView:
         """Return a container's view. Raises NotFound."""
-        pod, container = self.find(reference)
+        pod, container = find_container(self._pods, reference)
         return container.view(pod.exec_ids(container))
 
     def list(self, all: bool = False) -> list[ContainerView]:
@@ -146,11 +124,11 @@ class Containers:
         return container.view()
 
     def _volumes_from(self, reference: str) -> ContainerView:
-        return self.find(reference)[1].view()
+        return find_container(self._pods, reference)[1].view()
 
     async def start(self, reference: str) -> None:
         """Start a container. Raises NotModified when it runs, Conflict, NotFound, Failure."""
-        pod, container = self.find(reference)
+        pod, container = find_container(self._pods, reference)
         if container.status.state is ContainerState.PAUSED:
             raise Conflict("cannot start a paused container, try unpause instead")
         if container.status.state in ACTIVE:
@@ -162,7 +140,7 @@ class Containers:
 
         Raises NotModified when it does not run.
         """
-        pod, container = self.find(reference)
+        pod, container = find_container(self._pods, reference)
         if container.status.state not in ACTIVE:
             raise NotModified(f"container {container.id} is already stopped")
         limit_s = timeout_s
@@ -209,7 +187,7 @@ class Containers:
 
         Raises Conflict when it does not run.
         """
-        pod, container = self.find(reference)
+        pod, container = find_container(self._pods, reference)
         number = signal_number(signal or "KILL")
         if container.status.state not in ACTIVE:
             raise Conflict(
@@ -231,7 +209,7 @@ class Containers:
         with contextlib.suppress(NotModified):
             await self.stop(reference, timeout_s, signal)
         await self.start(reference)
-        _, container = self.find(reference)
+        _, container = find_container(self._pods, reference)
         restarted = container.event("restart")
         await self._services.store.call(self._services.store.put_events, (restarted,))
         self._services.feed.publish(restarted)
@@ -240,7 +218,7 @@ class Containers:
         """Remove a container, and its anonymous volumes if asked. Raises Conflict while it is
         active.
         """
-        pod, container = self.find(reference)
+        pod, container = find_container(self._pods, reference)
         mounts = container.mounts
         if force and container.status.state in ACTIVE:
             await self._kill_and_wait(pod, container)
@@ -251,7 +229,7 @@ class Containers:
 
     async def rename(self, reference: str, name: str) -> None:
         """Give a container another name. Raises Conflict when it is taken, InvalidArgument."""
-        pod, container = self.find(reference)
+        pod, container = find_container(self._pods, reference)
         new = check_name(name.removeprefix("/"))
         if new == container.row.name:
             raise InvalidArgument("Renaming a container with the same name as its current name")
@@ -269,7 +247,7 @@ class Containers:
         """Return how a container ended: now if it does not run, at its next end, or when
         removed.
         """
-        _, container = self.find(reference)
+        _, container = find_container(self._pods, reference)
         if condition == "removed":
             return await container.removal()
         if condition == "not-running" and container.status.state not in ACTIVE:
@@ -280,7 +258,7 @@ class Containers:
         self, reference: str, resources: Resources, restart_policy: RestartPolicy | None
     ) -> None:
         """Change a container's limits, live when it runs, and its restart policy."""
-        pod, container = self.find(reference)
+        pod, container = find_container(self._pods, reference)
         policy = restart_policy or container.spec.restart_policy
         if policy != RestartPolicy() and container.spec.auto_remove:
             raise Conflict(
@@ -301,9 +279,15 @@ class Containers:
         container.row = replace(container.row, spec=spec)
         self._services.feed.publish(updated)
 
+    async def sizes(self, reference: str) -> tuple[int, int]:
+        """Return the bytes a container has written, and those with its image's layers."""
+        _, container = find_container(self._pods, reference)
+        written = allocated_bytes(container.rw_disk)
+        return written, written + self._services.images.get(container.spec.image_id).size_bytes
+
     async def set_paused(self, reference: str, paused: bool) -> None:
         """Freeze or thaw a container. Raises Conflict when it does not run or already is so."""
-        pod, container = self.find(reference)
+        pod, container = find_container(self._pods, reference)
         state = container.status.state
         if paused and state is ContainerState.PAUSED:
             raise Conflict(f"Container {container.id} is already paused")

@@ -92,7 +92,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 parts.driver,
                 parts.images,
                 containers,
-                Sessions(containers, pods),
+                Sessions(pods),
                 pods,
                 volumes,
                 feed,

@@ -5,6 +5,7 @@ import logging
 import os
 
 from hyper.core.errors import InvalidArgument, NotFound
+from hyper.engine.container import Container
 from hyper.engine.pod import Pod
 from hyper.engine.views import PodView
 
@@ -65,3 +66,21 @@ class Pods:
     def list(self) -> list[PodView]:
         """Return every pod's view."""
         return [pod.view() for pod in self._pods.values()]
+
+
+def find_container(pods: Pods, reference: str) -> tuple[Pod, Container]:
+    """Return a container and its pod by id, name or unique prefix of the id.
+
+    Raises NotFound, or InvalidArgument when a prefix is ambiguous.
+    """
+    every = [(pod, container) for pod in pods.all() for container in pod.containers.values()]
+    name = reference.removeprefix("/")
+    for found in every:
+        if reference == found[1].id or name == found[1].row.name:
+            return found
+    matches = [found for found in every if reference and found[1].id.startswith(reference)]
+    if len(matches) > 1:
+        raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}")
+    if not matches:
+        raise NotFound("container", reference)
+    return matches[0]

@@ -18,13 +18,12 @@ from hyper.core.ids import new_id
 from hyper.core.spec import ExecSpec
 from hyper.engine import plan
 from hyper.engine.container import Container
-from hyper.engine.containers import Containers
 from hyper.engine.execs import Exec
 from hyper.engine.logs import LogRecord
 from hyper.engine.machine import Machine
 from hyper.engine.output import Feed
 from hyper.engine.pod import Pod
-from hyper.engine.pods import Pods
+from hyper.engine.pods import Pods, find_container
 from hyper.engine.states import ContainerState
 from hyper.engine.views import ExecView
 
@@ -79,8 +78,7 @@ class Processes:
 class Sessions:
     """Everything a client does with a container's processes besides its life cycle."""
 
-    def __init__(self, containers: Containers, pods: Pods) -> None:
-        self._containers = containers
+    def __init__(self, pods: Pods) -> None:
         self._pods = pods
 
     async def attach(
@@ -90,7 +88,7 @@ class Sessions:
 
         Raises Conflict while it is paused or restarting.
         """
-        _, container = self._containers.find(reference)
+        _, container = find_container(self._pods, reference)
         if container.status.state in (ContainerState.PAUSED, ContainerState.RESTARTING):
             raise Conflict(
                 f"container {container.id} is {container.status.state}, unpause the container "
@@ -115,7 +113,7 @@ class Sessions:
         """Yield a container's output so far, line by line. Raises Unsupported for the driver
         none.
         """
-        _, container = self._containers.find(reference)
+        _, container = find_container(self._pods, reference)
         if container.spec.log.driver not in READABLE_DRIVERS:
             raise Unsupported("configured logging driver does not support reading")
         records = container.log.read(tail=tail, since_ns=since_ns, until_ns=until_ns, follow=follow)
@@ -124,13 +122,13 @@ class Sessions:
 
     async def resize(self, reference: str, rows: int, columns: int) -> None:
         """Set the size of a container's terminal. Raises Conflict when it does not run."""
-        pod, container = self._containers.find(reference)
+        pod, container = find_container(self._pods, reference)
         machine = self._machine(pod, container)
         await machine.agent.request(guest.ProcessResize(container.status.process_id, rows, columns))
 
     def exec_create(self, reference: str, spec: ExecSpec) -> str:
         """Prepare an exec and return its id. Raises Conflict unless the container runs."""
-        pod, container = self._containers.find(reference)
+        pod, container = find_container(self._pods, reference)
         if container.status.state is ContainerState.PAUSED:
             raise Conflict(f"container {reference} is paused, unpause the container before exec")
         self._machine(pod, container)
@@ -191,14 +189,14 @@ class Sessions:
 
     async def processes(self, reference: str) -> Processes:
         """Return a container's processes. Raises Conflict when it does not run."""
-        pod, container = self._containers.find(reference)
+        pod, container = find_container(self._pods, reference)
         machine = self._machine(pod, container)
         listed = await machine.agent.request(guest.ContainerProcesses(container=container.id))
         return Processes(listed.ticks_per_second, listed.boottime_ns, listed.processes)
 
     async def statistics(self, reference: str) -> guest.ContainerStatistics:
         """Return a container's counters. Raises Conflict when it does not run."""
-        pod, container = self._containers.find(reference)
+        pod, container = find_container(self._pods, reference)
         machine = self._machine(pod, container)
         return await machine.agent.request(guest.ContainerStats(container=container.id))
 
