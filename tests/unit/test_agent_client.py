@@ -275,6 +275,20 @@ async def test_input_without_credit_ends_with_the_connection(path: Path) -> None
             await client.stream(7, STDIN).write(bytes(m.STREAM_WINDOW + 1))
 
 
+async def test_a_window_that_crosses_the_end_of_its_process_is_ignored(path: Path) -> None:
+    async def late_window(guest: FakeGuest) -> None:
+        await guest.welcome()
+        await guest.expect(m.ProcessExitAck)
+        await guest.send(m.Window(0), stream_id=7 * 4 + STDIN)
+        await guest.reply(await guest.frame(), m.Ok())
+        await guest.hung_up()
+
+    async with connected(path, late_window) as client:
+        client.stream(7, STDIN)
+        await client.acknowledge_exit(7)
+        assert await client.request(m.Ping()) == m.Ok()
+
+
 # --- events ---------------------------------------------------------------------------------------
 
 

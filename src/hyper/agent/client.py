@@ -279,7 +279,7 @@ class AgentClient:
             case m.Data():
                 self._output(frame.stream_id).received(message, bool(frame.flags & m.FLAG_EOF))
             case m.Window():
-                self._input(frame.stream_id).acknowledged(message.acked)
+                self._acknowledged(frame.stream_id, message)
             case m.ProcessExited():
                 self.events.put(check_exit(message), len(frame.payload))
             case m.Oom():
@@ -309,11 +309,13 @@ class AgentClient:
             raise ProtocolError(f"data of stream {number}, which is not an open output")
         return stream
 
-    def _input(self, number: int) -> InputStream:
+    def _acknowledged(self, number: int, window: m.Window) -> None:
         stream = self._streams.get(number)
-        if not isinstance(stream, InputStream):
-            raise ProtocolError(f"a window of stream {number}, which is not an open input")
-        return stream
+        if isinstance(stream, OutputStream):
+            raise ProtocolError(f"a window of {stream.name}, which is an output")
+        # None: it crossed our acknowledgement of the exit, or we do not resume this input.
+        if stream is not None:
+            stream.acknowledged(window.acked)
 
     def _lose(self, reason: str) -> Unavailable:
         """End everything that waits for the guest; the first reason stays."""
