@@ -1,0 +1,112 @@
+"""Owns a client's connection below HTTP: half-close, a client gone away, taking the stream over.
+
+Extends aiohttp's server protocol by exactly these; HTTP itself stays aiohttp's.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aiohttp import web
+
+_HIGH_BYTES = 256 * 1024
+_LOW_BYTES = 64 * 1024
+
+
+class RawInput:
+    """What a client sends once its stream was taken over: bounded, then the client waits."""
+
+    def __init__(self, transport: asyncio.Transport | None) -> None:
+        self._transport = transport
+        self._chunks: deque[bytes] = deque()
+        self._size_bytes = 0
+        self._eof = False
+        self._waiting = False
+        self._changed = asyncio.Event()
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Take bytes from the connection (the interface aiohttp gives its parsers)."""
+        self._chunks.append(bytes(data))
+        self._size_bytes += len(data)
+        if self._size_bytes > _HIGH_BYTES and not self._waiting and self._transport is not None:
+            self._waiting = True
+            self._transport.pause_reading()
+        self._changed.set()
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Take the end of what the client sends."""
+        self._eof = True
+        self._changed.set()
+
+    async def read(self) -> bytes:
+        """Return the next bytes, b"" at the end."""
+        while not self._chunks:
+            if self._eof:
+                return b""
+            self._changed.clear()
+            await self._changed.wait()
+        data = self._chunks.popleft()
+        self._size_bytes -= len(data)
+        if self._waiting and self._size_bytes < _LOW_BYTES and self._transport is not None:
+            self._waiting = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+        return data
+
+
+class Connection(web.RequestHandler):
+    """A client's connection. `half_closed` says that the client will send nothing more."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.half_closed = False
+        self._raw: RawInput | None = None
+        self._on_lost: Callable[[], object] | None = None
+
+    def take_over(self) -> RawInput:
+        """Return what the client sends from here on instead of parsing it as HTTP."""
+        self._raw = RawInput(self.transport)
+        self.set_parser(self._raw)  # type: ignore[arg-type]  # it feeds any such parser
+        if self.half_closed or self.transport is None:
+            self._raw.feed_eof()
+        return self._raw
+
+    @contextmanager
+    def cancelling(self) -> Iterator[None]:
+        """Cancel the current task when the client goes away in the meantime."""
+        task = asyncio.current_task()
+        assert task is not None
+        if self.transport is None:
+            raise ConnectionResetError("the client has gone away")
+        self._on_lost = task.cancel
+        try:
+            yield
+        finally:
+            self._on_lost = None
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio's own signature
+        """Keep the way to the client open where it may half-close: on a raw stream, also a future one."""
+        self.half_closed = True
+        if self._raw is not None:
+            self._raw.feed_eof()
+            return True
+        # Set by aiohttp's parser after a request with `Upgrade: tcp` that is not answered yet.
+        return bool(self._upgraded)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell who waits for it that the client is gone."""
+        on_lost = self._on_lost
+        super().connection_lost(exc)
+        if on_lost is not None:
+            on_lost()
+
+
+class ConnectionServer(web.Server):
+    """aiohttp's low-level server with our connections."""
+
+    def __call__(self) -> web.RequestHandler:
+        """Return the protocol of a new connection."""
+        return Connection(self, loop=self._loop, **self._kwargs)

@@ -1,0 +1,184 @@
+"""Owns /containers: create, list, inspect, and the verbs of a container's life."""
+
+import asyncio
+import json
+from typing import cast
+
+from aiohttp import web
+
+from hyper.api.call import Call, json_response, no_content
+from hyper.api.container_filters import ALLOWED, PRUNE_ALLOWED, ContainerFilter, prunable
+from hyper.api.filters import parse_filters
+from hyper.api.render import containers as render
+from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound
+from hyper.core.spec import RestartPolicy
+from hyper.engine.containers import WaitCondition
+from hyper.engine.states import ContainerState
+from hyper.engine.views import ContainerView
+from hyper.schema.container import parse_create
+from hyper.schema.fields import read_fields
+from hyper.schema.hostconfig import RESTART_POLICY
+from hyper.schema.resources import RESOURCES, check_resources, merge_resources
+
+_CONDITIONS = ("not-running", "next-exit", "removed")
+
+
+async def list_all(call: Call) -> web.StreamResponse:
+    """GET /containers/json"""
+    filters = parse_filters(call.text("filters"), ALLOWED)
+    wanted = ContainerFilter(filters, call.engine)
+    limit = call.integer("limit", 0) or 0
+    everything = call.flag("all") or limit > 0 or wanted.needs_all
+    views = [view for view in call.engine.containers.list(all=everything) if wanted.matches(view)]
+    if limit > 0:
+        views = views[:limit]
+    sizes = call.flag("size")
+    return json_response(
+        [render.summary(view, await _sizes(call, view) if sizes else None) for view in views]
+    )
+
+
+async def _sizes(call: Call, view: ContainerView) -> tuple[int, int]:
+    return await call.engine.containers.sizes(view.id)
+
+
+async def create(call: Call) -> web.StreamResponse:
+    """POST /containers/create"""
+    request = parse_create(await call.body(), call.text("platform"))
+    name = call.text("name")
+    view = await call.engine.containers.create(request.spec, name)
+    return json_response({"Id": view.id, "Warnings": list(request.warnings)}, 201)
+
+
+async def inspect(call: Call) -> web.StreamResponse:
+    """GET /containers/{id}/json"""
+    view = call.engine.containers.get(call.parameters["id"])
+    sizes = await _sizes(call, view) if call.flag("size") else None
+    return json_response(render.inspect(view, sizes))
+
+
+async def start(call: Call) -> web.StreamResponse:
+    """POST /containers/{id}/start"""
+    if call.request.content_length and call.request.content_length > 2:
+        raise InvalidArgument(
+            "starting container with non-empty request body was deprecated since API v1.22 "
+            "and removed in v1.24"
+        )
+    await call.engine.containers.start(call.parameters["id"])
+    return no_content()
+
+
+def _seconds(call: Call) -> float | None:
+    seconds = call.integer("t")
+    return None if seconds is None else float(seconds)
+
+
+async def stop(call: Call) -> web.StreamResponse:
+    """POST /containers/{id}/stop"""
+    await call.engine.containers.stop(call.parameters["id"], _seconds(call), call.text("signal"))
+    return no_content()
+
+
+async def restart(call: Call) -> web.StreamResponse:
+    """POST /containers/{id}/restart"""
+    await call.engine.containers.restart(call.parameters["id"], _seconds(call), call.text("signal"))
+    return no_content()
+
+
+async def kill(call: Call) -> web.StreamResponse:
+    """POST /containers/{id}/kill"""
+    await call.engine.containers.kill(call.parameters["id"], call.text("signal") or "KILL")
+    return no_content()
+
+
+async def pause(call: Call) -> web.StreamResponse:
+    """POST /containers/{id}/pause"""
+    await call.engine.containers.set_paused(call.parameters["id"], True)
+    return no_content()
+
+
+async def unpause(call: Call) -> web.StreamResponse:
+    """POST /containers/{id}/unpause"""
+    await call.engine.containers.set_paused(call.parameters["id"], False)
+    return no_content()
+
+
+async def rename(call: Call) -> web.StreamResponse:
+    """POST /containers/{id}/rename"""
+    if not call.text("name"):
+        raise InvalidArgument("Neither old nor new names may be empty")
+    await call.engine.containers.rename(call.parameters["id"], call.text("name"))
+    return no_content()
+
+
+async def update(call: Call) -> web.StreamResponse:
+    """POST /containers/{id}/update"""
+    view = call.engine.containers.get(call.parameters["id"])
+    updates = read_fields((*RESOURCES, RESTART_POLICY), await call.body(), "")
+    resources = merge_resources(view.spec.resources, updates)
+    warnings = check_resources(resources)
+    policy = cast(RestartPolicy | None, updates.get("restart_policy"))
+    await call.engine.containers.update(view.id, resources, policy)
+    return json_response({"Warnings": warnings or None})
+
+
+async def remove(call: Call) -> web.StreamResponse:
+    """DELETE /containers/{id}"""
+    reference = call.parameters["id"]
+    if call.flag("link"):
+        raise InvalidArgument(
+            f"Conflict, cannot remove the default link name of the container {reference}"
+        )
+    await call.engine.containers.remove(reference, force=call.flag("force"), volumes=call.flag("v"))
+    return no_content()
+
+
+async def prune(call: Call) -> web.StreamResponse:
+    """POST /containers/prune"""
+    filters = parse_filters(call.text("filters"), PRUNE_ALLOWED)
+    deleted: list[str] = []
+    space = 0
+    for view in call.engine.containers.list(all=True):
+        if view.active or view.state is ContainerState.REMOVING or not prunable(filters, view):
+            continue
+        try:
+            size, _ = await _sizes(call, view)
+            await call.engine.containers.remove(view.id)
+        except (Conflict, NotFound):
+            continue  # somebody started or removed it meanwhile
+        deleted.append(view.id)
+        space += size
+    return json_response({"ContainersDeleted": deleted or None, "SpaceReclaimed": space})
+
+
+async def wait(call: Call) -> web.StreamResponse:
+    """POST /containers/{id}/wait
+
+    The head goes out before the container ends: the docker command starts the container only when
+    it has seen it. So waiting must have begun by then.
+    """
+    condition = call.text("condition") or "not-running"
+    if condition not in _CONDITIONS:
+        raise InvalidArgument(f'invalid condition: "{condition}"')
+    view = call.engine.containers.get(call.parameters["id"])
+    response = web.StreamResponse(headers={"Content-Type": "application/json", **call.headers})
+    with call.connection.cancelling():
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(
+                _ended(call, view.id, cast(WaitCondition, condition)), name=f"wait {view.id[:12]}"
+            )
+            await asyncio.sleep(0)  # let it begin before the client is told
+            await response.prepare(call.request)
+        await response.write(json.dumps(waiting.result()).encode() + b"\n")
+    return response
+
+
+async def _ended(call: Call, container_id: str, condition: WaitCondition) -> dict[str, object]:
+    try:
+        end = await call.engine.containers.wait(container_id, condition)
+    except HyperError as err:  # the head is out: the error goes into the body, as dockerd's does
+        return {"StatusCode": -1, "Error": {"Message": str(err)}}
+    shown: dict[str, object] = {"StatusCode": end.exit_code}
+    if end.error:
+        shown["Error"] = {"Message": end.error}
+    return shown

@@ -1,0 +1,230 @@
+"""Owns what a client does with a container's streams: attach, logs, resize, top, stats."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from time import time_ns
+
+from aiohttp import WSMsgType, web
+
+from hyper.api.call import Call, json_response
+from hyper.api.frames import frame
+from hyper.api.hijack import (
+    MULTIPLEXED,
+    RAW,
+    Channel,
+    Hijack,
+    RawChannel,
+    detach_parser,
+    run_session,
+)
+from hyper.api.render import processes, statistics
+from hyper.api.times import log_time, parse_time
+from hyper.core.errors import Conflict, InvalidArgument
+from hyper.engine.logs import LogRecord
+from hyper.engine.views import ContainerView
+
+_BATCH_BYTES = 32 * 1024
+_STATS_INTERVAL_S = 1.0
+
+
+async def attach(call: Call) -> web.StreamResponse:
+    """POST /containers/{id}/attach"""
+    view = call.engine.containers.get(call.parameters["id"])
+    detach = detach_parser(call.text("detachKeys"), view.spec.tty)
+    stdin = call.flag("stdin") and view.spec.open_stdin
+    stdout, stderr = call.flag("stdout"), call.flag("stderr")
+    attached_ns = time_ns()
+    session = await call.engine.sessions.attach(view.id, stdin=stdin, stdout=stdout, stderr=stderr)
+    multiplexed = not view.spec.tty and call.version >= (1, 42)
+    hijack = Hijack(call, MULTIPLEXED if multiplexed else RAW)
+    channel = RawChannel(hijack, framed=not view.spec.tty)
+    try:
+        await hijack.prepare(call.request)
+        if call.flag("logs"):
+            await _send_logs(call, view, channel, attached_ns)
+        if not call.flag("stream"):
+            return hijack
+    except BaseException:
+        session.detach()
+        raise
+    finally:
+        if not call.flag("stream"):
+            session.detach()
+    await run_session(session, channel, stdin=stdin, detach=detach)
+    return hijack
+
+
+async def _send_logs(call: Call, view: ContainerView, channel: Channel, until_ns: int) -> None:
+    """Send what was printed before the session began; the session has the rest."""
+    records = call.engine.sessions.logs(
+        view.id, stdout=call.flag("stdout"), stderr=call.flag("stderr"), until_ns=until_ns
+    )
+    async for record in records:
+        await channel.send(record.stream, record.data)
+
+
+class WebSocketChannel(Channel):
+    """A WebSocket: every message is a piece of the stream, output is not framed."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+
+    async def send(self, stream: int, data: bytes) -> None:
+        """Hand over output."""
+        await self._socket.send_bytes(data)
+
+    async def receive(self) -> bytes:
+        """Return the next message with content, b"" when the client closed."""
+        async for message in self._socket:
+            if message.type is WSMsgType.BINARY and message.data:
+                return bytes(message.data)
+            if message.type is WSMsgType.TEXT and message.data:
+                return str(message.data).encode()
+        return b""
+
+
+async def attach_websocket(call: Call) -> web.StreamResponse:
+    """GET /containers/{id}/attach/ws"""
+    view = call.engine.containers.get(call.parameters["id"])
+    detach = detach_parser(call.text("detachKeys"), view.spec.tty)
+    names = ("stdin", "stdout", "stderr")
+    wanted = {name: call.flag(name) for name in names}
+    if not any(wanted.values()):
+        wanted = dict.fromkeys(names, True)  # moby: none asked for means all
+    stdin = wanted["stdin"] and view.spec.open_stdin
+    socket = web.WebSocketResponse()
+    if not socket.can_prepare(call.request):
+        raise InvalidArgument("attach/ws needs a WebSocket upgrade")
+    session = await call.engine.sessions.attach(
+        view.id, stdin=stdin, stdout=wanted["stdout"], stderr=wanted["stderr"]
+    )
+    try:
+        await socket.prepare(call.request)
+        await run_session(session, WebSocketChannel(socket), stdin=stdin, detach=detach)
+    finally:
+        session.detach()
+    await socket.close()
+    return socket
+
+
+async def resize(call: Call) -> web.StreamResponse:
+    """POST /containers/{id}/resize"""
+    rows, columns = terminal_size(call)
+    view = call.engine.containers.get(call.parameters["id"])
+    await call.engine.sessions.resize(view.id, rows, columns)
+    return web.Response()
+
+
+def terminal_size(call: Call) -> tuple[int, int]:
+    """Return the rows and columns of the query. Raises InvalidArgument."""
+    sizes = []
+    for name in ("h", "w"):
+        number = call.integer(name)
+        if number is None or not 0 <= number < 1 << 16:
+            raise InvalidArgument(
+                f'invalid value for "{name}": a size between 0 and 65535 is needed'
+            )
+        sizes.append(number)
+    return sizes[0], sizes[1]
+
+
+async def logs(call: Call) -> web.StreamResponse:
+    """GET /containers/{id}/logs"""
+    stdout, stderr = call.flag("stdout"), call.flag("stderr")
+    if not (stdout or stderr):
+        raise InvalidArgument("Bad parameters: you must choose at least one stream")
+    view = call.engine.containers.get(call.parameters["id"])
+    follow = call.flag("follow")
+    records = call.engine.sessions.logs(
+        view.id,
+        stdout=stdout,
+        stderr=stderr,
+        since_ns=parse_time(call.text("since"), "since"),
+        until_ns=parse_time(call.text("until"), "until"),
+        tail=_tail(call.text("tail")),
+        follow=follow and view.active,
+    )
+    framed = not view.spec.tty
+    kind = MULTIPLEXED if framed and call.version >= (1, 42) else RAW
+    response = web.StreamResponse(headers={"Content-Type": kind, **call.headers})
+    with call.connection.cancelling():
+        await response.prepare(call.request)
+        await _write_logs(call, response, records, framed, 1 if follow else _BATCH_BYTES)
+    return response
+
+
+async def _write_logs(
+    call: Call,
+    response: web.StreamResponse,
+    records: AsyncIterator[LogRecord],
+    framed: bool,
+    batch_bytes: int,
+) -> None:
+    timestamps, details = call.flag("timestamps"), call.flag("details")
+    batch = bytearray()
+    async for record in records:
+        line = record.data
+        if details:
+            line = b" " + line  # the attributes Docker shows here are those of other log drivers
+        if timestamps:
+            line = f"{log_time(record.time_ns)} ".encode() + line
+        batch += frame(record.stream, line) if framed else line
+        if len(batch) >= batch_bytes:
+            await response.write(bytes(batch))
+            batch.clear()
+    if batch:
+        await response.write(bytes(batch))
+
+
+def _tail(text: str) -> int | None:
+    """Return how many lines to show, None for all; what is no number means all, as for dockerd."""
+    try:
+        lines = int(text)
+    except ValueError:
+        return None
+    return lines if lines >= 0 else None
+
+
+async def top(call: Call) -> web.StreamResponse:
+    """GET /containers/{id}/top"""
+    view = call.engine.containers.get(call.parameters["id"])
+    columns = processes.parse_ps_args(call.text("ps_args") or "-ef")
+    listed = await call.engine.sessions.processes(view.id)
+    return json_response(processes.table(listed, columns))
+
+
+async def stats(call: Call) -> web.StreamResponse:
+    """GET /containers/{id}/stats"""
+    view = call.engine.containers.get(call.parameters["id"])
+    stream = call.flag("stream", True)
+    if call.flag("one-shot") and stream:
+        raise InvalidArgument("cannot have stream=true and one-shot=true")
+    response = web.StreamResponse(headers={"Content-Type": "application/json", **call.headers})
+    with call.connection.cancelling():
+        await response.prepare(call.request)
+        async for shown in _samples(call, view, stream, call.flag("one-shot")):
+            await response.write(json.dumps(shown).encode() + b"\n")
+    return response
+
+
+async def _samples(
+    call: Call, view: ContainerView, stream: bool, one_shot: bool
+) -> AsyncIterator[dict[str, object]]:
+    """Yield statistics every second; a single one is taken over a second unless `one_shot`."""
+    before: statistics.Sample | None = None
+    while True:
+        try:
+            counters = await call.engine.sessions.statistics(view.id)
+            sample = statistics.Sample(time_ns(), counters)
+        except Conflict:
+            yield statistics.stopped(view)
+            if not stream:
+                return
+        else:
+            if stream or one_shot or before is not None:
+                yield statistics.show(view, sample, before)
+            if not stream and (one_shot or before is not None):
+                return
+            before = sample
+        await asyncio.sleep(_STATS_INTERVAL_S)

@@ -1,0 +1,114 @@
+"""Owns /exec and /containers/{id}/exec: additional processes in running containers."""
+
+from aiohttp import web
+
+from hyper.api.call import Call, json_response
+from hyper.api.handlers.containers_io import terminal_size
+from hyper.api.hijack import MULTIPLEXED, RAW, Hijack, RawChannel, detach_parser, run_session
+from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, Unavailable
+from hyper.core.spec import ExecSpec
+from hyper.schema.values import (
+    read_bool,
+    read_int,
+    read_list,
+    read_string,
+    read_strings,
+    read_words,
+)
+
+
+async def create(call: Call) -> web.StreamResponse:
+    """POST /containers/{id}/exec"""
+    body = await call.body()
+
+    def flag(name: str) -> bool:
+        return read_bool(body.get(name) or False, name)
+
+    command = read_words(body.get("Cmd"), "Cmd")
+    if not command:
+        raise InvalidArgument("No exec command specified")
+    spec = ExecSpec(
+        command=command,
+        env=read_strings(body.get("Env"), "Env"),
+        working_dir=read_string(body.get("WorkingDir") or "", "WorkingDir"),
+        user=read_string(body.get("User") or "", "User"),
+        tty=flag("Tty"),
+        attach_stdin=flag("AttachStdin"),
+        attach_stdout=flag("AttachStdout"),
+        attach_stderr=flag("AttachStderr"),
+        privileged=flag("Privileged"),
+        detach_keys=read_string(body.get("DetachKeys") or "", "DetachKeys"),
+    )
+    detach_parser(spec.detach_keys, spec.tty)
+    view = call.engine.containers.get(call.parameters["id"])
+    return json_response({"Id": call.engine.sessions.exec_create(view.id, spec)}, 201)
+
+
+async def start(call: Call) -> web.StreamResponse:
+    """POST /exec/{id}/start"""
+    body = await call.body(required=False)
+    exec_id = call.parameters["id"]
+    spec = call.engine.sessions.exec_inspect(exec_id).spec
+    size = read_list(body.get("ConsoleSize"), "ConsoleSize") or [0, 0]
+    if len(size) != 2:
+        raise InvalidArgument("ConsoleSize: two integers are needed: rows and columns")
+    rows, columns = (read_int(item, "ConsoleSize") for item in size)
+    if read_bool(body.get("Detach") or False, "Detach"):
+        await call.engine.sessions.exec_start(exec_id, detach=True, rows=rows, columns=columns)
+        return web.Response()
+    hijack = Hijack(call, RAW if spec.tty or call.version < (1, 42) else MULTIPLEXED)
+    channel = RawChannel(hijack, framed=not spec.tty)
+    try:
+        session = await call.engine.sessions.exec_start(
+            exec_id, detach=False, rows=rows, columns=columns
+        )
+    except (NotFound, Conflict, Unavailable):
+        raise
+    except HyperError as err:
+        # dockerd has answered 101 by now: what failed is shown as output, inspect has the status.
+        await hijack.prepare(call.request)
+        await channel.send(1, f"{err}\r\n".encode())
+        return hijack
+    assert session is not None
+    try:
+        await hijack.prepare(call.request)
+    except BaseException:
+        session.detach()
+        raise
+    detach = detach_parser(spec.detach_keys, spec.tty)
+    await run_session(session, channel, stdin=spec.attach_stdin, detach=detach)
+    return hijack
+
+
+async def resize(call: Call) -> web.StreamResponse:
+    """POST /exec/{id}/resize"""
+    rows, columns = terminal_size(call)
+    await call.engine.sessions.exec_resize(call.parameters["id"], rows, columns)
+    return web.Response()
+
+
+async def inspect(call: Call) -> web.StreamResponse:
+    """GET /exec/{id}/json"""
+    view = call.engine.sessions.exec_inspect(call.parameters["id"])
+    spec = view.spec
+    return json_response(
+        {
+            "ID": view.id,
+            "Running": view.running,
+            "ExitCode": view.exit_code,
+            "ProcessConfig": {
+                "tty": spec.tty,
+                "entrypoint": spec.command[0],
+                "arguments": list(spec.command[1:]),
+                "privileged": spec.privileged,
+                "user": spec.user,
+            },
+            "OpenStdin": spec.attach_stdin,
+            "OpenStderr": spec.attach_stderr,
+            "OpenStdout": spec.attach_stdout,
+            "CanRemove": False,
+            "ContainerID": view.container_id,
+            "DetachKeys": "",
+            "Pid": view.pid,
+        }
+    )

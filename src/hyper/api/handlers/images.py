@@ -1,0 +1,149 @@
+"""Owns /images: list, inspect, history, pull, tag, remove, prune, save and load."""
+
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+
+from hyper.api.call import Call, json_response
+from hyper.api.filters import flag, parse_filters
+from hyper.api.image_filters import ALLOWED, PRUNE_ALLOWED, ImageFilter
+from hyper.api.progress import Line, stream_progress
+from hyper.api.render import images as render
+from hyper.core.errors import InvalidArgument, Unsupported
+from hyper.images.credentials import from_header
+from hyper.images.reference import parse
+
+
+async def list_all(call: Call) -> web.StreamResponse:
+    """GET /images/json"""
+    wanted = ImageFilter(parse_filters(call.text("filters"), ALLOWED), call.engine)
+    images = [image for image in call.engine.images.list() if wanted.matches(image)]
+    images.sort(key=render.created_ns, reverse=True)
+    users = image_users(call)
+    return json_response([render.summary(image, users.get(image.id, 0)) for image in images])
+
+
+def image_users(call: Call) -> dict[str, int]:
+    """Return how many containers use each image."""
+    users: dict[str, int] = {}
+    for view in call.engine.containers.list(all=True):
+        users[view.spec.image_id] = users.get(view.spec.image_id, 0) + 1
+    return users
+
+
+async def inspect(call: Call) -> web.StreamResponse:
+    """GET /images/{name}/json"""
+    return json_response(render.inspect(call.engine.images.get(call.parameters["name"])))
+
+
+async def history(call: Call) -> web.StreamResponse:
+    """GET /images/{name}/history"""
+    return json_response(render.history(call.engine.images.get(call.parameters["name"])))
+
+
+async def pull(call: Call) -> web.StreamResponse:
+    """POST /images/create"""
+    name, tag = call.text("fromImage"), call.text("tag")
+    if call.text("fromSrc"):
+        raise Unsupported(
+            "ImageCreate is not supported with fromSrc: importing is not implemented yet"
+        )
+    if not name:
+        raise InvalidArgument("invalid reference format")
+    reference = parse(name)
+    if tag:
+        name = f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
+        reference = parse(name)
+    name = str(reference.tagged())
+    auth = from_header(call.request.headers.get("X-Registry-Auth", ""))
+
+    async def work(put: Callable[[Line], None]) -> None:
+        await call.engine.images.pull(
+            name,
+            auth=auth,
+            platform=call.text("platform"),
+            progress=lambda step: put(render.progress(step)),
+        )
+
+    return await stream_progress(call, work)
+
+
+async def tag(call: Call) -> web.StreamResponse:
+    """POST /images/{name}/tag"""
+    repository, label = call.text("repo"), call.text("tag")
+    if not repository:
+        raise InvalidArgument("invalid reference format")
+    target = f"{repository}:{label}" if label else repository
+    call.engine.images.tag(call.parameters["name"], target)
+    return web.Response(status=201)
+
+
+async def remove(call: Call) -> web.StreamResponse:
+    """DELETE /images/{name}"""
+    removed = await call.engine.images.remove(
+        call.parameters["name"],
+        force=call.flag("force"),
+        prune=not call.flag("noprune"),
+        used_by=render.users(call.engine.containers.list(all=True)),
+    )
+    return json_response([render.removal(item) for item in removed])
+
+
+async def prune(call: Call) -> web.StreamResponse:
+    """POST /images/prune"""
+    filters = parse_filters(call.text("filters"), PRUNE_ALLOWED)
+    only_dangling = flag(filters, "dangling", True)
+    wanted = ImageFilter({name: values for name, values in filters.items() if name != "dangling"})
+    used = image_users(call)
+    deleted: list[dict[str, str]] = []
+    space = 0
+    for image in call.engine.images.list():
+        if image.id in used or (only_dangling and image.references) or not wanted.matches(image):
+            continue
+        for name in image.references or (image.id,):
+            removed = await call.engine.images.remove(name, force=False, prune=True, used_by={})
+            deleted += [render.removal(item) for item in removed]
+        space += image.size_bytes
+    return json_response({"ImagesDeleted": deleted or None, "SpaceReclaimed": space})
+
+
+async def save_one(call: Call) -> web.StreamResponse:
+    """GET /images/{name}/get"""
+    return await _save(call, (call.parameters["name"],))
+
+
+async def save_many(call: Call) -> web.StreamResponse:
+    """GET /images/get"""
+    names = tuple(name for name in call.request.query.getall("names", []) if name)
+    return await _save(call, names)
+
+
+async def _save(call: Call, names: tuple[str, ...]) -> web.StreamResponse:
+    if not names:
+        raise InvalidArgument("no image is named: give its name")
+    for name in names:
+        call.engine.images.get(name)
+    response = web.StreamResponse(headers={"Content-Type": "application/x-tar", **call.headers})
+    with call.connection.cancelling():
+        await response.prepare(call.request)
+        async for chunk in call.engine.images.save(names):
+            await response.write(chunk)
+    return response
+
+
+async def load(call: Call) -> web.StreamResponse:
+    """POST /images/load"""
+    quiet = call.flag("quiet")
+
+    async def chunks() -> AsyncIterator[bytes]:
+        async for chunk in call.request.content.iter_any():
+            yield chunk
+
+    async def work(put: Callable[[Line], None]) -> None:
+        loaded = await call.engine.images.load(
+            chunks(), progress=lambda step: None if quiet else put(render.progress(step))
+        )
+        for line in render.loaded(loaded):
+            put(line)
+
+    return await stream_progress(call, work)

@@ -1,0 +1,115 @@
+"""Owns /_ping, /version, /info, /system/df, /events and /auth."""
+
+import asyncio
+import json
+from time import time_ns
+
+from aiohttp import web
+
+from hyper.api.call import Call, json_response
+from hyper.api.event_filters import ALLOWED, matches
+from hyper.api.filters import parse_filters
+from hyper.api.handlers.images import image_users
+from hyper.api.render import containers, images, system, volumes
+from hyper.api.times import NS_PER_S, parse_time
+from hyper.core.errors import InvalidArgument, Unsupported
+
+_PING_HEADERS = {
+    "Cache-Control": "no-cache, no-store, must-revalidate",
+    "Pragma": "no-cache",
+    "Swarm": "inactive",
+    "Builder-Version": "1",
+}
+
+
+async def ping(call: Call) -> web.StreamResponse:
+    """GET and HEAD /_ping"""
+    if call.request.method == "HEAD":
+        return web.Response(headers={**_PING_HEADERS, "Content-Length": "0"})
+    return web.Response(text="OK", headers=_PING_HEADERS)
+
+
+async def version(call: Call) -> web.StreamResponse:
+    """GET /version"""
+    return json_response(system.version())
+
+
+async def info(call: Call) -> web.StreamResponse:
+    """GET /info"""
+    return json_response(system.info(call.engine))
+
+
+async def usage(call: Call) -> web.StreamResponse:
+    """GET /system/df"""
+    kinds = call.request.query.getall("type", ["container", "image", "volume", "build-cache"])
+    for kind in kinds:
+        if kind not in ("container", "image", "volume", "build-cache"):
+            raise InvalidArgument(f"unknown object type: {kind}")
+    shown: dict[str, object] = {}
+    if "image" in kinds:
+        users = image_users(call)
+        found = call.engine.images.list()
+        shown["Images"] = [images.summary(image, users.get(image.id, 0)) for image in found]
+        shown["LayersSize"] = sum(image.size_bytes for image in found)
+    if "container" in kinds:
+        shown["Containers"] = [
+            containers.summary(view, await call.engine.containers.sizes(view.id))
+            for view in call.engine.containers.list(all=True)
+        ]
+    if "volume" in kinds:
+        shown["Volumes"] = [
+            volumes.show(volume, await call.engine.volumes.usage_bytes(volume.name))
+            for volume in await call.engine.volumes.list()
+        ]
+    if "build-cache" in kinds:
+        shown["BuildCache"] = []
+    return json_response(shown)
+
+
+async def events(call: Call) -> web.StreamResponse:
+    """GET /events"""
+    filters = parse_filters(call.text("filters"), ALLOWED)
+    since_ns = parse_time(call.text("since"), "since")
+    until_ns = parse_time(call.text("until"), "until")
+    if until_ns and since_ns > until_ns:
+        raise InvalidArgument(
+            f"`since` time ({call.text('since')}) cannot be after "
+            f"`until` time ({call.text('until')})"
+        )
+    response = web.StreamResponse(headers={"Content-Type": "application/json", **call.headers})
+    listener = call.engine.events.open()
+    try:
+        with call.connection.cancelling():
+            await response.prepare(call.request)
+            last_ns = 0
+            if since_ns or until_ns:
+                store = call.engine.store
+                for event in await store.call(store.events, since_ns, until_ns or time_ns()):
+                    last_ns = max(last_ns, event.time_ns)
+                    if matches(filters, event):
+                        await response.write(system.event_line(event))
+            limit_s = max(0.0, (until_ns - time_ns()) / NS_PER_S) if until_ns else None
+            try:
+                async with asyncio.timeout(limit_s):
+                    async for event in listener:
+                        # What the history had came in here as well while it was read.
+                        if event.time_ns > last_ns and matches(filters, event):
+                            await response.write(system.event_line(event))
+            except TimeoutError:
+                pass
+    finally:
+        listener.close()
+    return response
+
+
+async def auth(call: Call) -> web.StreamResponse:
+    """POST /auth"""
+    body = await call.body()
+    check = getattr(call.engine.images, "login", None)
+    if check is None:
+        raise Unsupported(
+            "SystemAuth is not supported: checking credentials is not implemented yet; "
+            "those of ~/.docker/config.json are used when pulling"
+        )
+    status = await check(json.dumps(dict(body)))
+    return json_response({"Status": status, "IdentityToken": ""})

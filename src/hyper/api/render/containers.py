@@ -1,0 +1,285 @@
+"""Owns containers as Docker shows them: inspect, lists, mounts, ports, networks."""
+
+import hashlib
+from collections.abc import Sequence
+from time import time_ns
+
+from hyper.api.times import NS_PER_S, rfc3339
+from hyper.core.spec import MountKind, MountSyntax
+from hyper.core.units import human_duration
+from hyper.engine.states import ContainerState
+from hyper.engine.views import ContainerView, Health, MountView
+from hyper.schema.container import show_config, show_host_config
+from hyper.schema.hostconfig import RUNTIME
+from hyper.schema.ports import show_bindings
+
+JSON = dict[str, object]
+STORAGE_DRIVER = "squashfs"
+
+
+def network_id(name: str) -> str:
+    """Return the id of a predefined network: the same on every daemon."""
+    return hashlib.sha256(f"hyper network {name}".encode()).hexdigest()
+
+
+def network_name(view: ContainerView) -> str:
+    """Return the name of the network a container starts on."""
+    if view.spec.network_disabled:
+        return "none"
+    mode = view.spec.network_mode
+    return "bridge" if mode in ("", "default") else mode
+
+
+def inspect(view: ContainerView, sizes: tuple[int, int] | None = None) -> JSON:
+    """Return the body of GET /containers/{id}/json."""
+    shown: JSON = {
+        "Id": view.id,
+        "Created": rfc3339(view.created_ns),
+        "Path": view.command.args[0],
+        "Args": list(view.command.args[1:]),
+        "State": state(view),
+        "Image": view.spec.image_id,
+        "ResolvConfPath": "",
+        "HostnamePath": "",
+        "HostsPath": "",
+        "LogPath": view.log_path,
+        "Name": "/" + view.name,
+        "RestartCount": view.status.restart_count,
+        "Driver": STORAGE_DRIVER,
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": list(view.exec_ids) or None,
+        "HostConfig": _host_config(view),
+        "GraphDriver": {"Name": STORAGE_DRIVER, "Data": {}},
+        "Mounts": mounts(view),
+        "Config": _config(view),
+        "NetworkSettings": network_settings(view),
+        "Pod": view.pod_id,
+    }
+    if sizes is not None:
+        shown["SizeRw"], shown["SizeRootFs"] = sizes
+    return shown
+
+
+def _config(view: ContainerView) -> JSON:
+    spec, command = view.spec, view.command
+    config = show_config(spec)
+    config["Hostname"] = spec.hostname or view.id[:12]
+    config["User"] = command.user
+    config["Env"] = list(command.env)
+    config["Cmd"] = list(command.command) or None
+    config["Entrypoint"] = list(command.entrypoint) or None
+    if spec.working_dir or command.working_dir != "/":
+        config["WorkingDir"] = command.working_dir
+    if command.stop_signal != "SIGTERM":
+        config["StopSignal"] = command.stop_signal
+    return config
+
+
+def _host_config(view: ContainerView) -> JSON:
+    config = show_host_config(view.spec)
+    config["NetworkMode"] = network_name(view)
+    config["Runtime"] = view.spec.runtime or RUNTIME
+    config["IpcMode"] = view.spec.ipc_mode or "private"
+    config["CgroupnsMode"] = "private"
+    return config
+
+
+def state(view: ContainerView) -> JSON:
+    """Return the State object: Docker's booleans are computed here and nowhere else."""
+    status = view.status
+    shown: JSON = {
+        "Status": str(status.state),
+        "Running": view.active,
+        "Paused": status.state is ContainerState.PAUSED,
+        "Restarting": status.state is ContainerState.RESTARTING,
+        "OOMKilled": status.oom_killed,
+        "Dead": status.state is ContainerState.DEAD,
+        "Pid": status.pid,
+        "ExitCode": status.exit_code,
+        "Error": status.error,
+        "StartedAt": rfc3339(status.started_ns),
+        "FinishedAt": rfc3339(status.finished_ns),
+    }
+    if view.health is not None:
+        shown["Health"] = health(view.health)
+    return shown
+
+
+def health(view: Health) -> JSON:
+    """Return the Health object."""
+    return {
+        "Status": view.status,
+        "FailingStreak": view.failing_streak,
+        "Log": [
+            {
+                "Start": rfc3339(probe.started_ns),
+                "End": rfc3339(probe.ended_ns),
+                "ExitCode": probe.exit_code,
+                "Output": probe.output,
+            }
+            for probe in view.log
+        ],
+    }
+
+
+def mounts(view: ContainerView) -> list[JSON]:
+    """Return the MountPoints; those of --tmpfs are not among them, as with dockerd."""
+    hidden = {mount.destination for mount in view.spec.mounts if mount.syntax is MountSyntax.TMPFS}
+    return [_mount(mount) for mount in view.mounts if mount.destination not in hidden]
+
+
+def _mount(mount: MountView) -> JSON:
+    flags = [option for option in mount.options if option in ("ro", "rw", "z", "Z", "nocopy")]
+    shown: JSON = {
+        "Type": str(mount.kind),
+        "Source": mount.source,
+        "Destination": mount.destination,
+        "Mode": ",".join(flags) if mount.kind is not MountKind.TMPFS else "",
+        "RW": not mount.read_only,
+        "Propagation": "",
+    }
+    if mount.kind is MountKind.VOLUME:
+        shown |= {"Name": mount.name, "Driver": "local"}
+    if mount.kind is MountKind.BIND:
+        shown["Propagation"] = mount.propagation or "rprivate"
+    return shown
+
+
+def network_settings(view: ContainerView) -> JSON:
+    """Return the NetworkSettings object; addresses only while it has any."""
+    network = view.network
+    endpoint = _endpoint(view)
+    own = endpoint if network_name(view) == "bridge" else {}
+    return {
+        "Bridge": "",
+        "SandboxID": view.pod_id if view.active else "",
+        "SandboxKey": "",
+        "Ports": _ports(view),
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        "EndpointID": own.get("EndpointID", ""),
+        "Gateway": own.get("Gateway", ""),
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "IPAddress": own.get("IPAddress", ""),
+        "IPPrefixLen": own.get("IPPrefixLen", 0),
+        "IPv6Gateway": "",
+        "MacAddress": network.mac if own else "",
+        "Networks": {network_name(view): endpoint},
+    }
+
+
+def _endpoint(view: ContainerView) -> JSON:
+    network, name = view.network, network_name(view)
+    joined = bool(network.address)
+    return {
+        "IPAMConfig": {"IPv4Address": view.spec.ipv4_address} if view.spec.ipv4_address else None,
+        "Links": None,
+        "Aliases": list(view.spec.network_aliases) or None,
+        "MacAddress": network.mac,
+        "DriverOpts": None,
+        "GwPriority": 0,
+        "NetworkID": network_id(name) if view.active else "",
+        "EndpointID": network_id(view.id + name) if joined else "",
+        "Gateway": network.gateway,
+        "IPAddress": network.address,
+        "IPPrefixLen": network.prefix_length,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": None,
+    }
+
+
+def _ports(view: ContainerView) -> JSON:
+    """Return exposed ports with the host addresses that reach them, {} when it does not run."""
+    if not view.active:
+        return {}
+    shown: JSON = dict.fromkeys(view.spec.exposed_ports)
+    published = show_bindings(view.network.ports)
+    for targets in published.values():
+        for target in targets:
+            target["HostIp"] = target["HostIp"] or "0.0.0.0"
+    return shown | published
+
+
+def list_ports(view: ContainerView) -> list[JSON]:
+    """Return the ports of a line of `docker ps`."""
+    if not view.active:
+        return []
+    published: list[JSON] = [
+        {
+            "IP": binding.host_ip or "0.0.0.0",
+            "PrivatePort": binding.container_port,
+            "PublicPort": binding.host_port,
+            "Type": binding.protocol,
+        }
+        for binding in view.network.ports
+    ]
+    known = {(port["PrivatePort"], port["Type"]) for port in published}
+    for exposed in view.spec.exposed_ports:
+        number, _, protocol = exposed.partition("/")
+        if (int(number), protocol) not in known:
+            published.append({"PrivatePort": int(number), "Type": protocol})
+    return published
+
+
+def summary(view: ContainerView, sizes: tuple[int, int] | None = None) -> JSON:
+    """Return an item of GET /containers/json."""
+    shown: JSON = {
+        "Id": view.id,
+        "Names": ["/" + view.name],
+        "Image": view.spec.image,
+        "ImageID": view.spec.image_id,
+        "Command": command_line(view.command.args),
+        "Created": view.created_ns // NS_PER_S,
+        "Ports": list_ports(view),
+        "Labels": dict(view.spec.labels),
+        "State": str(view.state),
+        "Status": status_text(view),
+        "HostConfig": {"NetworkMode": network_name(view)},
+        "NetworkSettings": {"Networks": {network_name(view): _endpoint(view)}},
+        "Mounts": mounts(view),
+    }
+    if sizes is not None:
+        shown["SizeRw"], shown["SizeRootFs"] = sizes
+    return shown
+
+
+def command_line(args: Sequence[str]) -> str:
+    """Return a command as one line; arguments with a space are quoted (moby container/view.go)."""
+    return " ".join([args[0], *(f"'{arg}'" if " " in arg else arg for arg in args[1:])])
+
+
+def status_text(view: ContainerView) -> str:
+    """Return the status column of `docker ps` (moby container/state.go String)."""
+    status = view.status
+    now_ns = time_ns()
+    since_start = human_duration((now_ns - status.started_ns) / NS_PER_S)
+    since_end = human_duration((now_ns - status.finished_ns) / NS_PER_S)
+    match status.state:
+        case ContainerState.RUNNING:
+            return f"Up {since_start}{_health_text(view.health)}"
+        case ContainerState.PAUSED:
+            return f"Up {since_start} (Paused)"
+        case ContainerState.RESTARTING:
+            return f"Restarting ({status.exit_code}) {since_end} ago"
+        case ContainerState.REMOVING:
+            return "Removal In Progress"
+        case ContainerState.DEAD:
+            return "Dead"
+        case ContainerState.CREATED:
+            return "Created"
+    return f"Exited ({status.exit_code}) {since_end} ago"
+
+
+def _health_text(view: Health | None) -> str:
+    if view is None:
+        return ""
+    return " (health: starting)" if view.status == "starting" else f" ({view.status})"

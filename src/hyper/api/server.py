@@ -1,0 +1,193 @@
+"""Owns the HTTP server: its sockets, and each request's way to its handler and back.
+
+Routes are data (`schema/routes.py`), errors become statuses in `errors.py`.
+"""
+
+import asyncio
+import contextlib
+import errno
+import grp
+import logging
+import os
+import socket
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+import hyper
+from hyper.api.call import Call
+from hyper.api.connection import Connection, ConnectionServer
+from hyper.api.dispatch import Router, split_version
+from hyper.api.errors import error_response
+from hyper.core.errors import Conflict, HyperError, InvalidArgument, Unavailable
+from hyper.schema.routes import MAXIMUM_VERSION, ROUTES
+
+if TYPE_CHECKING:
+    from hyper.engine.engine import Engine
+
+log = logging.getLogger("api.server")
+
+HEADERS = {
+    "Api-Version": MAXIMUM_VERSION,
+    "Docker-Experimental": "false",
+    "Ostype": "linux",
+    "Server": f"Hyper/{hyper.__version__} (linux)",
+}
+_BACKLOG = 512
+
+
+class Server:
+    """Serves an engine on any number of sockets, from `start` to `stop`."""
+
+    def __init__(self, engine: "Engine", group: str = "") -> None:
+        """`group` may use the unix sockets besides their owner."""
+        self._engine = engine
+        self._group = group
+        self._router = Router(ROUTES)
+        self._runner: web.ServerRunner | None = None
+        self._paths: list[Path] = []
+
+    async def start(self, hosts: Sequence[str]) -> None:
+        """Listen on `unix:///path`, `tcp://address:port` and `fd://` (systemd) hosts.
+
+        Raises InvalidArgument, Conflict when another daemon answers there, Unavailable.
+        """
+        server = ConnectionServer(self._serve, access_log=None, keepalive_timeout=600.0)
+        self._runner = web.ServerRunner(server)
+        await self._runner.setup()
+        try:
+            for host in hosts:
+                for listener in self._listen(host):
+                    await web.SockSite(self._runner, listener, backlog=_BACKLOG).start()
+                    log.info("API listens on %s", host)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Stop listening, let requests finish for a moment, close what is left."""
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await runner.cleanup()
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+        self._paths.clear()
+
+    def _listen(self, host: str) -> list[socket.socket]:
+        kind, separator, rest = host.partition("://")
+        match kind if separator else "":
+            case "unix":
+                path = Path(rest)
+                listener = unix_listener(path, self._group)
+                self._paths.append(path)
+                return [listener]
+            case "tcp":
+                return [_tcp_listener(host, rest)]
+            case "fd":
+                return systemd_listeners()
+        raise InvalidArgument(
+            f"invalid host '{host}': use unix:///path, tcp://address:port or fd://"
+        )
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request: the only place where an error becomes a response."""
+        response: web.StreamResponse
+        try:
+            version, path = split_version(request.path)
+            route, handler, parameters = self._router.find(request.method, path)
+            call = Call(request, self._engine, version, parameters, HEADERS)
+            log.debug("%s %s -> %s", request.method, request.path_qs, route.operation)
+            response = await handler(call)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            response = error_response(error)
+            if not isinstance(error, HyperError):
+                log.error("%s %s failed", request.method, request.path_qs)
+        if not response.prepared:
+            response.headers.update(HEADERS)
+        connection = request.protocol
+        if isinstance(connection, Connection) and connection.half_closed:
+            response.force_close()
+        return response
+
+
+def unix_listener(path: Path, group: str = "") -> socket.socket:
+    """Return a listening socket at `path`, for its owner and `group` only.
+
+    Raises Conflict when a daemon answers there; a socket nobody listens on is replaced.
+    """
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as err:
+        listener.close()
+        raise Unavailable(
+            f"cannot listen on {path}: {os.strerror(err.errno or 0).lower()}"
+        ) from err
+    finally:
+        os.umask(mask)
+    if group:
+        try:
+            os.chown(path, -1, grp.getgrnam(group).gr_gid)
+            os.chmod(path, 0o660)
+        except (KeyError, PermissionError):
+            log.warning("group %s cannot be given the socket %s", group, path)
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise Conflict(f"cannot listen on {path}: it exists and is not a socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.settimeout(1.0)
+            probe.connect(str(path))
+        except OSError as err:
+            if err.errno == errno.ECONNREFUSED:
+                path.unlink(missing_ok=True)
+                return
+    raise Conflict(f"cannot listen on {path}: another daemon answers there")
+
+
+def _tcp_listener(host: str, rest: str) -> socket.socket:
+    address, _, port = rest.rpartition(":")
+    try:
+        number = int(port)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except ValueError:
+        raise InvalidArgument(f"invalid host '{host}': a port is needed") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.strip("[]"), number))
+    except OSError as err:
+        listener.close()
+        raise Unavailable(f"cannot listen on {host}: {err.strerror}") from err
+    log.warning(
+        "the API on %s has no authentication: whoever reaches it controls all containers", host
+    )
+    return listener
+
+
+def systemd_listeners() -> list[socket.socket]:
+    """Return the sockets systemd passed (sd_listen_fds(3)). Raises InvalidArgument for none."""
+    first = 3
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        raise InvalidArgument("invalid host 'fd://': systemd passed no sockets")
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    listeners = [socket.socket(fileno=fd) for fd in range(first, first + count)]
+    for listener in listeners:
+        listener.setblocking(False)
+        os.set_inheritable(listener.fileno(), False)
+    return listeners

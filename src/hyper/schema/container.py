@@ -1,0 +1,146 @@
+"""Owns Docker's container create body as a whole: to a ContainerSpec, and back for inspect.
+
+What each field means is in the tables it walks; what depends on image or host is the engine's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hyper.core.errors import InvalidArgument, Unsupported
+from hyper.core.ids import check_hostname
+from hyper.core.signals import signal_number
+from hyper.core.spec import ContainerSpec, LogSpec, RestartPolicyName
+from hyper.schema.config import CONFIG, OPTIONAL
+from hyper.schema.fields import read_fields, show_fields
+from hyper.schema.hostconfig import HOST_CONFIG
+from hyper.schema.resources import check_resources
+from hyper.schema.values import read_object, read_string, read_strings
+
+KERNEL_ANNOTATION = "hyper.kernel"
+POD_ANNOTATION = "hyper.pod"
+_PREDEFINED = frozenset({"default", "bridge", "none", "host"})
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRequest:
+    """What a create body asks for, and what its sender should be warned of."""
+
+    spec: ContainerSpec
+    warnings: tuple[str, ...] = ()
+
+
+def parse_create(body: Mapping[str, object], platform: str = "") -> CreateRequest:
+    """Return the specification a create body describes.
+
+    Besides Docker's fields `Kernel` and `Pod` are Hyper's own; docker users set annotations.
+
+    Raises InvalidArgument for what cannot be, Unsupported for what a VM cannot do, by field.
+    """
+    if not body:
+        raise InvalidArgument("config cannot be empty in order to create a container")
+    updates = read_fields(CONFIG, body, "")
+    host = read_object(body.get("HostConfig"), "HostConfig")
+    for target, value in read_fields(HOST_CONFIG, host, "HostConfig.").items():
+        joins = isinstance(value, tuple) and isinstance(updates.get(target), tuple)
+        updates[target] = updates[target] + value if joins else value
+    mode = str(updates.get("network_mode", "default"))
+    updates |= _read_networking(read_object(body.get("NetworkingConfig"), "NetworkingConfig"), mode)
+    annotations = dict(updates.get("annotations", ()))
+    for name, target, annotation in (
+        ("Kernel", "kernel", KERNEL_ANNOTATION),
+        ("Pod", "pod", POD_ANNOTATION),
+    ):
+        updates[target] = read_string(body.get(name) or annotations.get(annotation, ""), name)
+    updates["platform"] = platform
+    spec = build_spec(updates)
+    return CreateRequest(spec, tuple(_check(spec)))
+
+
+def build_spec(updates: Mapping[str, Any]) -> ContainerSpec:
+    """Return a specification from dotted attribute paths and their values."""
+    top = {target: value for target, value in updates.items() if "." not in target}
+    spec = ContainerSpec(**{"image": "", "log": LogSpec(""), **top})
+    groups: dict[str, dict[str, Any]] = {}
+    for target, value in updates.items():
+        group, dot, name = target.partition(".")
+        if dot:
+            groups.setdefault(group, {})[name] = value
+    changes: dict[str, Any] = {
+        group: replace(getattr(spec, group), **values) for group, values in groups.items()
+    }
+    return replace(spec, **changes)
+
+
+def _read_networking(body: Mapping[str, object], mode: str) -> dict[str, Any]:
+    """Return what NetworkingConfig.EndpointsConfig sets for the network the container starts on."""
+    endpoints = read_object(body.get("EndpointsConfig"), "NetworkingConfig.EndpointsConfig")
+    if len(endpoints) > 1:
+        raise Unsupported(
+            "NetworkingConfig.EndpointsConfig: a container is created on one network: "
+            f"connect it to the others afterwards ({', '.join(endpoints)})"
+        )
+    updates: dict[str, Any] = {}
+    for network, value in endpoints.items():
+        where = f"NetworkingConfig.EndpointsConfig.{network}"
+        endpoint = read_object(value, where)
+        if mode == "default" and network not in _PREDEFINED:
+            updates["network_mode"] = mode = network
+        aliases = read_strings(endpoint.get("Aliases"), f"{where}.Aliases")
+        ipam = read_object(endpoint.get("IPAMConfig"), f"{where}.IPAMConfig")
+        for key, target in (("IPv4Address", "ipv4_address"), ("IPv6Address", "ipv6_address")):
+            if address := read_string(ipam.get(key) or "", f"{where}.IPAMConfig.{key}"):
+                updates[target] = address
+        if network in _PREDEFINED and updates.keys() & {"ipv4_address", "ipv6_address"}:
+            raise InvalidArgument(
+                f"invalid config for network {network}: invalid endpoint settings:\n"
+                "user specified IP address is supported on user defined networks only"
+            )
+        if network in _PREDEFINED and aliases:
+            raise InvalidArgument(
+                "network-scoped aliases are only supported for user-defined networks"
+            )
+        if read_strings(endpoint.get("Links"), f"{where}.Links"):
+            raise Unsupported(f"{where}.Links is not supported: use the names of the containers")
+        if aliases:
+            updates["network_aliases"] = aliases
+        if mac := read_string(endpoint.get("MacAddress") or "", f"{where}.MacAddress"):
+            updates["mac_address"] = mac
+    return updates
+
+
+def _check(spec: ContainerSpec) -> list[str]:
+    """Check what concerns several fields; return warnings (moby daemon/container.go)."""
+    if spec.hostname:
+        check_hostname(spec.hostname)
+    if spec.stop_signal:
+        signal_number(spec.stop_signal)
+    if spec.auto_remove and spec.restart_policy.name is not RestartPolicyName.NO:
+        raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
+    destinations: set[str] = set()
+    for mount in spec.mounts:
+        if mount.destination in destinations and mount.syntax.value != "Volumes":
+            raise InvalidArgument(f"Duplicate mount point: {mount.destination}")
+        destinations.add(mount.destination)
+    return check_resources(spec.resources)
+
+
+def show_config(spec: ContainerSpec) -> dict[str, object]:
+    """Return the Config object of inspect, as asked; the caller puts in what the image adds."""
+    shown = show_fields(CONFIG, spec)
+    return {
+        name: value
+        for name, value in shown.items()
+        if value not in (None, "", False) or name not in OPTIONAL
+    }
+
+
+def show_host_config(spec: ContainerSpec) -> dict[str, object]:
+    """Return the HostConfig object of inspect."""
+    shown = show_fields(HOST_CONFIG, spec)
+    if not shown["StorageOpt"]:
+        del shown["StorageOpt"]
+    for name in ("Tmpfs", "Sysctls", "Annotations", "Mounts", "Init"):
+        if not shown[name]:
+            del shown[name]
+    return shown

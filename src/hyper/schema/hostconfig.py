@@ -1,0 +1,293 @@
+"""Owns the table of Docker's HostConfig; its Resources and mounts have files of their own."""
+
+import ipaddress
+import json
+
+from hyper.core.errors import InvalidArgument, Unsupported
+from hyper.core.spec import ContainerSpec, LogSpec, RestartPolicy, RestartPolicyName
+from hyper.core.units import parse_size
+from hyper.schema.fields import Field, Support, Updates, differs, refused, works
+from hyper.schema.mounts import BINDS, MOUNTS, TMPFS
+from hyper.schema.ports import read_bindings, show_bindings
+from hyper.schema.resources import RESOURCES
+from hyper.schema.values import (
+    BOOL,
+    INT,
+    OPTIONAL_STRINGS,
+    PAIRS_OR_NULL,
+    STRING,
+    STRINGS_OR_NULL,
+    WORDS_OR_NULL,
+    Codec,
+    read_int,
+    read_list,
+    read_object,
+    read_pairs,
+    read_string,
+    read_strings,
+)
+
+RUNTIME = "hyper"
+LOG_DRIVERS = ("json-file", "local", "none")
+
+
+def _read_log(value: object, where: str) -> Updates:
+    body = read_object(value, where)
+    driver = read_string(body.get("Type") or "", f"{where}.Type")
+    options = read_pairs(body.get("Config"), f"{where}.Config")
+    if driver and driver not in LOG_DRIVERS:
+        raise InvalidArgument(
+            f"logger: no log driver named '{driver}' is registered: "
+            f"use one of {', '.join(LOG_DRIVERS)}"
+        )
+    return {"log": LogSpec(driver, options)}  # an empty driver: the daemon's default
+
+
+def _show_log(spec: ContainerSpec) -> object:
+    return {"Type": spec.log.driver, "Config": dict(spec.log.options)}
+
+
+def _read_restart(value: object, where: str) -> Updates:
+    body = read_object(value, where)
+    name = read_string(body.get("Name") or "no", f"{where}.Name")
+    retries = read_int(body.get("MaximumRetryCount") or 0, f"{where}.MaximumRetryCount")
+    if name not in tuple(RestartPolicyName):
+        raise InvalidArgument(
+            f"invalid restart policy: unknown policy '{name}'; "
+            "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        )
+    if retries and name != RestartPolicyName.ON_FAILURE:
+        raise InvalidArgument(
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'"
+        )
+    if retries < 0:
+        raise InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
+    return {"restart_policy": RestartPolicy(RestartPolicyName(name), retries)}
+
+
+def _show_restart(spec: ContainerSpec) -> object:
+    policy = spec.restart_policy
+    return {"Name": str(policy.name), "MaximumRetryCount": policy.maximum_retries}
+
+
+def _read_security(value: object, where: str) -> Updates:
+    options = read_strings(value, where)
+    updates: dict[str, object] = {"security.options": options}
+    for option in options:
+        name, separator, setting = option.partition("=" if "=" in option else ":")
+        match name:
+            case "no-new-privileges":
+                if setting not in ("", "true", "false"):
+                    raise InvalidArgument(f'invalid --security-opt 2: "{option}"')
+                updates["security.no_new_privileges"] = setting != "false"
+            case "seccomp" if separator:
+                updates["security.seccomp"] = _seccomp(setting)
+            case "apparmor" | "label" if separator:
+                _no_security_module(name, setting, where)
+            case _:
+                raise InvalidArgument(f'invalid --security-opt 2: "{option}"')
+    return updates
+
+
+def _seccomp(profile: str) -> str:
+    if profile == "builtin":
+        return ""
+    if profile != "unconfined":
+        try:
+            json.loads(profile)
+        except ValueError as err:
+            raise InvalidArgument(f"Decoding seccomp profile failed: {err}") from err
+    return profile
+
+
+def _no_security_module(name: str, setting: str, where: str) -> None:
+    if setting not in ("unconfined", "disable", "docker-default", ""):
+        raise Unsupported(
+            f"{where} '{name}={setting}' is not supported: the guest has no AppArmor and no SELinux"
+        )
+
+
+def _read_storage(value: object, where: str) -> Updates:
+    options = dict(read_pairs(value, where))
+    size = options.pop("size", "")
+    if options:
+        raise InvalidArgument(f"Unknown option {next(iter(options))}")
+    return {"storage_size_bytes": parse_size(size)} if size else {}
+
+
+def _show_storage(spec: ContainerSpec) -> object:
+    return {"size": str(spec.storage_size_bytes)} if spec.storage_size_bytes else None
+
+
+def _read_hosts(value: object, where: str) -> tuple[str, ...]:
+    entries = []
+    for entry in read_strings(value, where):
+        host, separator, address = entry.replace("=", ":", 1).partition(":")
+        address = address.removeprefix("[").removesuffix("]")
+        if not separator or not host or not address:
+            raise InvalidArgument(f'bad format for add-host: "{entry}"')
+        if address != "host-gateway":
+            try:
+                ipaddress.ip_address(address)
+            except ValueError:
+                raise InvalidArgument(f'invalid IP address in add-host: "{address}"') from None
+        entries.append(f"{host}:{address}")
+    return tuple(entries)
+
+
+def _read_dns(value: object, where: str) -> tuple[str, ...]:
+    servers = read_strings(value, where)
+    for server in servers:
+        try:
+            ipaddress.ip_address(server)
+        except ValueError:
+            raise InvalidArgument(f"bad nameserver address: {server}") from None
+    return servers
+
+
+def _read_shm(value: object, where: str) -> Updates:
+    size_bytes = read_int(value, where)
+    if size_bytes < 0:
+        raise InvalidArgument("SHM size can not be less than 0")
+    return {"shm_size_bytes": size_bytes} if size_bytes else {}
+
+
+def _read_console(value: object, where: str) -> tuple[int, int]:
+    sizes = [read_int(item, where) for item in read_list(value, where)]
+    if len(sizes) != 2:
+        raise InvalidArgument(f"{where}: two integers are needed: rows and columns")
+    return sizes[0], sizes[1]
+
+
+def _mode(name: str, allowed: tuple[str, ...], why: str) -> Codec[str]:
+    def read(value: object, where: str) -> str:
+        mode = read_string(value, where)
+        if mode not in allowed:
+            raise Unsupported(f"{where} '{mode}' is not supported: {why}")
+        return mode
+
+    return Codec(read, lambda value: value)
+
+
+def _read_network_mode(value: object, where: str) -> str:
+    mode = read_string(value, where) or "default"
+    if mode == "host":
+        raise Unsupported(
+            f"{where} 'host' is not supported: a VM has its own network stack; publish ports (-p)"
+        )
+    if mode.startswith("container:"):
+        raise Unsupported(
+            f"{where} '{mode}' is not supported: run both containers in one pod instead"
+        )
+    return mode
+
+
+def _read_runtime(value: object, where: str) -> str:
+    runtime = read_string(value, where)
+    if runtime not in ("", RUNTIME):
+        raise InvalidArgument(f"unknown or invalid runtime name: {runtime}")
+    return runtime
+
+
+RESTART_POLICY = Field("RestartPolicy", Support.WORKS, "", _read_restart, _show_restart)
+_NO_HOST = "a VM shares no namespace with the host; containers share one within a pod"
+
+_HOST_ONLY: tuple[Field, ...] = (
+    BINDS,
+    works("ContainerIDFile", "container_id_file", STRING, "written by the client"),
+    Field("LogConfig", Support.DIFFERS, "drivers json-file, local and none", _read_log, _show_log),
+    differs(
+        "NetworkMode",
+        "network_mode",
+        Codec(_read_network_mode, STRING.write),
+        "default, bridge, none and networks by name; host and container:... are refused: use pods",
+    ),
+    Field(
+        "PortBindings",
+        Support.WORKS,
+        "",
+        read_bindings,
+        lambda spec: show_bindings(spec.ports),
+    ),
+    RESTART_POLICY,
+    works("AutoRemove", "auto_remove", BOOL),
+    differs(
+        "VolumeDriver",
+        "volume_driver",
+        _mode("VolumeDriver", ("", "local"), "only the driver local exists"),
+        "only local",
+    ),
+    works("VolumesFrom", "volumes_from", STRINGS_OR_NULL),
+    MOUNTS,
+    works("ConsoleSize", "console_size", Codec(_read_console, list)),
+    works(
+        "Annotations",
+        "annotations",
+        PAIRS_OR_NULL,
+        "hyper.kernel and hyper.pod choose kernel and pod",
+    ),
+    works("CapAdd", "security.cap_add", WORDS_OR_NULL),
+    works("CapDrop", "security.cap_drop", WORDS_OR_NULL),
+    differs(
+        "CgroupnsMode",
+        "cgroupns_mode",
+        _mode("CgroupnsMode", ("", "private"), _NO_HOST),
+        "always private",
+    ),
+    works("Dns", "dns", Codec(_read_dns, list)),
+    works("DnsOptions", "dns_options", Codec(read_strings, list)),
+    works("DnsSearch", "dns_search", Codec(read_strings, list)),
+    works("ExtraHosts", "extra_hosts", Codec(_read_hosts, STRINGS_OR_NULL.write)),
+    works("GroupAdd", "groups", STRINGS_OR_NULL),
+    differs(
+        "IpcMode",
+        "ipc_mode",
+        _mode("IpcMode", ("", "private", "shareable"), _NO_HOST),
+        "private to the pod; host, none and container:... are refused",
+    ),
+    refused("Cgroup", "a container's cgroup is in its VM", shown=""),
+    refused("Links", "links are a legacy feature of Docker: use a network and names on it"),
+    works("OomScoreAdj", "resources.oom_score_adj", INT),
+    differs(
+        "PidMode",
+        "pid_mode",
+        _mode("PidMode", ("", "private"), _NO_HOST),
+        "private to the container; host and container:... are refused",
+    ),
+    differs(
+        "Privileged",
+        "security.privileged",
+        BOOL,
+        "all capabilities, no seccomp, all of the guest's devices: everything inside its own VM, "
+        "nothing on the host",
+    ),
+    works("PublishAllPorts", "publish_all", BOOL),
+    works("ReadonlyRootfs", "read_only_root", BOOL),
+    Field(
+        "SecurityOpt",
+        Support.DIFFERS,
+        "no-new-privileges and seccomp; the guest has no AppArmor and no SELinux, so only unconfined "
+        "and disable are accepted there",
+        _read_security,
+        lambda spec: list(spec.security.options) or None,
+    ),
+    Field("StorageOpt", Support.WORKS, "size: of the writable disk", _read_storage, _show_storage),
+    TMPFS,
+    refused("UTSMode", _NO_HOST, shown=""),
+    differs(
+        "UsernsMode",
+        "userns_mode",
+        _mode("UsernsMode", ("", "host"), "the VM is the boundary"),
+        "there is no remapping to switch off: root in a container is root of its VM only",
+    ),
+    Field(
+        "ShmSize", Support.WORKS, "shared by the pod", _read_shm, lambda spec: spec.shm_size_bytes
+    ),
+    works("Sysctls", "sysctls", PAIRS_OR_NULL, "of the container's or pod's own namespaces"),
+    differs("Runtime", "runtime", Codec(_read_runtime, STRING.write), f"only {RUNTIME}"),
+    refused("Isolation", "Windows only", neutral=("default",), shown=""),
+    works("MaskedPaths", "security.masked_paths", OPTIONAL_STRINGS),
+    works("ReadonlyPaths", "security.read_only_paths", OPTIONAL_STRINGS),
+)
+
+HOST_CONFIG: tuple[Field, ...] = (*_HOST_ONLY, *RESOURCES)

@@ -1,0 +1,232 @@
+"""Owns the route table: every endpoint of Docker's specification and Hyper's own, as data.
+
+The server dispatches by it, the documentation is made from it, a test compares it with the
+specification. A route without a handler is refused with its note.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hyper.schema.fields import Support
+
+MINIMUM_VERSION = "1.24"
+MAXIMUM_VERSION = "1.50"
+OWN_PREFIX = "/hyper/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An endpoint. `handler` is module.function below api/handlers; `status` that of success.
+
+    In a path {name} also matches slashes, because names of images have them.
+    """
+
+    method: str
+    path: str
+    operation: str
+    handler: str
+    status: int = 200
+    support: Support = Support.WORKS
+    note: str = ""
+
+
+def _refused(method: str, path: str, operation: str, why: str) -> Route:
+    return Route(method, path, operation, "", 501, Support.REFUSED, why)
+
+
+def _differs(method: str, path: str, operation: str, handler: str, status: int, how: str) -> Route:
+    return Route(method, path, operation, handler, status, Support.DIFFERS, how)
+
+
+_NO_PLUGINS = "Hyper has no plugins: volumes, networks and log drivers are built in"
+_NO_BUILD = "building images is not implemented yet: build elsewhere and load or pull the image"
+_NO_NETWORKS = "user-defined networks are not implemented yet"
+_NO_FILES = "reading a container's files from outside it is not implemented yet"
+_NO_PUSH = "pushing images is not implemented yet"
+
+_CONTAINERS = (
+    Route("GET", "/containers/json", "ContainerList", "containers.list_all"),
+    Route("POST", "/containers/create", "ContainerCreate", "containers.create", 201),
+    Route("GET", "/containers/{id}/json", "ContainerInspect", "containers.inspect"),
+    Route("GET", "/containers/{id}/top", "ContainerTop", "containers_io.top"),
+    Route("GET", "/containers/{id}/logs", "ContainerLogs", "containers_io.logs"),
+    _refused("GET", "/containers/{id}/changes", "ContainerChanges", _NO_FILES),
+    _refused("GET", "/containers/{id}/export", "ContainerExport", _NO_FILES),
+    Route("GET", "/containers/{id}/stats", "ContainerStats", "containers_io.stats"),
+    Route("POST", "/containers/{id}/resize", "ContainerResize", "containers_io.resize"),
+    Route("POST", "/containers/{id}/start", "ContainerStart", "containers.start", 204),
+    Route("POST", "/containers/{id}/stop", "ContainerStop", "containers.stop", 204),
+    Route("POST", "/containers/{id}/restart", "ContainerRestart", "containers.restart", 204),
+    Route("POST", "/containers/{id}/kill", "ContainerKill", "containers.kill", 204),
+    Route("POST", "/containers/{id}/update", "ContainerUpdate", "containers.update"),
+    Route("POST", "/containers/{id}/rename", "ContainerRename", "containers.rename", 204),
+    Route("POST", "/containers/{id}/pause", "ContainerPause", "containers.pause", 204),
+    Route("POST", "/containers/{id}/unpause", "ContainerUnpause", "containers.unpause", 204),
+    Route("POST", "/containers/{id}/attach", "ContainerAttach", "containers_io.attach", 101),
+    Route(
+        "GET",
+        "/containers/{id}/attach/ws",
+        "ContainerAttachWebsocket",
+        "containers_io.attach_websocket",
+        101,
+    ),
+    Route("POST", "/containers/{id}/wait", "ContainerWait", "containers.wait"),
+    Route("DELETE", "/containers/{id}", "ContainerDelete", "containers.remove", 204),
+    _refused("HEAD", "/containers/{id}/archive", "ContainerArchiveInfo", _NO_FILES),
+    _refused("GET", "/containers/{id}/archive", "ContainerArchive", _NO_FILES),
+    _refused("PUT", "/containers/{id}/archive", "PutContainerArchive", _NO_FILES),
+    Route("POST", "/containers/prune", "ContainerPrune", "containers.prune"),
+    Route("POST", "/containers/{id}/exec", "ContainerExec", "execs.create", 201),
+    Route("POST", "/exec/{id}/start", "ExecStart", "execs.start"),
+    Route("POST", "/exec/{id}/resize", "ExecResize", "execs.resize"),
+    Route("GET", "/exec/{id}/json", "ExecInspect", "execs.inspect"),
+)
+
+_IMAGES = (
+    Route("GET", "/images/json", "ImageList", "images.list_all"),
+    _refused("POST", "/build", "ImageBuild", _NO_BUILD),
+    _refused("POST", "/build/prune", "BuildPrune", _NO_BUILD),
+    _differs(
+        "POST", "/images/create", "ImageCreate", "images.pull", 200, "pull only, no import yet"
+    ),
+    Route("GET", "/images/{name}/json", "ImageInspect", "images.inspect"),
+    Route("GET", "/images/{name}/history", "ImageHistory", "images.history"),
+    _refused("POST", "/images/{name}/push", "ImagePush", _NO_PUSH),
+    Route("POST", "/images/{name}/tag", "ImageTag", "images.tag", 201),
+    Route("DELETE", "/images/{name}", "ImageDelete", "images.remove"),
+    _refused("GET", "/images/search", "ImageSearch", "Hyper asks no registry for a list of images"),
+    Route("POST", "/images/prune", "ImagePrune", "images.prune"),
+    _refused("POST", "/commit", "ImageCommit", _NO_FILES),
+    Route("GET", "/images/{name}/get", "ImageGet", "images.save_one"),
+    Route("GET", "/images/get", "ImageGetAll", "images.save_many"),
+    Route("POST", "/images/load", "ImageLoad", "images.load"),
+    Route(
+        "GET",
+        "/distribution/{name}/json",
+        "DistributionInspect",
+        "",
+        501,
+        Support.REFUSED,
+        _NO_PUSH,
+    ),
+)
+
+_SYSTEM = (
+    Route("POST", "/auth", "SystemAuth", "system.auth"),
+    Route("GET", "/info", "SystemInfo", "system.info"),
+    Route("GET", "/version", "SystemVersion", "system.version"),
+    Route("GET", "/_ping", "SystemPing", "system.ping"),
+    Route("HEAD", "/_ping", "SystemPingHead", "system.ping"),
+    Route("GET", "/events", "SystemEvents", "system.events"),
+    Route("GET", "/system/df", "SystemDataUsage", "system.usage"),
+    _refused("POST", "/session", "Session", _NO_BUILD),
+)
+
+_VOLUMES = (
+    Route("GET", "/volumes", "VolumeList", "volumes.list_all"),
+    Route("POST", "/volumes/create", "VolumeCreate", "volumes.create", 201),
+    Route("GET", "/volumes/{name}", "VolumeInspect", "volumes.inspect"),
+    Route("PUT", "/volumes/{name}", "VolumeUpdate", "swarm.outside", 503),
+    Route("DELETE", "/volumes/{name}", "VolumeDelete", "volumes.remove", 204),
+    Route("POST", "/volumes/prune", "VolumePrune", "volumes.prune"),
+)
+
+_NETWORKS = (
+    _differs("GET", "/networks", "NetworkList", "networks.list_all", 200, "the predefined ones"),
+    _differs(
+        "GET", "/networks/{id}", "NetworkInspect", "networks.inspect", 200, "the predefined ones"
+    ),
+    _differs("DELETE", "/networks/{id}", "NetworkDelete", "networks.remove", 204, _NO_NETWORKS),
+    _refused("POST", "/networks/create", "NetworkCreate", _NO_NETWORKS),
+    _refused("POST", "/networks/{id}/connect", "NetworkConnect", _NO_NETWORKS),
+    _refused("POST", "/networks/{id}/disconnect", "NetworkDisconnect", _NO_NETWORKS),
+    _differs(
+        "POST",
+        "/networks/prune",
+        "NetworkPrune",
+        "networks.prune",
+        200,
+        "there is nothing to prune",
+    ),
+)
+
+_PLUGINS = (
+    Route("GET", "/plugins", "PluginList", "plugins.list_all", note="always empty"),
+    _refused("GET", "/plugins/privileges", "GetPluginPrivileges", _NO_PLUGINS),
+    _refused("POST", "/plugins/pull", "PluginPull", _NO_PLUGINS),
+    Route("GET", "/plugins/{name}/json", "PluginInspect", "plugins.missing", note="always 404"),
+    Route("DELETE", "/plugins/{name}", "PluginDelete", "plugins.missing", note="always 404"),
+    Route("POST", "/plugins/{name}/enable", "PluginEnable", "plugins.missing", note="always 404"),
+    Route("POST", "/plugins/{name}/disable", "PluginDisable", "plugins.missing", note="always 404"),
+    _refused("POST", "/plugins/{name}/upgrade", "PluginUpgrade", _NO_PLUGINS),
+    _refused("POST", "/plugins/create", "PluginCreate", _NO_PLUGINS),
+    Route("POST", "/plugins/{name}/push", "PluginPush", "plugins.missing", note="always 404"),
+    Route("POST", "/plugins/{name}/set", "PluginSet", "plugins.missing", note="always 404"),
+)
+
+# Answered as by an engine that is not in a swarm.
+_SWARM_OPERATIONS = """
+    GET /nodes NodeList
+    GET /nodes/{id} NodeInspect
+    DELETE /nodes/{id} NodeDelete
+    POST /nodes/{id}/update NodeUpdate
+    GET /swarm SwarmInspect
+    POST /swarm/leave SwarmLeave
+    POST /swarm/update SwarmUpdate
+    GET /swarm/unlockkey SwarmUnlockkey
+    POST /swarm/unlock SwarmUnlock
+    GET /services ServiceList
+    POST /services/create ServiceCreate
+    GET /services/{id} ServiceInspect
+    DELETE /services/{id} ServiceDelete
+    POST /services/{id}/update ServiceUpdate
+    GET /services/{id}/logs ServiceLogs
+    GET /tasks TaskList
+    GET /tasks/{id} TaskInspect
+    GET /tasks/{id}/logs TaskLogs
+    GET /secrets SecretList
+    POST /secrets/create SecretCreate
+    GET /secrets/{id} SecretInspect
+    DELETE /secrets/{id} SecretDelete
+    POST /secrets/{id}/update SecretUpdate
+    GET /configs ConfigList
+    POST /configs/create ConfigCreate
+    GET /configs/{id} ConfigInspect
+    DELETE /configs/{id} ConfigDelete
+    POST /configs/{id}/update ConfigUpdate
+"""
+_NO_SWARM = "Hyper does not form swarms"
+
+
+def _swarm() -> Iterator[Route]:
+    for line in _SWARM_OPERATIONS.split("\n"):
+        if words := line.split():
+            yield Route(
+                words[0], words[1], words[2], "swarm.outside", 503, Support.REFUSED, _NO_SWARM
+            )
+    yield _refused("POST", "/swarm/init", "SwarmInit", _NO_SWARM)
+    yield _refused("POST", "/swarm/join", "SwarmJoin", _NO_SWARM)
+
+
+_OWN = (
+    Route(
+        "POST", "/hyper/v1/run", "HyperRun", "hyper.run", 101, note="create, attach, start, wait"
+    ),
+    Route("GET", "/hyper/v1/doctor", "HyperDoctor", "hyper.doctor"),
+    Route("GET", "/hyper/v1/kernels", "HyperKernelList", "hyper.kernels"),
+    Route("POST", "/hyper/v1/kernels", "HyperKernelAdd", "hyper.kernel_add", 201),
+    Route("DELETE", "/hyper/v1/kernels/{name}", "HyperKernelDelete", "hyper.kernel_remove", 204),
+    Route("GET", "/hyper/v1/pods", "HyperPodList", "hyper.pods"),
+    Route("GET", "/hyper/v1/pods/{id}", "HyperPodInspect", "hyper.pod"),
+)
+
+DOCKER_ROUTES: tuple[Route, ...] = (
+    *_CONTAINERS,
+    *_IMAGES,
+    *_SYSTEM,
+    *_VOLUMES,
+    *_NETWORKS,
+    *_PLUGINS,
+    *_swarm(),
+)
+ROUTES: tuple[Route, ...] = (*DOCKER_ROUTES, *_OWN)
