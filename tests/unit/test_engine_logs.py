@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from hyper.engine.logs import STDERR, STDOUT, LogFile
 
 
@@ -117,7 +118,7 @@ async def test_the_offset_of_a_stream_is_that_of_the_running_process(log):
 async def test_a_full_disk_keeps_the_file_sound():
     log = LogFile(__import__("pathlib").Path("/dev/full"))
     with pytest.raises(OSError):
-        log._file = open("/dev/full", "ab", buffering=0)  # noqa: SIM115
+        log._file = open("/dev/full", "ab", buffering=0)
         try:
             put(log, STDOUT, b"x")
         finally:

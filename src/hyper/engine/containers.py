@@ -30,6 +30,7 @@ from hyper.engine.states import ACTIVE, ContainerState, PodState
 from hyper.engine.store import ContainerRow, PodRow
 from hyper.engine.views import ContainerView, Exit, Status
 from hyper.engine.volumes import Volumes
+from hyper.schema.health import resolve_healthcheck
 
 KILL_WAIT_S = 10.0
 WaitCondition = Literal["not-running", "next-exit", "removed"]
@@ -68,7 +69,8 @@ class Containers:
         if name:
             check_name(name.removeprefix("/"))
         image = self._services.images.get(spec.image)
-        spec = self._complete(replace(spec, image_id=image.id))
+        health = resolve_healthcheck(spec.healthcheck, image.config.healthcheck)
+        spec = self._complete(replace(spec, image_id=image.id, healthcheck=health))
         container_id = new_id()
         command = plan.resolve_command(spec, image)
         plan.main_process(spec, command, 1, container_id, "check")

@@ -12,7 +12,7 @@ from time import time_ns
 
 from hyper.agent import messages as guest
 from hyper.core.errors import Conflict, HyperError
-from hyper.engine import boot, plan
+from hyper.engine import boot, health, plan
 from hyper.engine.container import Container
 from hyper.engine.events import Event
 from hyper.engine.machine import Machine
@@ -133,6 +133,14 @@ async def start(pod: Pod, container: Container) -> None:
         stopped_by_user=False,
     )
     await pod.store_status(container, status, container.event("start"))
+    begin_health_checks(pod, container)
+
+
+def begin_health_checks(pod: Pod, container: Container) -> None:
+    """Probe a container that has just started, or was taken over, if it has a health check."""
+    check = container.spec.healthcheck
+    if check and check.test and check.test[0] != "NONE":
+        pod.supervisor.spawn(partial(health.monitor, pod, container, check), "health")
 
 
 async def _launch(

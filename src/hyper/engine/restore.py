@@ -111,6 +111,7 @@ async def _take_over_container(
         machine.volumes[name] = machine.volumes.get(name, 0) + 1
     container.network = machine.network
     container.log.open()
+    lifecycle.begin_health_checks(pod, container)
     pod.processes.adopt_main(pod.supervisor, machine, container, state)
 
 
