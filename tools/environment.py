@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tools.console import note, output_of, run_logged
-from tools.places import CHECKOUT, INITRD, KERNEL, PYTHON, VENV
+from tools.places import CHECKOUT, PYTHON, VENV
 from tools.stamps import fingerprint, is_done, mark_done
 
 _SHEBANG_MAX_BYTES = 120  # BINPRM_BUF_SIZE is 128 before Linux 5.1
@@ -25,12 +25,7 @@ sys.exit(main())
 """
 
 _HYPERD = """\
-import os
 import sys
-
-# The guest of this checkout, unless told otherwise.
-os.environ.setdefault("HYPER_KERNEL", {kernel!r})
-os.environ.setdefault("HYPER_INITRD", {initrd!r})
 
 from hyper.daemon import main
 
@@ -84,9 +79,8 @@ def _ensure_interpreter() -> None:
 
 def _write_programs() -> None:
     source = str(CHECKOUT / "src")
-    paths = {"source": source, "kernel": str(KERNEL), "initrd": str(INITRD)}
-    _write(VENV / "bin" / "hyper", _shebang("-IS") + _HYPER.format(**paths))
-    _write(VENV / "bin" / "hyperd", _shebang("-I") + _HYPERD.format(**paths))
+    _write(VENV / "bin" / "hyper", _shebang("-IS") + _HYPER.format(source=source))
+    _write(VENV / "bin" / "hyperd", _shebang("-I") + _HYPERD)
     # A plain path line, the cheapest form: `import hyper` works in .venv's Python.
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     _write(VENV / "lib" / version / "site-packages" / "hyper.pth", source + "\n")

@@ -95,7 +95,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environment(),
+                env=self.environment_of_commands(),
                 pass_fds=(writer,),
                 start_new_session=True,
             )
@@ -103,7 +103,8 @@ class Daemon:
             served = ready.read(1)
         assert served, f"hyperd did not start:\n{self.log_tail()}"
 
-    def _environment(self) -> dict[str, str]:
+    def environment_of_commands(self) -> dict[str, str]:
+        """Return the environment of the daemon and of commands that talk to it."""
         own = {
             "HYPER_HOST": f"unix://{self.socket}",
             "HYPER_AUTOSTART": "0",
@@ -128,7 +129,7 @@ class Daemon:
             capture_output=True,
             text=True,
             errors="replace",
-            env=self._environment(),
+            env=self.environment_of_commands(),
             timeout=timeout_s,
         )
         result = Result(("hyper", *arguments), done.returncode, done.stdout, done.stderr)
@@ -145,7 +146,7 @@ class Daemon:
         """Start a hyper command and leave it to the test; stderr goes where stdout goes."""
         return subprocess.Popen(
             [str(HYPER), *arguments],
-            env=self._environment(),
+            env=self.environment_of_commands(),
             stdin=stdin,
             stdout=stdout,
             stderr=subprocess.STDOUT,

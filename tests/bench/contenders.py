@@ -1,0 +1,171 @@
+"""Owns what is compared: Hyper, docker (a dockerd of our own) and podman, behind one small face."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from tests.bench.dockerd import Dockerd
+from tests.support.daemon import HYPER, Daemon
+
+_COMMAND_S = 300.0
+
+
+class BenchError(Exception):
+    """A command of a contender failed; the text says which and what it printed."""
+
+
+class Contender(Protocol):
+    """A container system: a command with docker's verbs, and the processes it consists of."""
+
+    name: str
+
+    @property
+    def mark(self) -> str:
+        """What its processes have in their arguments; memory is counted from there."""
+        ...
+
+    def command(self, *arguments: str) -> tuple[list[str], Mapping[str, str]]:
+        """Return argv and environment of a command."""
+
+    def load(self, archive: Path) -> None:
+        """Bring the images of a `docker save` archive in."""
+
+    def close(self) -> None:
+        """End everything that was started."""
+
+
+def run(contender: Contender, *arguments: str, status: int = 0) -> str:
+    """Run a command of a contender and return its stdout. Raises BenchError."""
+    argv, environment = contender.command(*arguments)
+    done = subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=_COMMAND_S,
+    )
+    if done.returncode != status:
+        said = (done.stderr or done.stdout).strip()[-600:]
+        raise BenchError(f"{' '.join(argv)}: status {done.returncode}: {said}")
+    return done.stdout
+
+
+def start(contender: Contender, *arguments: str) -> "subprocess.Popen[bytes]":
+    """Start a command of a contender; its stdout can be read."""
+    argv, environment = contender.command(*arguments)
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+
+
+@dataclass(slots=True)
+class Hyper:
+    """Hyper in folders of its own; `config` chooses how its VMs start."""
+
+    name: str = "hyper"
+    config: Mapping[str, object] = field(default_factory=dict)
+    daemon: Daemon = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.daemon = Daemon(self.config)
+        self.daemon.start()
+
+    @property
+    def mark(self) -> str:
+        """The folder that all its processes name."""
+        return str(self.daemon.folder)
+
+    def command(self, *arguments: str) -> tuple[list[str], Mapping[str, str]]:
+        """Return argv and environment of a command."""
+        return [str(HYPER), *arguments], self.daemon.environment_of_commands()
+
+    def load(self, archive: Path) -> None:
+        """Bring the images of a `docker save` archive in."""
+        run(self, "load", "--quiet", "--input", str(archive))
+
+    def close(self) -> None:
+        """End the daemon and its VMs."""
+        self.daemon.destroy()
+
+
+@dataclass(slots=True)
+class Docker:
+    """docker with runc, from the distribution, on a dockerd of our own."""
+
+    name: str = "docker"
+    dockerd: Dockerd = field(default_factory=Dockerd)
+
+    @property
+    def mark(self) -> str:
+        """The folder that all its processes name."""
+        return str(self.dockerd.folder)
+
+    def command(self, *arguments: str) -> tuple[list[str], Mapping[str, str]]:
+        """Return argv and environment of a command."""
+        return ["docker", "--host", f"unix://{self.dockerd.socket}", *arguments], os.environ
+
+    def load(self, archive: Path) -> None:
+        """Bring the images of a `docker save` archive in."""
+        run(self, "load", "--quiet", "--input", str(archive))
+
+    def close(self) -> None:
+        """End dockerd and all it started."""
+        self.dockerd.close()
+
+
+@dataclass(slots=True)
+class Podman:
+    """podman with crun, from the distribution, with a storage folder of its own."""
+
+    folder: Path
+    name: str = "podman"
+
+    @property
+    def mark(self) -> str:
+        """The folder that its monitors name."""
+        return str(self.folder)
+
+    def command(self, *arguments: str) -> tuple[list[str], Mapping[str, str]]:
+        """Return argv and environment of a command."""
+        places = ["--root", str(self.folder / "root"), "--runroot", str(self.folder / "run")]
+        options = ["--cgroup-manager", "cgroupfs", "--events-backend", "file"]
+        return ["podman", *places, *options, *arguments], os.environ
+
+    def load(self, archive: Path) -> None:
+        """Bring the images of a `docker save` archive in."""
+        run(self, "load", "--quiet", "--input", str(archive))
+
+    def close(self) -> None:
+        """Remove all containers and the storage."""
+        run(self, "system", "reset", "--force")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def others(wanted: Sequence[str], folder: Path) -> list[Contender]:
+    """Start the comparison systems that are installed and wanted; say which are not."""
+    found: list[Contender] = []
+    if "docker" in wanted:
+        if Dockerd.is_available():
+            found.append(Docker())
+        else:
+            _absent("docker", "needs root and the packages docker.io and runc")
+    if "podman" in wanted:
+        if shutil.which("podman"):
+            found.append(Podman(folder / "podman"))
+        else:
+            _absent("podman", "needs the package podman")
+    return found
+
+
+def _absent(name: str, why: str) -> None:
+    print(f"bench: without {name}: it {why}", file=sys.stderr)

@@ -1,0 +1,203 @@
+"""`hyper run`: from the command line to a process in a guest and back."""
+
+import json
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.daemon import Daemon, Result
+
+Hyper = Callable[..., Result]
+
+
+def test_prints_what_the_container_prints(hyper: Hyper) -> None:
+    assert hyper("run", "--rm", "busybox", "echo", "hi").stdout == "hi\n"
+
+
+def test_the_guest_has_its_own_kernel(hyper: Hyper) -> None:
+    import os
+
+    release = hyper("run", "--rm", "busybox", "uname", "-r").stdout.strip()
+    assert release and release != os.uname().release
+
+
+def test_stdout_and_stderr_stay_apart(hyper: Hyper) -> None:
+    result = hyper("run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2")
+    assert (result.stdout, result.stderr) == ("out\n", "err\n")
+
+
+@pytest.mark.parametrize("status", [0, 1, 42, 255])
+def test_exits_with_the_status_of_the_process(hyper: Hyper, status: int) -> None:
+    hyper("run", "--rm", "busybox", "sh", "-c", f"exit {status}", status=status)
+
+
+def test_exits_with_128_and_the_signal(hyper: Hyper) -> None:
+    hyper("run", "--rm", "busybox", "sh", "-c", "kill -9 $$", status=128 + signal.SIGKILL)
+
+
+def test_command_not_found_is_127(hyper: Hyper) -> None:
+    result = hyper("run", "--rm", "busybox", "no-such-command", status=127)
+    assert "no-such-command" in result.stderr
+    assert "not found" in result.stderr
+
+
+def test_command_not_executable_is_126(hyper: Hyper) -> None:
+    result = hyper("run", "--rm", "busybox", "/etc/passwd", status=126)
+    assert "permission denied" in result.stderr
+
+
+def test_stdin_reaches_the_process(hyper: Hyper) -> None:
+    result = hyper("run", "--rm", "-i", "busybox", "cat", input="one\ntwo\n")
+    assert result.stdout == "one\ntwo\n"
+
+
+def test_a_megabyte_goes_there_and_back(hyper: Hyper) -> None:
+    text = "".join(f"{number:07}\n" for number in range(131072))
+    assert hyper("run", "--rm", "-i", "busybox", "cat", input=text).stdout == text
+
+
+def test_environment_working_directory_and_user(hyper: Hyper) -> None:
+    script = 'echo "$WORD|$EMPTY|$PWD|$(id -u):$(id -g)|$HOME"'
+    options = ("-e", "WORD=two words", "-e", "EMPTY=", "-w", "/new/folder", "-u", "www-data")
+    result = hyper("run", "--rm", *options, "busybox", "sh", "-c", script)
+    assert result.stdout == "two words||/new/folder|33:33|/var/www\n"
+
+
+def test_groups_of_the_image_are_taken(hyper: Hyper) -> None:
+    result = hyper("run", "--rm", "-u", "www-data", "busybox", "id", "-G")
+    assert set(result.stdout.split()) == {"33", "100"}
+
+
+def test_unknown_user_is_refused(hyper: Hyper) -> None:
+    result = hyper("run", "--rm", "-u", "nosuch", "busybox", "true", status=None)
+    assert result.status in (125, 126)
+    assert "nosuch" in result.stderr
+
+
+def test_entrypoint_is_replaced(hyper: Hyper) -> None:
+    assert hyper("run", "--rm", "--entrypoint", "echo", "busybox", "a", "b").stdout == "a b\n"
+
+
+def test_hostname(hyper: Hyper) -> None:
+    result = hyper("run", "--rm", "--hostname", "host7", "busybox", "sh", "-c", "hostname")
+    assert result.stdout == "host7\n"
+
+
+def test_hostname_is_the_short_id_by_default(hyper: Hyper) -> None:
+    container = hyper("run", "-d", "busybox", "sh", "-c", "hostname; sleep 30").stdout.strip()
+    hyper("exec", container, "true")
+    assert hyper("logs", container).stdout.strip() == container[:12]
+
+
+def test_read_only_root(hyper: Hyper) -> None:
+    result = hyper("run", "--rm", "--read-only", "busybox", "touch", "/file", status=1)
+    assert "Read-only file system" in result.stderr
+
+
+def test_terminal(hyper: Hyper) -> None:
+    result = hyper("run", "--rm", "-t", "busybox", "sh", "-c", "test -t 0 && test -t 1 && tty")
+    assert result.stdout.startswith("/dev/")
+
+
+def test_memory_limit_is_the_cgroups(hyper: Hyper) -> None:
+    script = "cat /sys/fs/cgroup/memory.max"
+    result = hyper("run", "--rm", "-m", "64m", "busybox", "sh", "-c", script)
+    assert result.stdout.strip() == str(64 * 1024 * 1024)
+
+
+def test_out_of_memory_ends_the_container_only(hyper: Hyper) -> None:
+    script = "x=a; while true; do x=$x$x; done"
+    name = "eater"
+    options = ("--name", name, "-m", "32m", "--memory-swap", "32m")
+    hyper("run", *options, "busybox", "sh", "-c", script, status=137)
+    state = json.loads(hyper("inspect", name).stdout)[0]["State"]
+    assert state["OOMKilled"] is True
+
+
+def test_mounts_look_like_dockers(hyper: Hyper) -> None:
+    lines = hyper("run", "--rm", "busybox", "cat", "/proc/mounts").lines
+    kinds = {line.split()[1]: line.split()[2] for line in lines}
+    assert kinds["/"] == "overlay"
+    assert kinds["/proc"] == "proc"
+    assert kinds["/sys"] == "sysfs"
+    assert kinds["/dev"] == "tmpfs"
+    assert kinds["/dev/pts"] == "devpts"
+    assert kinds["/dev/shm"] == "tmpfs"
+    assert kinds["/dev/mqueue"] == "mqueue"
+    assert {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"} <= set(kinds)
+
+
+def test_capabilities_are_dockers_default(hyper: Hyper) -> None:
+    result = hyper("run", "--rm", "busybox", "grep", "CapEff", "/proc/self/status")
+    assert result.stdout.split() == ["CapEff:", "00000000a80425fb"]
+
+
+def test_seccomp_filter_is_on(hyper: Hyper) -> None:
+    script = "grep -w Seccomp /proc/self/status"
+    assert hyper("run", "--rm", "busybox", "sh", "-c", script).stdout.split()[1] == "2"
+
+
+def test_seccomp_denies_what_docker_denies(hyper: Hyper) -> None:
+    result = hyper("run", "--rm", "busybox", "unshare", "-m", "true", status=None)
+    assert result.status != 0
+    assert "Operation not permitted" in result.stderr
+
+
+def test_processes_of_others_are_not_seen(hyper: Hyper) -> None:
+    lines = hyper("run", "--rm", "busybox", "ps", "-o", "pid,args").lines
+    assert lines[1].split() == ["1", "ps", "-o", "pid,args"]
+    assert len(lines) == 2
+
+
+def test_orphans_are_reaped(hyper: Hyper) -> None:
+    script = "(sleep 0.2 &) ; sleep 1; ps -o stat | grep -c Z"
+    result = hyper("run", "--rm", "--init", "busybox", "sh", "-c", script, status=None)
+    assert result.stdout.strip() == "0"
+
+
+def test_named_volume_survives_its_container(hyper: Hyper) -> None:
+    try:
+        hyper("run", "--rm", "-v", "kept:/data", "busybox", "sh", "-c", "echo 7 > /data/file")
+        result = hyper("run", "--rm", "-v", "kept:/data", "busybox", "cat", "/data/file")
+        assert result.stdout == "7\n"
+    finally:
+        hyper("volume", "rm", "--force", "kept", status=None)
+
+
+def test_wall_clock_is_right(hyper: Hyper) -> None:
+    before = time.time()
+    shown = int(hyper("run", "--rm", "busybox", "date", "+%s").stdout)
+    assert int(before) - 1 <= shown <= time.time() + 1
+
+
+def test_container_is_gone_after_rm(hyper: Hyper) -> None:
+    hyper("run", "--rm", "--name", "gone", "busybox", "true")
+    assert hyper("ps", "--all", "--quiet").stdout == ""
+
+
+def test_name_taken_is_a_conflict(hyper: Hyper) -> None:
+    hyper("create", "--name", "taken", "busybox", "true")
+    result = hyper("run", "--name", "taken", "busybox", "true", status=125)
+    assert "already in use" in result.stderr
+
+
+def test_several_at_once_all_answer(daemon: Daemon) -> None:
+    running = [
+        daemon.popen("run", "--rm", "busybox", "sh", "-c", f"echo number {number}")
+        for number in range(6)
+    ]
+    answers = [process.communicate(timeout=120)[0].decode() for process in running]
+    assert answers == [f"number {number}\n" for number in range(6)]
+    assert [process.returncode for process in running] == [0] * 6
+
+
+def test_interrupt_reaches_the_container(daemon: Daemon) -> None:
+    script = "trap 'echo caught; exit 7' INT; echo ready; while :; do sleep 0.1; done"
+    process = daemon.popen("run", "--rm", "busybox", "sh", "-c", script)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.read() == b"caught\n"
+    assert process.wait(30) == 7
