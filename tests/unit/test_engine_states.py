@@ -1,6 +1,9 @@
 """The life cycle tables: what they allow, what they refuse, that nothing is unreachable."""
 
+from pathlib import Path
+
 import pytest
+
 from hyper.core.errors import Conflict
 from hyper.engine.states import (
     CONTAINER,
@@ -56,3 +59,9 @@ def test_what_is_not_in_the_table_is_a_conflict(state, event):
 
 def test_the_diagram_has_a_row_per_transition():
     assert diagram("Container", CONTAINER).count("\n| ") == len(CONTAINER) + 1
+
+
+def test_the_architecture_page_shows_these_tables():
+    page = Path(__file__).parents[2].joinpath("ARCHITECTURE.md").read_text()
+    assert diagram("Container", CONTAINER) in page
+    assert diagram("Pod", POD) in page
