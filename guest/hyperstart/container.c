@@ -1,0 +1,347 @@
+/* Owns containers: their making, and their removal once everything in them has ended. */
+#include "container.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "commands.h"
+#include "files.h"
+#include "log.h"
+#include "process.h"
+#include "runtime.h"
+
+/* How long a removal tries again while the kernel still holds a device. */
+enum { RETRY_MS = 10 };
+
+static struct container *containers;
+static unsigned last_number;
+
+struct container *container_find(const char *name)
+{
+    struct container *container = containers;
+
+    while (container && strcmp(container->name, name) != 0)
+        container = container->next;
+    return container;
+}
+
+struct container *container_first(void)
+{
+    return containers;
+}
+
+struct container *container_required(const char *name, struct error *err)
+{
+    struct container *container = container_find(name);
+
+    if (container && !container->removing)
+        return container;
+    error_set(err, ENOENT, "container", "%s", name);
+    return NULL;
+}
+
+void container_path(const struct container *container, const char *below, char *path, size_t size)
+{
+    snprintf(path, size, "%s/c/%u%s", runtime.dir, container->number, below);
+}
+
+uint64_t container_oom_kills(struct container *container)
+{
+    struct message_oom message = { .container = container->name };
+
+    if (container->memory_events.fd < 0)
+        return 0;
+    message.kills = cgroup_number(container->cgroup_fd, "memory.events", "oom_kill");
+    if (message.kills > container->oom_kills_reported) {
+        container->oom_kills_reported = message.kills;
+        agent_event(MESSAGE_OOM, &message);
+    }
+    return message.kills;
+}
+
+static void memory_events_ready(struct watch *watch, uint32_t events)
+{
+    struct container *container =
+        (struct container *)(void *)((char *)watch - offsetof(struct container, memory_events));
+    char text[512];
+
+    (void)events;
+    /* kernfs reports a change until the same fd has read again. */
+    if (pread(watch->fd, text, sizeof text, 0) >= 0)
+        container_oom_kills(container);
+}
+
+static int watch_file(struct watch *watch, int group, const char *file,
+                      void (*ready)(struct watch *, uint32_t), struct error *err)
+{
+    char text[512];
+
+    *watch = (struct watch){ .fd = openat(group, file, O_RDONLY | O_CLOEXEC), .ready = ready };
+    if (watch->fd < 0 || pread(watch->fd, text, sizeof text, 0) < 0)
+        return error_errno(err, "cgroup", "%s", file);
+    return loop_add(watch, EPOLLPRI, err);
+}
+
+static void unwatch_file(struct watch *watch)
+{
+    loop_remove(watch);
+    if (watch->fd >= 0)
+        close(watch->fd);
+    watch->fd = -1;
+}
+
+static int make_cgroup(struct container *container, struct error *err)
+{
+    if (runtime.cgroup_root < 0)
+        return 0;
+    container->cgroup_fd = cgroup_create(runtime.cgroup_root, container->name, err);
+    if (container->cgroup_fd < 0 ||
+        cgroup_limit(container->cgroup_fd, &container->spec->cgroup, err) < 0)
+        return -1;
+    return watch_file(&container->memory_events, container->cgroup_fd, "memory.events",
+                      memory_events_ready, err);
+}
+
+/* --- removal ---------------------------------------------------------------------------------- */
+
+/* Release all but the root file system, and the memory. */
+static void container_free(struct container *container)
+{
+    struct error ignored;
+    char path[160];
+
+    loop_timer_cancel(&container->retry);
+    unwatch_file(&container->memory_events);
+    unwatch_file(&container->cgroup_events);
+    if (container->devpts_fd >= 0)
+        close(container->devpts_fd);
+    if (container->cgroup_fd >= 0) {
+        close(container->cgroup_fd);
+        if (cgroup_remove(runtime.cgroup_root, container->name, &ignored) < 0)
+            log_error(LOG_LEVEL_WARNING, &ignored);
+    }
+    container_path(container, "", path, sizeof path);
+    rmdir(path);
+    arena_free(&container->arena);
+    free(container->payload);
+    free(container->name);
+    free(container);
+}
+
+static void remove_files(const struct container *container)
+{
+    char path[176];
+
+    for (uint32_t i = 0; i < container->spec->mounts.count; i++) {
+        char below[32];
+
+        snprintf(below, sizeof below, "/file%u", i);
+        container_path(container, below, path, sizeof path);
+        unlink(path);
+    }
+}
+
+static void finish_removal(struct container *container)
+{
+    struct container **link = &containers;
+    struct request remover = container->remover;
+
+    for (struct process *process = process_first(); process; process = process->next)
+        if (process->container == container)
+            process->container = NULL;
+    while (*link != container)
+        link = &(*link)->next;
+    *link = container->next;
+    remove_files(container);
+    container_free(container);
+    agent_reply_ok(&remover);
+}
+
+static bool populated(struct container *container);
+
+static void try_removal(struct container *container)
+{
+    struct error err;
+    char path[160];
+
+    if (!container->removing || container->processes > 0 || populated(container))
+        return;
+    container_path(container, "", path, sizeof path);
+    if (rootfs_unmount(&container->rootfs, path, &err) < 0)
+        loop_timer_arm(&container->retry, RETRY_MS);
+    else
+        finish_removal(container);
+}
+
+static void retry_removal(struct timer *timer)
+{
+    try_removal((struct container *)(void *)((char *)timer - offsetof(struct container, retry)));
+}
+
+static void cgroup_events_ready(struct watch *watch, uint32_t events)
+{
+    (void)events;
+    try_removal(
+        (struct container *)(void *)((char *)watch - offsetof(struct container, cgroup_events)));
+}
+
+/* Whether a process is left in its cgroup; if so, its end will call try_removal. */
+static bool populated(struct container *container)
+{
+    struct error err;
+    char text[256];
+
+    if (container->cgroup_fd < 0)
+        return false;
+    if (container->cgroup_events.fd < 0 &&
+        watch_file(&container->cgroup_events, container->cgroup_fd, "cgroup.events",
+                   cgroup_events_ready, &err) < 0) {
+        log_error(LOG_LEVEL_ERROR, &err);
+        return false;
+    }
+    memset(text, 0, sizeof text);
+    if (pread(container->cgroup_events.fd, text, sizeof text - 1, 0) < 0)
+        return false;
+    return text_number(text, "populated") != 0;
+}
+
+static void kill_all(struct container *container)
+{
+    struct error err;
+
+    if (container->cgroup_fd >= 0) {
+        if (cgroup_kill(container->cgroup_fd, &err) < 0)
+            log_error(LOG_LEVEL_ERROR, &err);
+        return;
+    }
+    for (struct process *process = process_first(); process; process = process->next)
+        if (process->container == container && process_alive(process))
+            process_kill(process, SIGKILL);
+}
+
+void container_process_ended(struct container *container, struct process *process)
+{
+    container->processes--;
+    if (process == container->main) {
+        container->main = NULL;
+        close(container->devpts_fd);
+        container->devpts_fd = -1;
+        /* In a pid namespace of its own, the kernel has killed the rest. */
+        if (container->spec->share_pid)
+            kill_all(container);
+    }
+    try_removal(container);
+}
+
+COMMAND(container_remove)
+{
+    const struct message_container_remove *remove = message;
+    struct container *container = container_required(remove->container, err);
+
+    if (!container)
+        return -1;
+    container->removing = true;
+    container->remover = *request;
+    kill_all(container);
+    try_removal(container);
+    return OUTCOME_ANSWERED;
+}
+
+void containers_destroy(void)
+{
+    while (containers) {
+        struct container *container = containers;
+        struct error err;
+        char path[160];
+
+        container_path(container, "", path, sizeof path);
+        if (rootfs_unmount(&container->rootfs, path, &err) < 0)
+            log_error(LOG_LEVEL_WARNING, &err);
+        containers = container->next;
+        container_free(container);
+    }
+}
+
+/* --- making ----------------------------------------------------------------------------------- */
+
+/* Decode the message once more, from a copy that lives as long as the container. */
+static int keep_message(struct container *container, const struct message_container_create *create,
+                        struct error *err)
+{
+    const struct wire_layout *layout = message_types[MESSAGE_CONTAINER_CREATE].layout;
+    struct message_container_create *spec = arena_alloc(&container->arena, layout->size);
+    struct buffer copy = { 0 };
+
+    container->name = strdup(create->container);
+    if (!container->name || !spec || wire_encode(layout, create, &copy) < 0)
+        return error_set(err, ENOMEM, "container", "%s", create->container);
+    container->payload = copy.data;
+    if (wire_decode(layout, copy.data, copy.end, &container->arena, spec) < 0)
+        return error_set(err, ENOMEM, "container", "%s", create->container);
+    container->spec = spec;
+    return 0;
+}
+
+static struct container *container_new(const struct message_container_create *create,
+                                       struct error *err)
+{
+    struct container *container = calloc(1, sizeof *container);
+
+    if (!container) {
+        error_set(err, ENOMEM, "container", "%s", create->container);
+        return NULL;
+    }
+    container->number = ++last_number;
+    container->cgroup_fd = container->devpts_fd = container->rootfs.fd = -1;
+    container->memory_events.fd = container->cgroup_events.fd = -1;
+    container->retry.fire = retry_removal;
+    if (keep_message(container, create, err) == 0)
+        return container;
+    container_free(container);
+    return NULL;
+}
+
+static bool name_valid(const char *name)
+{
+    return *name && *name != '.' && !strchr(name, '/') && strlen(name) < 200;
+}
+
+COMMAND(container_create)
+{
+    const struct message_container_create *create = message;
+    struct container *container;
+    char path[160];
+    int outcome;
+
+    (void)request;
+    if (!name_valid(create->container))
+        return error_set(err, EINVAL, "container", "%s", create->container);
+    if (container_find(create->container))
+        return error_set(err, EEXIST, "container", "%s", create->container);
+    container = container_new(create, err);
+    if (!container)
+        return -1;
+    container_path(container, "", path, sizeof path);
+    outcome = make_directory(path, 0755, err);
+    if (outcome == 0)
+        outcome = rootfs_mount(&container->rootfs, path, container->spec, err);
+    if (outcome == OUTCOME_OK && make_cgroup(container, err) < 0) {
+        struct error ignored;
+
+        rootfs_unmount(&container->rootfs, path, &ignored);
+        outcome = -1;
+    }
+    if (outcome != OUTCOME_OK) {
+        container_free(container);
+        return outcome;
+    }
+    container->next = containers;
+    containers = container;
+    return OUTCOME_OK;
+}

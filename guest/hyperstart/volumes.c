@@ -1,0 +1,187 @@
+/* Owns volumes: directories below the 9p share, and disks with a file system. */
+#include "volumes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "commands.h"
+#include "disks.h"
+#include "files.h"
+#include "runtime.h"
+
+enum { VOLUME_SHARE = 0, VOLUME_DISK = 1 };
+
+struct volume {
+    struct volume *next;
+    char *name;
+    char *path; /* below the share; empty for a disk */
+    uint8_t kind;
+    bool read_only;
+    unsigned number; /* a disk's mount point: <runtime dir>/v/<number> */
+    struct wire_device device;
+};
+
+static struct volume *volumes;
+static unsigned last_number;
+static bool share_mounted;
+
+static struct volume *find(const char *name)
+{
+    struct volume *volume = volumes;
+
+    while (volume && strcmp(volume->name, name) != 0)
+        volume = volume->next;
+    return volume;
+}
+
+static void volume_free(struct volume *volume)
+{
+    free(volume->name);
+    free(volume->path);
+    free(volume);
+}
+
+/* The first volume of this kind mounts the share: a template of a VM must not have done so. */
+static int mount_share(struct error *err)
+{
+    char path[160];
+
+    snprintf(path, sizeof path, "%s/share", runtime.dir);
+    if (share_mounted)
+        return 0;
+    if (make_directory(path, 0755, err) < 0)
+        return -1;
+    /* cache=mmap: shared writable mappings work, nothing else is cached (Documentation/filesystems/9p.rst). */
+    if (runtime.vm && mount("hyper", path, "9p", MS_NOATIME,
+                            "trans=virtio,version=9p2000.L,msize=262144,cache=mmap") < 0)
+        return error_errno(err, "mount", "share");
+    share_mounted = true;
+    return 0;
+}
+
+static int mount_disk(struct volume *volume, const char *fstype, struct error *err)
+{
+    unsigned long flags = MS_NODEV | MS_NOATIME | (volume->read_only ? MS_RDONLY : 0);
+    struct error ignored;
+    char node[160], path[160];
+    int outcome = disk_claim(&volume->device, node, sizeof node, err);
+
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    snprintf(path, sizeof path, "%s/v/%u", runtime.dir, volume->number);
+    if (make_directory(path, 0755, err) == 0) {
+        if (mount(node, path, *fstype ? fstype : "ext4", flags, NULL) == 0)
+            return OUTCOME_OK;
+        error_errno(err, "mount", "volume %s", volume->name);
+        rmdir(path);
+    }
+    disk_release(&volume->device, &ignored);
+    return -1;
+}
+
+COMMAND(volume_add)
+{
+    const struct message_volume_add *add = message;
+    struct volume *volume;
+    int outcome;
+
+    (void)request;
+    if (find(add->volume))
+        return error_set(err, EEXIST, "volume", "%s", add->volume);
+    if (add->kind > VOLUME_DISK)
+        return error_set(err, EINVAL, "volume", "kind %u", add->kind);
+    volume = calloc(1, sizeof *volume);
+    if (!volume)
+        return error_set(err, ENOMEM, "volume", "%s", add->volume);
+    volume->name = strdup(add->volume);
+    volume->path = strdup(add->path);
+    volume->kind = add->kind;
+    volume->device = add->device;
+    volume->read_only = add->read_only;
+    volume->number = ++last_number;
+    if (!volume->name || !volume->path)
+        outcome = error_set(err, ENOMEM, "volume", "%s", add->volume);
+    else
+        outcome = add->kind == VOLUME_DISK ? mount_disk(volume, add->fstype, err) : mount_share(err);
+    if (outcome != OUTCOME_OK) {
+        volume_free(volume);
+        return outcome;
+    }
+    volume->next = volumes;
+    volumes = volume;
+    return OUTCOME_OK;
+}
+
+static int unmount(const struct volume *volume, struct error *err)
+{
+    char path[160];
+
+    if (volume->kind != VOLUME_DISK)
+        return 0;
+    snprintf(path, sizeof path, "%s/v/%u", runtime.dir, volume->number);
+    if (umount2(path, 0) < 0 && errno != EINVAL)
+        return error_errno(err, "umount", "volume %s", volume->name);
+    if (disk_release(&volume->device, err) < 0)
+        return -1;
+    rmdir(path);
+    return 0;
+}
+
+COMMAND(volume_remove)
+{
+    const struct message_volume_remove *remove = message;
+    struct volume *volume = find(remove->volume), **link = &volumes;
+
+    (void)request;
+    if (!volume)
+        return error_set(err, ENOENT, "volume", "%s", remove->volume);
+    if (unmount(volume, err) < 0)
+        return -1;
+    while (*link != volume)
+        link = &(*link)->next;
+    *link = volume->next;
+    volume_free(volume);
+    return OUTCOME_OK;
+}
+
+int volume_open(const char *name, const char *subpath, struct error *err)
+{
+    const struct volume *volume = find(name);
+    cleanup_close int base = -1;
+    cleanup_close int inside = -1;
+    char path[160];
+    int fd;
+
+    if (!volume)
+        return error_set(err, ENOENT, "volume", "%s", name);
+    if (volume->kind == VOLUME_DISK)
+        snprintf(path, sizeof path, "%s/v/%u", runtime.dir, volume->number);
+    else
+        snprintf(path, sizeof path, "%s/share", runtime.dir);
+    base = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    inside = base < 0 ? -1 : root_open(base, volume->path, O_PATH);
+    if (inside < 0)
+        return error_errno(err, "open", "volume %s", name);
+    if (!*subpath)
+        return take_fd(&inside);
+    fd = root_open(inside, subpath, O_PATH);
+    return fd < 0 ? error_errno(err, "open", "volume %s: %s", name, subpath) : fd;
+}
+
+void volumes_unmount(void)
+{
+    struct error ignored;
+    char path[160];
+
+    for (struct volume *volume = volumes; volume; volume = volume->next)
+        unmount(volume, &ignored);
+    snprintf(path, sizeof path, "%s/share", runtime.dir);
+    if (share_mounted)
+        umount2(path, MNT_DETACH);
+}
