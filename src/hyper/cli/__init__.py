@@ -1,0 +1,1 @@
+"""The `hyper` command line. Imports nothing here: start-up time is imports."""

@@ -1,0 +1,1 @@
+"""One module per command or group, imported only when it is asked for (see hyper.cli.registry)."""
