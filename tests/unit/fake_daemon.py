@@ -1,4 +1,4 @@
-"""A daemon for tests of the client: HTTP on a unix socket, answers from a table. No container.
+"""A daemon for tests of the client: HTTP on a unix socket, answers from a table."""
 
 import json
 import re
