@@ -1,0 +1,195 @@
+"""Images from registries into the store: `docker pull`.
+
+Layers are converted while they come, several at once; each is verified before it counts. Mirrors
+are asked first, for Docker Hub only, as dockerd does.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hyper.core.errors import Failure, HyperError, NotFound
+from hyper.core.ids import short
+from hyper.host import threads
+from hyper.images import credentials, reference
+from hyper.images.blobs import digest_of
+from hyper.images.catalog import Image
+from hyper.images.credentials import Credentials
+from hyper.images.feed import Feed
+from hyper.images.intake import Expected
+from hyper.images.layers import CHAIN_LIMIT
+from hyper.images.manifest import (
+    CONFIG_LIMIT_BYTES,
+    Descriptor,
+    Index,
+    Manifest,
+    Platform,
+    parse_config,
+    parse_manifest,
+)
+from hyper.images.reference import DEFAULT_DOMAIN, Reference
+from hyper.images.registry import Repository
+from hyper.images.shelf import Progress, Report, Shelf
+
+_REPORT_BYTES = 512 * 1024
+_INDEX_DEPTH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A manifest, where it was found, and the digest of what the name stands for."""
+
+    repository: Repository
+    digest: str
+    manifest: Manifest
+    manifest_bytes: bytes
+
+
+async def pull(
+    shelf: Shelf, name: str, auth: Credentials | None, platform: str, report: Report
+) -> Image:
+    """Pull an image and return it; nothing is left of a pull that fails.
+
+    Raises NotFound, Unauthorized, Unavailable, InvalidArgument, Failure.
+    """
+    wanted = reference.parse(name).tagged()
+    asked = Platform.parse(platform) if platform else None
+    auth = auth or await configured(shelf, wanted)
+    async with shelf.transfer():
+        found = await _find(shelf, wanted, auth, asked or shelf.platform)
+        report(Progress(f"Pulling from {wanted.familiar_name}", wanted.tag or wanted.digest))
+        config = await _config(shelf, found)
+        parsed = parse_config(config)
+        if asked and not asked.runs(parsed.platform):
+            raise NotFound(
+                "image",
+                wanted.familiar(),
+                f"image with reference {wanted.familiar()} was found but does not match the "
+                f"specified platform: wanted {asked}, actual: {parsed.platform}",
+            )
+        layers = found.manifest.layers
+        if len(parsed.diff_ids) != len(layers):
+            raise Failure("layers from manifest don't match image configuration")
+        await _layers(shelf, found.repository, layers, parsed.diff_ids, report)
+        await shelf.layers.chain(parsed.diff_ids)
+        before = shelf.catalog.state.references.get(str(wanted))
+        manifest = await threads.in_thread("manifest", shelf.blobs.write, found.manifest_bytes)
+        image_id = await shelf.add(config, manifest=manifest)
+        await shelf.name(str(wanted.with_digest(found.digest)), image_id)
+        if wanted.tag:
+            await shelf.name(str(Reference(wanted.domain, wanted.path, wanted.tag)), image_id)
+    report(Progress(f"Digest: {found.digest}"))
+    news = "Image is up to date" if before == image_id else "Downloaded newer image"
+    report(Progress(f"Status: {news} for {wanted.familiar()}"))
+    return shelf.image(image_id)
+
+
+async def configured(shelf: Shelf, name: Reference) -> Credentials | None:
+    """Return what the daemon's own Docker configuration knows of a registry."""
+    path = shelf.options.config_file
+    if path is None:
+        return None
+    return await credentials.from_config(path, name.domain, shelf.options.helper_environment)
+
+
+async def _find(
+    shelf: Shelf, name: Reference, auth: Credentials | None, platform: Platform
+) -> _Found:
+    mirrors = shelf.options.mirrors if name.domain == DEFAULT_DOMAIN else ()
+    for mirror in mirrors:
+        with contextlib.suppress(HyperError):  # Docker Hub itself is asked next, and tells why
+            return await _resolve(Repository(shelf.http, name, None, mirror), name, platform)
+    return await _resolve(Repository(shelf.http, name, auth), name, platform)
+
+
+async def _resolve(repository: Repository, name: Reference, platform: Platform) -> _Found:
+    data, media_type = await repository.manifest(name.digest or name.tag)
+    digest = digest_of(data)
+    if name.digest not in ("", digest):
+        raise Failure(f"manifest verification failed for digest {name.digest}")
+    parsed = parse_manifest(data, media_type)
+    for _ in range(_INDEX_DEPTH):
+        if isinstance(parsed, Manifest):
+            break
+        chosen = parsed.choose(platform)
+        data, media_type = await repository.manifest(chosen.digest)
+        if digest_of(data) != chosen.digest or len(data) != chosen.size_bytes:
+            raise Failure(f"manifest verification failed for digest {chosen.digest}")
+        parsed = parse_manifest(data, media_type)
+    if isinstance(parsed, Index):
+        raise Failure("manifest lists nested too deeply")
+    return _Found(repository, digest, parsed, data)
+
+
+async def _config(shelf: Shelf, found: _Found) -> bytes:
+    """Return the image's config file, verified."""
+    config = found.manifest.config
+    if config.size_bytes > CONFIG_LIMIT_BYTES:
+        raise Failure(f"image config of {config.size_bytes} bytes is too large")
+    if shelf.blobs.exists(config.digest):
+        return shelf.blobs.read(config.digest, CONFIG_LIMIT_BYTES)
+    data = bytearray()
+    async for chunk in found.repository.blob(config.digest, config.size_bytes):
+        data += chunk
+        if len(data) > config.size_bytes:
+            break
+    if digest_of(bytes(data)) != config.digest:
+        raise Failure(f"image config verification failed for digest {config.digest}")
+    return bytes(data)
+
+
+async def _layers(
+    shelf: Shelf,
+    repository: Repository,
+    layers: Sequence[Descriptor],
+    diff_ids: Sequence[str],
+    report: Report,
+) -> None:
+    # A long chain gets one disk in the end, so its layers need none of their own.
+    convert = len(layers) <= CHAIN_LIMIT
+    pairs = dict(zip(diff_ids, layers, strict=True))  # the same layer twice comes once
+    for layer in pairs.values():
+        report(Progress("Pulling fs layer", short(layer.digest)))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for diff_id, layer in pairs.items():
+                tasks.create_task(
+                    _layer(shelf, repository, layer, diff_id, convert, report),
+                    name=f"pull-{short(layer.digest)}",
+                )
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+async def _layer(
+    shelf: Shelf,
+    repository: Repository,
+    layer: Descriptor,
+    diff_id: str,
+    convert: bool,
+    report: Report,
+) -> None:
+    name = short(layer.digest)
+    if shelf.layers.find(diff_id) is not None:
+        report(Progress("Already exists", name))
+        return
+    if shelf.downloads.locked():
+        report(Progress("Waiting", name))
+
+    async def download(feed: Feed) -> None:
+        done = reported = 0
+        async for chunk in repository.blob(layer.digest, layer.size_bytes):
+            done += len(chunk)
+            if done - reported >= _REPORT_BYTES:
+                report(Progress("Downloading", name, done, layer.size_bytes))
+                reported = done
+            await feed.put(chunk)
+        report(Progress("Verifying Checksum", name))
+        report(Progress("Download complete", name))
+        report(Progress("Extracting", name, layer.size_bytes, layer.size_bytes))
+
+    async with shelf.downloads:
+        expected = Expected(layer.digest, layer.size_bytes, diff_id)
+        await shelf.layers.take_in(expected, download, convert=convert)
+    report(Progress("Pull complete", name))
