@@ -25,8 +25,6 @@ _HOST_TEXTS = (
     ("userns", "UsernsMode"),
     ("cgroupns", "CgroupnsMode"),
     ("cgroup-parent", "CgroupParent"),
-    ("cpuset-cpus", "CpusetCpus"),
-    ("cpuset-mems", "CpusetMems"),
     ("runtime", "Runtime"),
     ("volume-driver", "VolumeDriver"),
 )
@@ -164,12 +162,20 @@ def _health(options: Options) -> "Body":
     return health
 
 
-def _host_config(options: Options) -> "Body":
-    host: Body = {}
-    _copy(options, host, _HOST_TEXTS)
-    for flag, field in _HOST_NUMBERS:
+def resource_fields(options: Options) -> "Body":
+    """Return the limits that are given, as HostConfig and update have them."""
+    fields: Body = {
+        field: options.number(flag) for flag, field in _HOST_NUMBERS if options.given(flag)
+    }
+    for flag, field in (("cpuset-cpus", "CpusetCpus"), ("cpuset-mems", "CpusetMems")):
         if options.given(flag):
-            host[field] = options.number(flag)
+            fields[field] = options.text(flag)
+    return fields
+
+
+def _host_config(options: Options) -> "Body":
+    host = resource_fields(options)
+    _copy(options, host, _HOST_TEXTS)
     for flag, field in _HOST_SWITCHES:
         if options.given(flag):
             host[field] = options.on(flag)

@@ -56,19 +56,23 @@ class _Headers(dict[str, object]):
         self["Label"] = lambda name: name
 
 
-def print_table(header: "Sequence[str]", rows: "Sequence[Sequence[str]]") -> None:
+def print_table(
+    header: "Sequence[str]", rows: "Sequence[Sequence[str]]", least: int = _LEAST
+) -> None:
     """Print columns as docker does: at least ten wide, three apart, the last one as it is."""
-    sys.stdout.write(format_table(header, rows))
+    sys.stdout.write(format_table(header, rows, least))
 
 
-def format_table(header: "Sequence[str]", rows: "Sequence[Sequence[str]]") -> str:
+def format_table(
+    header: "Sequence[str]", rows: "Sequence[Sequence[str]]", least: int = _LEAST
+) -> str:
     """Return what print_table prints."""
     lines = [header, *rows]
     widths: list[int] = []
     for line in lines:
         for column, cell in enumerate(line[:-1]):
             if column == len(widths):
-                widths.append(_LEAST)
+                widths.append(least)
             widths[column] = max(widths[column], len(cell) + _GAP)
     return "".join(
         "".join(f"{cell:<{widths[column]}}" for column, cell in enumerate(line[:-1]))

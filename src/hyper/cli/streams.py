@@ -65,7 +65,7 @@ class InputPump:
                 return
             self._channel.send(scanner.feed(data))
             if scanner.detached:
-                self._channel.close()
+                self._channel.abort()
                 return
 
     def _copy(self) -> None:

@@ -87,3 +87,11 @@ def csv_fields(text: str) -> list[str]:
     import csv
 
     return next(csv.reader([text]), [])
+
+
+def platform_object(text: str) -> dict[str, str]:
+    """Return os[/arch[/variant]] as the API's platform. Raises InvalidArgument."""
+    parts = text.split("/")
+    if len(parts) > 3 or not all(parts):
+        raise InvalidArgument(f'"{text}" is an invalid OS component')
+    return dict(zip(("os", "architecture", "variant"), parts, strict=False))

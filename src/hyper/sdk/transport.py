@@ -68,12 +68,16 @@ class Socket:
         """Limit each receive and send to `timeout_s`; None waits for ever."""
         self._socket.settimeout(timeout_s)
 
-    def close(self) -> None:
-        """Close it, for both directions."""
+    def abort(self) -> None:
+        """End both directions at once; a thread that receives sees the end."""
         try:
             self._socket.shutdown(_socket.SHUT_RDWR)
         except OSError:
             pass  # the other side was faster
+
+    def close(self) -> None:
+        """End both directions and give the descriptor back."""
+        self.abort()
         self._socket.close()
 
 

@@ -1,0 +1,47 @@
+"""hyper attach: our terminal connected to a running container."""
+
+import os
+import sys
+
+from hyper.cli.command import Command, CommandFailed, Invocation
+from hyper.cli.container_flags import DETACH_KEYS
+from hyper.cli.each import container_path
+from hyper.cli.flags import BOOL, Flag
+from hyper.sdk import answers
+
+
+def attach(call: Invocation) -> int:
+    """Attach to a running container; return its exit status."""
+    from hyper.cli.attaching import Attachment
+
+    name = call.arguments[0]
+    found = call.daemon.call("GET", container_path(name, "/json"))
+    state = answers.mapping(found, "State")
+    if not state.get("Running"):
+        raise CommandFailed("cannot attach to a stopped container, start it first")
+    if state.get("Paused"):
+        raise CommandFailed("cannot attach to a paused container, unpause it first")
+    if state.get("Restarting"):
+        raise CommandFailed("cannot attach to a restarting container, wait until it is running")
+    tty = bool(answers.dig(found, "Config", "Tty"))
+    stdin = bool(answers.dig(found, "Config", "OpenStdin")) and not call.options.on("no-stdin")
+    if tty and stdin and not os.isatty(0):
+        print("the input device is not a TTY", file=sys.stderr)
+        return 1
+    attachment = Attachment(call, answers.text(found, "Id"), tty, stdin)
+    attachment.open(removed=False, started=True)
+    return attachment.serve(lambda: None, call.options.on("sig-proxy"))
+
+
+COMMAND = Command(
+    attach,
+    "[OPTIONS] CONTAINER",
+    minimum=1,
+    maximum=1,
+    names="running",
+    flags=(
+        DETACH_KEYS,
+        Flag("no-stdin", BOOL, "Do not attach STDIN"),
+        Flag("sig-proxy", BOOL, "Proxy all received signals to the process", default=True),
+    ),
+)

@@ -1,0 +1,58 @@
+"""hyper events: what happens to containers, images, volumes and networks, as it happens."""
+
+from hyper.cli.command import Command, CommandFailed, Invocation
+from hyper.cli.flags import FILTER, TEXT, Flag
+from hyper.cli.timestamps import api_time
+from hyper.cli.usage_texts import OBJECT_FORMAT_HELP
+from hyper.sdk import answers
+
+
+def events(call: Invocation) -> int:
+    """Print events until --until, or for ever."""
+    options = call.options
+    layout = options.text("format")
+    compiled = None
+    if layout:
+        from hyper.cli import template
+
+        try:
+            compiled = template.compile_template("{{json .}}" if layout == "json" else layout)
+        except template.TemplateError as err:
+            raise CommandFailed(f"Error parsing format: {err}", 64) from err
+    query = {
+        "since": api_time(options.text("since")),
+        "until": api_time(options.text("until")),
+        "filters": options.filters(),
+    }
+    for event in call.daemon.open("GET", "/events", query).json_stream():
+        print(compiled.render(event) if compiled else _line(event), flush=True)
+    return 0
+
+
+def _line(event: object) -> str:
+    from hyper.cli.clock import nano_time
+
+    attributes = answers.mapping(event, "Actor", "Attributes")
+    words = [
+        nano_time(answers.number(event, "timeNano")),
+        answers.text(event, "Type"),
+        answers.text(event, "Action"),
+        answers.text(event, "Actor", "ID"),
+    ]
+    line = " ".join(words)
+    if attributes:
+        line += " (" + ", ".join(f"{key}={attributes[key]}" for key in sorted(attributes)) + ")"
+    return line
+
+
+COMMAND = Command(
+    events,
+    "[OPTIONS]",
+    maximum=0,
+    flags=(
+        Flag("filter", FILTER, "Filter output based on conditions provided", short="f"),
+        Flag("format", TEXT, OBJECT_FORMAT_HELP),
+        Flag("since", TEXT, "Show all events created since timestamp"),
+        Flag("until", TEXT, "Stream events until this timestamp"),
+    ),
+)

@@ -1,0 +1,16 @@
+"""hyper rename: another name for a container."""
+
+from hyper.cli.command import Command, CommandFailed, Invocation
+from hyper.cli.each import container_path
+
+
+def rename(call: Invocation) -> int:
+    """Rename a container."""
+    old, new = (name.strip() for name in call.arguments)
+    if not old or not new:
+        raise CommandFailed("Error: Neither old nor new names may be empty")
+    call.daemon.call("POST", container_path(old, "/rename"), {"name": new})
+    return 0
+
+
+COMMAND = Command(rename, "CONTAINER NEW_NAME", minimum=2, maximum=2, names="container")

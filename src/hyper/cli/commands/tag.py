@@ -1,0 +1,18 @@
+"""hyper tag: another name for an image."""
+
+from hyper.cli import reference
+from hyper.cli.command import Command, CommandFailed, Invocation
+
+
+def tag(call: Invocation) -> int:
+    """Give an image another name."""
+    source, target = call.arguments
+    parsed = reference.parse(target, "latest")
+    if parsed.digest:
+        raise CommandFailed("refusing to create a tag with a digest reference")
+    query = {"repo": parsed.name, "tag": parsed.tag}
+    call.daemon.call("POST", f"/images/{source}/tag", query)
+    return 0
+
+
+COMMAND = Command(tag, "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", minimum=2, maximum=2, names="image")
