@@ -1,0 +1,165 @@
+"""The QEMU driver: finds QEMU, decides acceleration and jail once, starts and finds VMs.
+
+Command lines are made in `arguments`, VMs started in `boot`, templates in `template`.
+"""
+
+import asyncio
+import logging
+import re
+from pathlib import Path
+
+from hyper.core.errors import HyperError, HypervisorError, Unavailable
+from hyper.core.spec import VmSpec
+from hyper.host.pidfd import PidHandle
+from hyper.host.process import find_program, run
+from hyper.hypervisor import probe
+from hyper.hypervisor.check import Check
+from hyper.hypervisor.driver import Capabilities, DriverOptions, Ready, VmRecord
+from hyper.hypervisor.drivers.qemu import kvm, template
+from hyper.hypervisor.drivers.qemu.arguments import MACHINE
+from hyper.hypervisor.drivers.qemu.boot import Engine, boot
+from hyper.hypervisor.drivers.qemu.disks import SLOT_READ_ONLY
+from hyper.hypervisor.drivers.qemu.vm import QemuVm
+from hyper.hypervisor.jail import jail_works
+
+PROGRAM = "qemu-system-x86_64"
+
+_log = logging.getLogger("hypervisor.qemu")
+
+
+class QemuDriver:
+    """Implements driver.Driver."""
+
+    def __init__(self, options: DriverOptions) -> None:
+        self._options = options
+        self._engine: Engine | None = None
+        self._finding = asyncio.Lock()
+        self._templates = template.Templates(options.launcher)
+
+    @property
+    def name(self) -> str:
+        """The name of this driver."""
+        return "qemu"
+
+    async def capabilities(self) -> Capabilities:
+        """Return what it can do here. Raises Unavailable without QEMU, HypervisorError."""
+        engine = await self._found()
+        return Capabilities(
+            driver=self.name,
+            version=engine.version,
+            accelerator=engine.accelerator,
+            machine=MACHINE,
+            block_slots=len(SLOT_READ_ONLY),
+            hot_plug=True,
+            pause=True,
+            balloon=True,
+            share=engine.jailed,
+            clone=True,
+        )
+
+    async def start(self, spec: VmSpec) -> QemuVm:
+        """Boot a VM; returns when its VMM runs, before the guest does."""
+        return await boot(spec, await self._found(), self._options.launcher)
+
+    async def reattach(self, record: VmRecord) -> QemuVm | None:
+        """Return the running VM of a record an earlier daemon left, None if it is gone."""
+        process = PidHandle.open(record.pid, record.start_ticks)
+        if process is None:
+            return None
+        try:
+            vm = QemuVm(record, process, self._options.launcher, None)
+        except OSError as err:
+            process.close()
+            raise HypervisorError(f"VM {record.vm_id[:12]} lost its run directory: {err}") from err
+        await vm.reconcile()
+        return vm
+
+    async def template_key(self, spec: VmSpec) -> str:
+        """Return what must be equal for a clone to replace a boot of `spec`."""
+        return template.key(spec, await self._found())
+
+    async def make_template(self, spec: VmSpec, directory: Path, ready: Ready) -> None:
+        """Boot `spec` without its disks until `ready`, and keep its state in `directory`."""
+        await self._templates.make(spec, await self._found(), directory, ready)
+
+    async def clone(self, spec: VmSpec, directory: Path) -> QemuVm:
+        """Start a VM as `start` does, from a template."""
+        return await self._templates.clone(spec, await self._found(), directory)
+
+    async def diagnose(self) -> tuple[Check, ...]:
+        """Return what is right and wrong with this host for QEMU."""
+        try:
+            program = find_program(self._options.program or PROGRAM)
+            version = await qemu_version(program)
+        except HyperError as err:
+            return (Check("QEMU", False, str(err), "install the package qemu-system-x86"),)
+        checks = [Check("QEMU", True, f"{program} {version}"), await self._diagnose_jail()]
+        for name, path in (("kernel", self._options.kernel), ("initrd", self._options.initrd)):
+            found = path.is_file()
+            advice = "" if found else "build the guest: make guest kernel"
+            checks.append(Check(f"guest {name}", found, str(path), advice))
+        if all(check.ok for check in checks[-2:]):
+            checks.append(await self._diagnose_acceleration())
+        return tuple(checks)
+
+    async def _found(self) -> Engine:
+        async with self._finding:
+            if self._engine is None:
+                self._engine = await self._find()
+            return self._engine
+
+    async def _find(self) -> Engine:
+        options = self._options
+        program = find_program(options.program or PROGRAM)
+        version = await qemu_version(program)
+        engine = Engine(program, version, "tcg", await self._choose_jail())
+        key = probe.probe_key(Path(program), options.kernel, version)
+        accelerator = await probe.choose_accelerator(
+            options.accelerator, options.root, key, lambda: kvm.boots(options, engine)
+        )
+        _log.info("QEMU %s, %s%s", version, accelerator, ", jailed" if engine.jailed else "")
+        return Engine(program, version, accelerator, engine.jailed)
+
+    async def _choose_jail(self) -> bool:
+        if self._options.jail == "off":
+            return False
+        try:
+            await jail_works(self._options.launcher)
+        except HyperError as err:
+            if self._options.jail == "required":
+                raise Unavailable(f"VMMs cannot be jailed on this host: {err}") from err
+            _log.warning("VMMs run without namespaces, and folders cannot be shared: %s", err)
+            return False
+        return True
+
+    async def _diagnose_jail(self) -> Check:
+        try:
+            await jail_works(self._options.launcher)
+        except HyperError as err:
+            advice = "allow user namespaces: sysctl user.max_user_namespaces=10000"
+            return Check("jail", False, str(err), advice)
+        return Check("jail", True, "each VMM has namespaces and ids of its own")
+
+    async def _diagnose_acceleration(self) -> Check:
+        if problem := probe.device_problem():
+            return Check("acceleration", False, problem, "guests run under emulation (TCG)")
+        try:
+            engine = await self._found()
+        except HyperError as err:
+            return Check("acceleration", False, str(err), "choose the accelerator tcg")
+        if engine.accelerator == "kvm":
+            return Check("acceleration", True, "KVM boots the guest kernel")
+        key = probe.probe_key(Path(engine.program), self._options.kernel, engine.version)
+        verdict = probe.recall(self._options.root, key)
+        reason = verdict.reason if verdict else "switched off by the configuration"
+        advice = "guests run under emulation (TCG), outside QEMU's own security promise"
+        return Check("acceleration", False, reason, advice)
+
+
+async def qemu_version(program: str) -> str:
+    """Return the version of a QEMU program. Raises Unavailable, ProcessError."""
+    output = await run([program, "--version"], timeout_s=20)
+    found = re.search(r"version (\S+)", output.decode(errors="replace"))
+    if found is None:
+        raise Unavailable(f"{program} does not say its version: not a QEMU")
+    return found[1]

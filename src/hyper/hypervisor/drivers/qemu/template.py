@@ -1,0 +1,140 @@
+"""Templates: a booted, stopped VM kept as a file of memory and one of device state; their clones.
+
+A template directory holds `memory` (sparse: untouched guest memory costs nothing), `state` (44 KB) and is
+complete once it has its final name, which is the caller's business (`factory`).
+
+The clone maps memory copy-on-write. QEMU 7.2 insists on opening the memory file for writing, and a
+hostile VMM, or QEMU itself when it discards a page the guest gave back (it punches a hole into the file), would
+then change what every other clone reads. So clones never get the file: the memory is loaded once per
+daemon into a sealed memfd (F_SEAL_WRITE), which can be mapped privately and not be changed.
+"""
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from hyper.core.errors import HypervisorError
+from hyper.core.spec import NicKind, VmSpec
+from hyper.host.files import private_directory
+from hyper.host.threads import in_thread
+from hyper.hypervisor.driver import Ready
+from hyper.hypervisor.drivers.qemu.arguments import KERNEL_PARAMETERS, LAYOUT
+from hyper.hypervisor.drivers.qemu.boot import Engine, Source, boot
+from hyper.hypervisor.drivers.qemu.vm import QemuVm
+from hyper.hypervisor.launcher import Launcher
+
+MEMORY, STATE = "memory", "state"
+_COPY_BYTES = 1 << 24
+
+
+def key(spec: VmSpec, engine: Engine) -> str:
+    """Return what must be equal for a clone to replace a boot of `spec`."""
+    nic = spec.nic.kind if spec.nic is not None else NicKind.NONE
+    parameters = (*KERNEL_PARAMETERS, *spec.kernel_parameters)
+    parts = (
+        *("qemu", LAYOUT, engine.version, engine.accelerator, str(nic)),
+        *(_identity(path) for path in (Path(engine.program), spec.kernel, spec.initrd)),
+        *(str(spec.vcpus), str(spec.memory_bytes), *parameters),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+class Templates:
+    """Makes templates and clones them; owns the sealed memory of those in use."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+        self._memory: dict[tuple[str, int], int] = {}
+        self._loading = asyncio.Lock()
+
+    async def make(
+        self, spec: VmSpec, engine: Engine, directory: Path, ready: Ready
+    ) -> None:
+        """Boot `spec` without its disks until `ready`, and keep its state in `directory`."""
+        private_directory(directory)
+        memory = os.open(directory / MEMORY, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        state = os.open(directory / STATE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(memory, 0o666)  # opened again by a VMM of another user; nobody else gets here
+            os.ftruncate(memory, spec.memory_bytes)
+            vm = await boot(
+                replace(spec, disks=()), engine, self._launcher, Source(memory, shared=True)
+            )
+            try:
+                await ready(vm.agent_socket)
+                await vm.save(state)
+            finally:
+                await vm.kill()
+        finally:
+            os.close(memory)
+            os.close(state)
+
+    async def clone(self, spec: VmSpec, engine: Engine, directory: Path) -> QemuVm:
+        """Start a VM from the template in `directory`."""
+        memory = await self._sealed(directory)
+        try:
+            state = os.open(directory / STATE, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as err:
+            raise HypervisorError(f"the template {directory.name} is gone") from err
+        try:
+            return await boot(spec, engine, self._launcher, Source(memory, state_fd=state))
+        finally:
+            os.close(state)
+
+    async def _sealed(self, directory: Path) -> int:
+        try:
+            identity = str(directory), (directory / STATE).stat().st_ino
+        except OSError as err:
+            raise HypervisorError(f"the template {directory.name} is gone") from err
+        async with self._loading:
+            if identity not in self._memory:
+                self.forget(directory)
+                loaded = await in_thread("load template", _load, directory / MEMORY)
+                self._memory[identity] = loaded
+            return self._memory[identity]
+
+    def forget(self, directory: Path | None = None) -> None:
+        """Give back the memory of a template, or of all; running clones keep theirs."""
+        for identity in list(self._memory):
+            if directory is None or identity[0] == str(directory):
+                os.close(self._memory.pop(identity))
+
+
+def _load(path: Path) -> int:
+    """Return a sealed memfd with the content of `path`, holes left out."""
+    memory = os.memfd_create("template", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with open(path, "rb", buffering=0) as source:
+            size = os.fstat(source.fileno()).st_size
+            os.ftruncate(memory, size)
+            _copy_data(source.fileno(), memory, size)
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, seals)
+    except BaseException:
+        os.close(memory)
+        raise
+    return memory
+
+
+def _copy_data(source: int, target: int, size: int) -> None:
+    position = 0
+    while position < size:
+        try:
+            position = os.lseek(source, position, os.SEEK_DATA)
+        except OSError as err:
+            if err.errno == errno.ENXIO:  # only a hole up to the end
+                return
+            raise
+        end = os.lseek(source, position, os.SEEK_HOLE)
+        os.lseek(target, position, os.SEEK_SET)
+        while position < end:
+            position += os.sendfile(target, source, position, min(end - position, _COPY_BYTES))
+
+
+def _identity(path: Path) -> str:
+    info = path.stat()
+    return f"{path.resolve()} {info.st_size} {info.st_mtime_ns}"

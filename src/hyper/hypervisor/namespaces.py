@@ -1,0 +1,128 @@
+"""The system calls of the jail that Python lacks: namespaces, mounts, capabilities (through libc).
+
+Decides nothing; `confine` and `shares` do. Standard library only: it runs inside the spawner.
+"""
+
+import ctypes
+import os
+from typing import NoReturn
+
+CLONE_NEWNS = 0x00020000  # linux/sched.h
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8  # linux/mount.h
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
+MNT_DETACH = 2
+OPEN_TREE_CLONE = 1
+MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 0x4, 0x40
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 0x1, 0x2, 0x4
+MOUNT_ATTR_IDMAP = 0x100000
+AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW = -100, 0x1000, 0x8000, 0x100
+
+PR_SET_CHILD_SUBREAPER, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 36, 24, 38  # linux/prctl.h
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+
+# asm-generic/unistd.h: these numbers are the same on every architecture but alpha.
+_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns_fd")]
+
+
+class _CapHeader(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+
+class _CapData(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")]
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces in `flags` for new ones (unshare(2))."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """Enter a namespace (setns(2))."""
+    _check(_libc.setns(descriptor, kind), "setns")
+
+
+def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+    """Mount (mount(2)); `kind` "" for binds and changes."""
+    arguments = (source.encode(), target.encode(), kind.encode() or None, flags, data.encode())
+    _check(_libc.mount(*arguments[:3], ctypes.c_ulong(flags), arguments[4]), f"mount {target}")
+
+
+def umount_detached(target: str) -> None:
+    """Unmount lazily, not through a symlink (umount2(2))."""
+    UMOUNT_NOFOLLOW = 8
+    _check(_libc.umount2(target.encode(), MNT_DETACH | UMOUNT_NOFOLLOW), f"umount {target}")
+
+
+def pivot_root(new_root: str, old_root: str) -> None:
+    """Make `new_root` the root and put the old one at `old_root` (pivot_root(2))."""
+    _call("pivot_root", _PIVOT_ROOT, new_root.encode(), old_root.encode())
+
+
+def open_tree(path: str, *, recursive: bool) -> int:
+    """Return a detached copy of the mounts at `path` (open_tree(2))."""
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    return _call(f"open {path}", _OPEN_TREE, AT_FDCWD, os.fsencode(path), flags)
+
+
+def set_mount_attributes(tree: int, attributes: int, *, userns: int = -1) -> None:
+    """Set MOUNT_ATTR_* of a detached tree; with `userns` its owners are seen through that map."""
+    attr = _MountAttr(set=attributes, userns_fd=max(userns, 0))
+    if userns >= 0:
+        attr.set |= MOUNT_ATTR_IDMAP
+    flags = AT_EMPTY_PATH | AT_RECURSIVE
+    size = ctypes.c_size_t(ctypes.sizeof(attr))
+    _call("mount_setattr", _MOUNT_SETATTR, tree, b"", flags, ctypes.byref(attr), size)
+
+
+def move_mount(tree: int, target: int) -> None:
+    """Attach a detached tree over the directory or file open as `target` (move_mount(2))."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+    _call("move_mount", _MOVE_MOUNT, tree, b"", target, b"", flags)
+
+
+def prctl(option: int, argument: int = 0, argument2: int = 0) -> None:
+    """Change this process (prctl(2))."""
+    values = [ctypes.c_ulong(value) for value in (argument, argument2, 0, 0)]
+    _check(_libc.prctl(option, *values), f"prctl {option}")
+
+
+def keep_capabilities(kept: int) -> None:
+    """Give up, for ever, every capability that is not in the bit set `kept` (capabilities(7))."""
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        last = int(file.read())
+    for number in range(last + 1):
+        if not kept >> number & 1:
+            prctl(PR_CAPBSET_DROP, number)
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    header = _CapHeader(version=0x20080522, pid=0)  # _LINUX_CAPABILITY_VERSION_3
+    halves = [kept & 0xFFFFFFFF, kept >> 32]
+    data = (_CapData * 2)(*(_CapData(half, half, 0) for half in halves))
+    _check(_libc.capset(ctypes.byref(header), data), "capset")
+
+
+def _call(what: str, number: int, *arguments: object) -> int:
+    return _check(_libc.syscall(ctypes.c_long(number), *arguments), what)
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        _fail(what)
+    return int(result)
+
+
+def _fail(what: str) -> NoReturn:
+    number = ctypes.get_errno()
+    raise OSError(number, os.strerror(number), what)
