@@ -5,13 +5,13 @@ import errno
 from pathlib import Path
 
 import pytest
-from fake_guest import Behaviour, FakeGuest, connected, listening
 
 from hyper.agent import messages as m
 from hyper.agent.client import AgentClient
 from hyper.agent.codec import FrameDecoder, encode_frame
 from hyper.agent.streams import STDERR, STDIN, STDOUT
 from hyper.core.errors import GuestError, InvalidArgument, Timeout, Unavailable, Unsupported
+from tests.support.fake_guest import Behaviour, FakeGuest, connected, listening
 
 OUT = 7 * 4 + STDOUT
 
