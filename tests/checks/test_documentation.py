@@ -99,7 +99,7 @@ def _methods_without_docstring(path: Path, owner: ast.ClassDef) -> Iterator[str]
     for node in owner.body:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        if _NO_DOCSTRING_NEEDED.match(node.name) or inherited:
+        if _NO_DOCSTRING_NEEDED.match(node.name) or inherited or tree.is_overload(node):
             continue
         if ast.get_docstring(node) is None:
             yield f"{tree.shown(path)}:{node.lineno}: {owner.name}.{node.name}"

@@ -33,6 +33,7 @@ def _public_methods(node: ast.ClassDef) -> list[str]:
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
         and not child.name.startswith("_")
         and not _is_property(child)
+        and not tree.is_overload(child)
     ]
 
 

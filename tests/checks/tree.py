@@ -76,3 +76,8 @@ def run(*argv: str) -> None:
 def report(problems: Sequence[str], rule: str) -> None:
     """Fail with the list of problems and the rule they break."""
     assert not problems, f"{rule}\n  " + "\n  ".join(problems)
+
+
+def is_overload(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Return whether this only tells the types of the method that follows (typing.overload)."""
+    return any(ast.unparse(decorator) == "overload" for decorator in function.decorator_list)
