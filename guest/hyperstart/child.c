@@ -123,8 +123,9 @@ static int exec_init(const struct child *child, struct error *err)
 {
     uint32_t count = child->start->args.count;
     char **argv = calloc((size_t)count + 3, sizeof *argv);
+    int self_fd = fcntl(runtime.self_fd, F_DUPFD_CLOEXEC, INIT_ERROR_FD + 1);
 
-    if (!argv)
+    if (!argv || self_fd < 0)
         return error_set(err, ENOMEM, "exec", "init");
     argv[0] = (char *)"/sbin/docker-init";
     argv[1] = (char *)"--";
@@ -132,7 +133,7 @@ static int exec_init(const struct child *child, struct error *err)
     if (child->error_fd != INIT_ERROR_FD && dup2(child->error_fd, INIT_ERROR_FD) < 0)
         return error_errno(err, "dup", "init");
     fcntl(INIT_ERROR_FD, F_SETFD, 0);
-    syscall(SYS_execveat, runtime.self_fd, "", argv, child->environment, AT_EMPTY_PATH);
+    syscall(SYS_execveat, self_fd, "", argv, child->environment, AT_EMPTY_PATH);
     return error_errno(err, "exec", "init");
 }
 

@@ -24,7 +24,8 @@ int tty_devpts(struct error *err)
     if (fs < 0)
         return error_errno(err, "mount", "devpts");
     /* Docker's options; gid 5 is tty in every distribution. */
-    if (sys_fsconfig(fs, SYS_FSCONFIG_SET_STRING, "ptmxmode", "0666") < 0 ||
+    if (sys_fsconfig(fs, SYS_FSCONFIG_SET_STRING, "source", "devpts") < 0 ||
+        sys_fsconfig(fs, SYS_FSCONFIG_SET_STRING, "ptmxmode", "0666") < 0 ||
         sys_fsconfig(fs, SYS_FSCONFIG_SET_STRING, "mode", "0620") < 0 ||
         sys_fsconfig(fs, SYS_FSCONFIG_SET_STRING, "gid", "5") < 0 ||
         sys_fsconfig(fs, SYS_FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
