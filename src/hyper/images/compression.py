@@ -18,6 +18,7 @@ Read = Callable[[int], bytes]
 
 _WINDOW_LIMIT = 128 * 1024 * 1024  # zstd --ultra -22 needs 128 MiB
 _STEP = 256 * 1024
+_ZSTD_STEP = 4096
 _GZIP_BITS = 31
 
 MAGIC = {
@@ -78,8 +79,6 @@ def unpacked(read: Read) -> tuple[str, Read]:
         start += more
     name = kind_of(start)
     source = _Pushback(start, read)
-    if name == "zstd":
-        return name, _zstd(source)
     if name:
         return name, _Members(name, source.read).read
     return name, source.read
@@ -98,21 +97,46 @@ class _Pushback:
         return start or self._read(size)
 
 
-def _zstd(source: _Pushback) -> Read:
-    unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT)
-    reader = unpacker.stream_reader(source, read_across_frames=True)  # type: ignore[arg-type]
+class _Zstd:
+    """zstandard's object with the interface that bz2's and lzma's have.
 
-    def read(size: int) -> bytes:
-        try:
-            return reader.read(size)
-        except zstandard.ZstdError as err:
-            raise Failure(f"zstd: damaged stream: {err}") from err
+    Its stream_reader would bound the output itself, but takes a truncated stream for a whole one. So
+    the input is bounded instead: the smallest blocks are 4 bytes and unpack to 128 KiB (RFC 8878).
+    """
 
-    return read
+    def __init__(self) -> None:
+        unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT)
+        self._unpacker = unpacker.decompressobj()
+        self._waiting = memoryview(b"")
+
+    @property
+    def eof(self) -> bool:
+        return self._unpacker.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._unpacker.unused_data + bytes(self._waiting)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._waiting
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        waiting = memoryview(bytes(self._waiting) + data if self._waiting and data else data)
+        waiting = waiting if data else self._waiting
+        parts: list[bytes] = []
+        size = 0
+        while waiting and size < max_length and not self._unpacker.eof:
+            out = self._unpacker.decompress(waiting[:_ZSTD_STEP])
+            waiting = waiting[_ZSTD_STEP:]
+            size += len(out)
+            parts.append(out)
+        self._waiting = waiting
+        return b"".join(parts)
 
 
 class _Members:
-    """gzip, bzip2, xz: one or more members after each other make one stream."""
+    """gzip, zstd, bzip2, xz: one or more members after each other make one stream."""
 
     def __init__(self, name: str, read: Read) -> None:
         self._name = name
@@ -136,10 +160,12 @@ class _Members:
                         raise Failure(f"{self._name}: unexpected end of the stream")
                 if out := self._unpacker.decompress(data, size):
                     return out
-        except (zlib.error, OSError, lzma.LZMAError, EOFError) as err:
+        except (zstandard.ZstdError, zlib.error, OSError, lzma.LZMAError, EOFError) as err:
             raise Failure(f"{self._name}: damaged stream: {err}") from err
 
     def _new(self) -> _Unpacker:
         if self._name == "gzip":
             return _Gzip()
+        if self._name == "zstd":
+            return _Zstd()
         return bz2.BZ2Decompressor() if self._name == "bzip2" else lzma.LZMADecompressor()

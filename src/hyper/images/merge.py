@@ -93,17 +93,22 @@ class Merger:
                 yield serial, item, reader
 
     def _scan(self, layer: int, keep_whiteouts: bool) -> None:
-        entries: list[tuple[int, bytes, Kind, bytes]] = []
+        entries: list[tuple[int, bytes, Kind | None, bytes]] = []
         hidden: list[Whiteout] = []
         for serial, item, _ in self._items(layer):
             if isinstance(item, Whiteout):
                 hidden.append(item)
+                directory = item.path if item.opaque else item.path.rpartition(b"/")[0]
+                entries.append((serial, directory, None, b""))
             else:
                 entries.append((serial, item.path, item.kind, item.link))
         for item in hidden:  # before the layer's own entries, which they never hide
             self._hide(item)
         for serial, path, kind, link in entries:
-            self._add(layer, serial, path, kind, link)
+            if kind is None:
+                self._directory(path, layer)
+            else:
+                self._add(layer, serial, path, kind, link)
         if keep_whiteouts:
             for item in hidden:
                 self._keep(item, layer)
