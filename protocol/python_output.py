@@ -190,26 +190,26 @@ def _packer(run: list[Field]) -> str:
 
 def _reader(structure: Structure, schema: Schema) -> list[str]:
     cls = class_name(structure.name)
-    data = "data" if structure.fields else "_data"
-    lines = ["", "", f"def _read_{structure.name}({data}: bytes, at: int) -> tuple[{cls}, int]:"]
+    payload = "payload" if structure.fields else "_payload"
+    lines = ["", "", f"def _read_{structure.name}({payload}: bytes, at: int) -> tuple[{cls}, int]:"]
     for run in _runs(structure.fields):
         field = run[0]
         if field.type in SCALARS:
             names = [f.name for f in run]
             target = f"{', '.join(names)}{',' if len(names) == 1 else ''}"
-            line = f"    {target} = _{_packer(run)}.unpack_from(data, at)"
+            line = f"    {target} = _{_packer(run)}.unpack_from(payload, at)"
             if len(line) > WIDTH:
-                lines += [*_call("    ", names, f" = _{_packer(run)}.unpack_from(data, at)")]
+                lines += [*_call("    ", names, f" = _{_packer(run)}.unpack_from(payload, at)")]
             else:
                 lines.append(line)
             lines.append(f"    at += {sum(schema.minimum_bytes(f.type) for f in run)}")
         elif field.element:
             size = schema.minimum_bytes(field.element)
             lines.append(
-                f"    {field.name}, at = _read_list(data, at, _read_{field.element}, {size})"
+                f"    {field.name}, at = _read_list(payload, at, _read_{field.element}, {size})"
             )
         else:
-            lines.append(f"    {field.name}, at = _read_{field.type}(data, at)")
+            lines.append(f"    {field.name}, at = _read_{field.type}(payload, at)")
     values = [f"_read_bool({f.name})" if f.type == "bool" else f.name for f in structure.fields]
     return lines + _call(f"    return {cls}", values, ", at")
 

@@ -16,6 +16,8 @@ SCALARS = {
     "bool": ("B", "bool"),
 }
 SCALAR_BYTES = {"u8": 1, "bool": 1, "u16": 2, "u32": 4, "i32": 4, "u64": 8, "i64": 8}
+# Names of variables beside the fields in the generated readers.
+RESERVED = {"payload", "at"}
 SENDERS = ("host", "guest", "both")
 
 
@@ -73,6 +75,8 @@ def _structure(name: str, table: dict[str, Any], known: set[str]) -> Structure:
     fields = tuple(Field(*entry) for entry in table["fields"])
     for field in fields:
         type_name = field.element or field.type
+        if field.name in RESERVED:
+            raise SchemaError(f"{name}.{field.name}: the generated code uses this name")
         if type_name not in known or field.element in SCALARS:
             raise SchemaError(f"{name}.{field.name}: unknown type {field.type}")
     if len({field.name for field in fields}) != len(fields):

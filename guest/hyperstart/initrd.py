@@ -9,7 +9,9 @@ from pathlib import Path
 DIRECTORIES = ("dev", "root")
 
 
-def entry(inode: int, name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0)) -> bytes:
+def entry(
+    inode: int, name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0)
+) -> bytes:
     """Return one file of the archive: header, name and data, each padded to 4 bytes."""
     encoded = name.encode() + b"\0"
     links = 2 if stat.S_ISDIR(mode) else 1

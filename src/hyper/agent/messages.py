@@ -123,8 +123,8 @@ class Device:
     length_bytes: int = 0
 
 
-def _read_device(data: bytes, at: int) -> tuple[Device, int]:
-    bus, index, offset_bytes, length_bytes = _BIQQ.unpack_from(data, at)
+def _read_device(payload: bytes, at: int) -> tuple[Device, int]:
+    bus, index, offset_bytes, length_bytes = _BIQQ.unpack_from(payload, at)
     at += 21
     return Device(bus, index, offset_bytes, length_bytes), at
 
@@ -141,9 +141,9 @@ class Address:
     prefix_length: int = 0
 
 
-def _read_address(data: bytes, at: int) -> tuple[Address, int]:
-    address, at = _read_bytes(data, at)
-    prefix_length, = _B.unpack_from(data, at)
+def _read_address(payload: bytes, at: int) -> tuple[Address, int]:
+    address, at = _read_bytes(payload, at)
+    prefix_length, = _B.unpack_from(payload, at)
     at += 1
     return Address(address, prefix_length), at
 
@@ -162,11 +162,11 @@ class Route:
     gateway: bytes = b""
 
 
-def _read_route(data: bytes, at: int) -> tuple[Route, int]:
-    destination, at = _read_bytes(data, at)
-    prefix_length, = _B.unpack_from(data, at)
+def _read_route(payload: bytes, at: int) -> tuple[Route, int]:
+    destination, at = _read_bytes(payload, at)
+    prefix_length, = _B.unpack_from(payload, at)
     at += 1
-    gateway, at = _read_bytes(data, at)
+    gateway, at = _read_bytes(payload, at)
     return Route(destination, prefix_length, gateway), at
 
 
@@ -190,14 +190,14 @@ class Interface:
     routes: tuple[Route, ...] = ()
 
 
-def _read_interface(data: bytes, at: int) -> tuple[Interface, int]:
-    name, at = _read_str(data, at)
-    parent, at = _read_str(data, at)
-    mac, at = _read_bytes(data, at)
-    mtu, = _I.unpack_from(data, at)
+def _read_interface(payload: bytes, at: int) -> tuple[Interface, int]:
+    name, at = _read_str(payload, at)
+    parent, at = _read_str(payload, at)
+    mac, at = _read_bytes(payload, at)
+    mtu, = _I.unpack_from(payload, at)
     at += 4
-    addresses, at = _read_list(data, at, _read_address, 5)
-    routes, at = _read_list(data, at, _read_route, 9)
+    addresses, at = _read_list(payload, at, _read_address, 5)
+    routes, at = _read_list(payload, at, _read_route, 9)
     return Interface(name, parent, mac, mtu, addresses, routes), at
 
 
@@ -218,9 +218,9 @@ class KeyValue:
     value: str = ""
 
 
-def _read_key_value(data: bytes, at: int) -> tuple[KeyValue, int]:
-    key, at = _read_str(data, at)
-    value, at = _read_str(data, at)
+def _read_key_value(payload: bytes, at: int) -> tuple[KeyValue, int]:
+    key, at = _read_str(payload, at)
+    value, at = _read_str(payload, at)
     return KeyValue(key, value), at
 
 
@@ -238,8 +238,8 @@ class Rlimit:
     hard: int = 0
 
 
-def _read_rlimit(data: bytes, at: int) -> tuple[Rlimit, int]:
-    resource, soft, hard = _IQQ.unpack_from(data, at)
+def _read_rlimit(payload: bytes, at: int) -> tuple[Rlimit, int]:
+    resource, soft, hard = _IQQ.unpack_from(payload, at)
     at += 20
     return Rlimit(resource, soft, hard), at
 
@@ -269,19 +269,19 @@ class Mount:
     populate: bool = False
 
 
-def _read_mount(data: bytes, at: int) -> tuple[Mount, int]:
-    kind, = _B.unpack_from(data, at)
+def _read_mount(payload: bytes, at: int) -> tuple[Mount, int]:
+    kind, = _B.unpack_from(payload, at)
     at += 1
-    source, at = _read_str(data, at)
-    subpath, at = _read_str(data, at)
-    destination, at = _read_str(data, at)
-    flags, = _Q.unpack_from(data, at)
+    source, at = _read_str(payload, at)
+    subpath, at = _read_str(payload, at)
+    destination, at = _read_str(payload, at)
+    flags, = _Q.unpack_from(payload, at)
     at += 8
-    options, at = _read_str(data, at)
-    mode, uid, gid = _III.unpack_from(data, at)
+    options, at = _read_str(payload, at)
+    mode, uid, gid = _III.unpack_from(payload, at)
     at += 12
-    data, at = _read_bytes(data, at)
-    populate, = _B.unpack_from(data, at)
+    data, at = _read_bytes(payload, at)
+    populate, = _B.unpack_from(payload, at)
     at += 1
     return Mount(
         kind,
@@ -327,17 +327,17 @@ class Cgroup:
     oom_group: bool = False
 
 
-def _read_cgroup(data: bytes, at: int) -> tuple[Cgroup, int]:
-    cpu_quota_us, cpu_period_us, cpu_weight = _qQQ.unpack_from(data, at)
+def _read_cgroup(payload: bytes, at: int) -> tuple[Cgroup, int]:
+    cpu_quota_us, cpu_period_us, cpu_weight = _qQQ.unpack_from(payload, at)
     at += 24
-    cpuset, at = _read_str(data, at)
+    cpuset, at = _read_str(payload, at)
     (
         memory_max_bytes,
         memory_low_bytes,
         swap_max_bytes,
         pids_max,
         oom_group,
-    ) = _QQqqB.unpack_from(data, at)
+    ) = _QQqqB.unpack_from(payload, at)
     at += 33
     return Cgroup(
         cpu_quota_us,
@@ -380,10 +380,10 @@ class ProcessState:
     stdin_received: int = 0
 
 
-def _read_process_state(data: bytes, at: int) -> tuple[ProcessState, int]:
-    process_id, = _I.unpack_from(data, at)
+def _read_process_state(payload: bytes, at: int) -> tuple[ProcessState, int]:
+    process_id, = _I.unpack_from(payload, at)
     at += 4
-    container, at = _read_str(data, at)
+    container, at = _read_str(payload, at)
     (
         running,
         exit_code,
@@ -393,7 +393,7 @@ def _read_process_state(data: bytes, at: int) -> tuple[ProcessState, int]:
         stdout_acked,
         stderr_acked,
         stdin_received,
-    ) = _BIIBQQQQ.unpack_from(data, at)
+    ) = _BIIBQQQQ.unpack_from(payload, at)
     at += 42
     return ProcessState(
         process_id,
@@ -443,7 +443,7 @@ class ProcessEntry:
     comm: str = ""
 
 
-def _read_process_entry(data: bytes, at: int) -> tuple[ProcessEntry, int]:
+def _read_process_entry(payload: bytes, at: int) -> tuple[ProcessEntry, int]:
     (
         pid,
         ppid,
@@ -456,10 +456,10 @@ def _read_process_entry(data: bytes, at: int) -> tuple[ProcessEntry, int]:
         vsize_bytes,
         threads,
         nice,
-    ) = _IIIBiQQQQIi.unpack_from(data, at)
+    ) = _IIIBiQQQQIi.unpack_from(payload, at)
     at += 57
-    command, at = _read_str(data, at)
-    comm, at = _read_str(data, at)
+    command, at = _read_str(payload, at)
+    comm, at = _read_str(payload, at)
     return ProcessEntry(
         pid,
         ppid,
@@ -510,8 +510,8 @@ class NetworkCounters:
     tx_dropped: int = 0
 
 
-def _read_network_counters(data: bytes, at: int) -> tuple[NetworkCounters, int]:
-    name, at = _read_str(data, at)
+def _read_network_counters(payload: bytes, at: int) -> tuple[NetworkCounters, int]:
+    name, at = _read_str(payload, at)
     (
         rx_bytes,
         rx_packets,
@@ -521,7 +521,7 @@ def _read_network_counters(data: bytes, at: int) -> tuple[NetworkCounters, int]:
         tx_packets,
         tx_errors,
         tx_dropped,
-    ) = _QQQQQQQQ.unpack_from(data, at)
+    ) = _QQQQQQQQ.unpack_from(payload, at)
     at += 64
     return NetworkCounters(
         name,
@@ -558,9 +558,9 @@ class Phase:
     at_ns: int = 0
 
 
-def _read_phase(data: bytes, at: int) -> tuple[Phase, int]:
-    name, at = _read_str(data, at)
-    at_ns, = _Q.unpack_from(data, at)
+def _read_phase(payload: bytes, at: int) -> tuple[Phase, int]:
+    name, at = _read_str(payload, at)
+    at_ns, = _Q.unpack_from(payload, at)
     at += 8
     return Phase(name, at_ns), at
 
@@ -581,11 +581,11 @@ class Error:
     object: str = ""  # on what
 
 
-def _read_error(data: bytes, at: int) -> tuple[Error, int]:
-    errno, = _I.unpack_from(data, at)
+def _read_error(payload: bytes, at: int) -> tuple[Error, int]:
+    errno, = _I.unpack_from(payload, at)
     at += 4
-    step, at = _read_str(data, at)
-    object, at = _read_str(data, at)
+    step, at = _read_str(payload, at)
+    object, at = _read_str(payload, at)
     return Error(errno, step, object), at
 
 
@@ -602,7 +602,7 @@ class Ok:
     TYPE: ClassVar[int] = 2
 
 
-def _read_ok(_data: bytes, at: int) -> tuple[Ok, int]:
+def _read_ok(_payload: bytes, at: int) -> tuple[Ok, int]:
     return Ok(), at
 
 
@@ -621,9 +621,9 @@ class Hello:
     features: int = 0
 
 
-def _read_hello(data: bytes, at: int) -> tuple[Hello, int]:
-    nonce, at = _read_bytes(data, at)
-    version, features = _HQ.unpack_from(data, at)
+def _read_hello(payload: bytes, at: int) -> tuple[Hello, int]:
+    nonce, at = _read_bytes(payload, at)
+    version, features = _HQ.unpack_from(payload, at)
     at += 10
     return Hello(nonce, version, features), at
 
@@ -649,15 +649,15 @@ class Welcome:
     processes: tuple[ProcessState, ...] = ()
 
 
-def _read_welcome(data: bytes, at: int) -> tuple[Welcome, int]:
-    nonce, at = _read_bytes(data, at)
-    version, features = _HQ.unpack_from(data, at)
+def _read_welcome(payload: bytes, at: int) -> tuple[Welcome, int]:
+    nonce, at = _read_bytes(payload, at)
+    version, features = _HQ.unpack_from(payload, at)
     at += 10
-    kernel_release, at = _read_str(data, at)
-    cpus, memory_bytes = _IQ.unpack_from(data, at)
+    kernel_release, at = _read_str(payload, at)
+    cpus, memory_bytes = _IQ.unpack_from(payload, at)
     at += 12
-    phases, at = _read_list(data, at, _read_phase, 13)
-    processes, at = _read_list(data, at, _read_process_state, 51)
+    phases, at = _read_list(payload, at, _read_phase, 13)
+    processes, at = _read_list(payload, at, _read_process_state, 51)
     return Welcome(
         nonce,
         version,
@@ -697,16 +697,16 @@ class PodSetup:
     shm_bytes: int = 0
 
 
-def _read_pod_setup(data: bytes, at: int) -> tuple[PodSetup, int]:
-    wall_ns, = _Q.unpack_from(data, at)
+def _read_pod_setup(payload: bytes, at: int) -> tuple[PodSetup, int]:
+    wall_ns, = _Q.unpack_from(payload, at)
     at += 8
-    entropy, at = _read_bytes(data, at)
-    hostname, at = _read_str(data, at)
-    domainname, at = _read_str(data, at)
-    machine_id, at = _read_bytes(data, at)
-    interfaces, at = _read_list(data, at, _read_interface, 26)
-    sysctls, at = _read_list(data, at, _read_key_value, 10)
-    shm_bytes, = _Q.unpack_from(data, at)
+    entropy, at = _read_bytes(payload, at)
+    hostname, at = _read_str(payload, at)
+    domainname, at = _read_str(payload, at)
+    machine_id, at = _read_bytes(payload, at)
+    interfaces, at = _read_list(payload, at, _read_interface, 26)
+    sysctls, at = _read_list(payload, at, _read_key_value, 10)
+    shm_bytes, = _Q.unpack_from(payload, at)
     at += 8
     return PodSetup(
         wall_ns,
@@ -747,14 +747,14 @@ class VolumeAdd:
     read_only: bool = False
 
 
-def _read_volume_add(data: bytes, at: int) -> tuple[VolumeAdd, int]:
-    volume, at = _read_str(data, at)
-    kind, = _B.unpack_from(data, at)
+def _read_volume_add(payload: bytes, at: int) -> tuple[VolumeAdd, int]:
+    volume, at = _read_str(payload, at)
+    kind, = _B.unpack_from(payload, at)
     at += 1
-    path, at = _read_str(data, at)
-    device, at = _read_device(data, at)
-    fstype, at = _read_str(data, at)
-    read_only, = _B.unpack_from(data, at)
+    path, at = _read_str(payload, at)
+    device, at = _read_device(payload, at)
+    fstype, at = _read_str(payload, at)
+    read_only, = _B.unpack_from(payload, at)
     at += 1
     return VolumeAdd(volume, kind, path, device, fstype, _read_bool(read_only)), at
 
@@ -777,8 +777,8 @@ class VolumeRemove:
     volume: str = ""
 
 
-def _read_volume_remove(data: bytes, at: int) -> tuple[VolumeRemove, int]:
-    volume, at = _read_str(data, at)
+def _read_volume_remove(payload: bytes, at: int) -> tuple[VolumeRemove, int]:
+    volume, at = _read_str(payload, at)
     return VolumeRemove(volume), at
 
 
@@ -810,25 +810,25 @@ class ContainerCreate:
     sysctls: tuple[KeyValue, ...] = ()
 
 
-def _read_container_create(data: bytes, at: int) -> tuple[ContainerCreate, int]:
-    container, at = _read_str(data, at)
-    layers, at = _read_list(data, at, _read_device, 21)
-    writable_kind, = _B.unpack_from(data, at)
+def _read_container_create(payload: bytes, at: int) -> tuple[ContainerCreate, int]:
+    container, at = _read_str(payload, at)
+    layers, at = _read_list(payload, at, _read_device, 21)
+    writable_kind, = _B.unpack_from(payload, at)
     at += 1
-    writable, at = _read_device(data, at)
-    read_only_root, = _B.unpack_from(data, at)
+    writable, at = _read_device(payload, at)
+    read_only_root, = _B.unpack_from(payload, at)
     at += 1
-    mounts, at = _read_list(data, at, _read_mount, 46)
-    masked_paths, at = _read_list(data, at, _read_str, 5)
-    read_only_paths, at = _read_list(data, at, _read_str, 5)
-    cgroup, at = _read_cgroup(data, at)
-    share_pid, = _B.unpack_from(data, at)
+    mounts, at = _read_list(payload, at, _read_mount, 46)
+    masked_paths, at = _read_list(payload, at, _read_str, 5)
+    read_only_paths, at = _read_list(payload, at, _read_str, 5)
+    cgroup, at = _read_cgroup(payload, at)
+    share_pid, = _B.unpack_from(payload, at)
     at += 1
-    hostname, at = _read_str(data, at)
-    domainname, at = _read_str(data, at)
-    init, = _B.unpack_from(data, at)
+    hostname, at = _read_str(payload, at)
+    domainname, at = _read_str(payload, at)
+    init, = _B.unpack_from(payload, at)
     at += 1
-    sysctls, at = _read_list(data, at, _read_key_value, 10)
+    sysctls, at = _read_list(payload, at, _read_key_value, 10)
     return ContainerCreate(
         container,
         layers,
@@ -873,8 +873,8 @@ class ContainerRemove:
     container: str = ""
 
 
-def _read_container_remove(data: bytes, at: int) -> tuple[ContainerRemove, int]:
-    container, at = _read_str(data, at)
+def _read_container_remove(payload: bytes, at: int) -> tuple[ContainerRemove, int]:
+    container, at = _read_str(payload, at)
     return ContainerRemove(container), at
 
 
@@ -892,9 +892,9 @@ class ContainerPause:
     paused: bool = False
 
 
-def _read_container_pause(data: bytes, at: int) -> tuple[ContainerPause, int]:
-    container, at = _read_str(data, at)
-    paused, = _B.unpack_from(data, at)
+def _read_container_pause(payload: bytes, at: int) -> tuple[ContainerPause, int]:
+    container, at = _read_str(payload, at)
+    paused, = _B.unpack_from(payload, at)
     at += 1
     return ContainerPause(container, _read_bool(paused)), at
 
@@ -914,9 +914,9 @@ class ContainerUpdate:
     cgroup: Cgroup = Cgroup()
 
 
-def _read_container_update(data: bytes, at: int) -> tuple[ContainerUpdate, int]:
-    container, at = _read_str(data, at)
-    cgroup, at = _read_cgroup(data, at)
+def _read_container_update(payload: bytes, at: int) -> tuple[ContainerUpdate, int]:
+    container, at = _read_str(payload, at)
+    cgroup, at = _read_cgroup(payload, at)
     return ContainerUpdate(container, cgroup), at
 
 
@@ -934,8 +934,8 @@ class ContainerStats:
     container: str = ""
 
 
-def _read_container_stats(data: bytes, at: int) -> tuple[ContainerStats, int]:
-    container, at = _read_str(data, at)
+def _read_container_stats(payload: bytes, at: int) -> tuple[ContainerStats, int]:
+    container, at = _read_str(payload, at)
     return ContainerStats(container), at
 
 
@@ -971,7 +971,7 @@ class ContainerStatistics:
     network: tuple[NetworkCounters, ...] = ()
 
 
-def _read_container_statistics(data: bytes, at: int) -> tuple[ContainerStatistics, int]:
+def _read_container_statistics(payload: bytes, at: int) -> tuple[ContainerStatistics, int]:
     (
         cpu_usage_us,
         cpu_user_us,
@@ -982,9 +982,9 @@ def _read_container_statistics(data: bytes, at: int) -> tuple[ContainerStatistic
         memory_current_bytes,
         memory_peak_bytes,
         memory_max_bytes,
-    ) = _QQQQQQQQQ.unpack_from(data, at)
+    ) = _QQQQQQQQQ.unpack_from(payload, at)
     at += 72
-    memory_stat, at = _read_list(data, at, _read_key_value, 10)
+    memory_stat, at = _read_list(payload, at, _read_key_value, 10)
     (
         oom_kills,
         pids_current,
@@ -995,9 +995,9 @@ def _read_container_statistics(data: bytes, at: int) -> tuple[ContainerStatistic
         io_writes,
         system_cpu_us,
         online_cpus,
-    ) = _QQQQQQQQI.unpack_from(data, at)
+    ) = _QQQQQQQQI.unpack_from(payload, at)
     at += 68
-    network, at = _read_list(data, at, _read_network_counters, 69)
+    network, at = _read_list(payload, at, _read_network_counters, 69)
     return ContainerStatistics(
         cpu_usage_us,
         cpu_user_us,
@@ -1058,8 +1058,8 @@ class ContainerProcesses:
     container: str = ""
 
 
-def _read_container_processes(data: bytes, at: int) -> tuple[ContainerProcesses, int]:
-    container, at = _read_str(data, at)
+def _read_container_processes(payload: bytes, at: int) -> tuple[ContainerProcesses, int]:
+    container, at = _read_str(payload, at)
     return ContainerProcesses(container), at
 
 
@@ -1078,10 +1078,10 @@ class ContainerProcessList:
     processes: tuple[ProcessEntry, ...] = ()
 
 
-def _read_container_process_list(data: bytes, at: int) -> tuple[ContainerProcessList, int]:
-    boottime_ns, ticks_per_second = _QI.unpack_from(data, at)
+def _read_container_process_list(payload: bytes, at: int) -> tuple[ContainerProcessList, int]:
+    boottime_ns, ticks_per_second = _QI.unpack_from(payload, at)
     at += 12
-    processes, at = _read_list(data, at, _read_process_entry, 67)
+    processes, at = _read_list(payload, at, _read_process_entry, 67)
     return ContainerProcessList(boottime_ns, ticks_per_second, processes), at
 
 
@@ -1120,15 +1120,15 @@ class ProcessStart:
     create_cwd: bool = False
 
 
-def _read_process_start(data: bytes, at: int) -> tuple[ProcessStart, int]:
-    container, at = _read_str(data, at)
-    process_id, main = _IB.unpack_from(data, at)
+def _read_process_start(payload: bytes, at: int) -> tuple[ProcessStart, int]:
+    container, at = _read_str(payload, at)
+    process_id, main = _IB.unpack_from(payload, at)
     at += 5
-    args, at = _read_list(data, at, _read_str, 5)
-    env, at = _read_list(data, at, _read_str, 5)
-    cwd, at = _read_str(data, at)
-    user, at = _read_str(data, at)
-    groups, at = _read_list(data, at, _read_str, 5)
+    args, at = _read_list(payload, at, _read_str, 5)
+    env, at = _read_list(payload, at, _read_str, 5)
+    cwd, at = _read_str(payload, at)
+    user, at = _read_str(payload, at)
+    groups, at = _read_list(payload, at, _read_str, 5)
     (
         umask,
         tty,
@@ -1138,11 +1138,11 @@ def _read_process_start(data: bytes, at: int) -> tuple[ProcessStart, int]:
         capabilities,
         ambient,
         no_new_privileges,
-    ) = _IBHHBQQB.unpack_from(data, at)
+    ) = _IBHHBQQB.unpack_from(payload, at)
     at += 27
-    seccomp, at = _read_bytes(data, at)
-    rlimits, at = _read_list(data, at, _read_rlimit, 20)
-    oom_score_adj, create_cwd = _iB.unpack_from(data, at)
+    seccomp, at = _read_bytes(payload, at)
+    rlimits, at = _read_list(payload, at, _read_rlimit, 20)
+    oom_score_adj, create_cwd = _iB.unpack_from(payload, at)
     at += 5
     return ProcessStart(
         container,
@@ -1200,8 +1200,8 @@ class ProcessStarted:
     pid: int = 0  # in the VM's pid namespace
 
 
-def _read_process_started(data: bytes, at: int) -> tuple[ProcessStarted, int]:
-    pid, = _I.unpack_from(data, at)
+def _read_process_started(payload: bytes, at: int) -> tuple[ProcessStarted, int]:
+    pid, = _I.unpack_from(payload, at)
     at += 4
     return ProcessStarted(pid), at
 
@@ -1221,11 +1221,11 @@ class ProcessSignal:
     signal: int = 0
 
 
-def _read_process_signal(data: bytes, at: int) -> tuple[ProcessSignal, int]:
-    process_id, = _I.unpack_from(data, at)
+def _read_process_signal(payload: bytes, at: int) -> tuple[ProcessSignal, int]:
+    process_id, = _I.unpack_from(payload, at)
     at += 4
-    container, at = _read_str(data, at)
-    signal, = _I.unpack_from(data, at)
+    container, at = _read_str(payload, at)
+    signal, = _I.unpack_from(payload, at)
     at += 4
     return ProcessSignal(process_id, container, signal), at
 
@@ -1247,8 +1247,8 @@ class ProcessResize:
     columns: int = 0
 
 
-def _read_process_resize(data: bytes, at: int) -> tuple[ProcessResize, int]:
-    process_id, rows, columns = _IHH.unpack_from(data, at)
+def _read_process_resize(payload: bytes, at: int) -> tuple[ProcessResize, int]:
+    process_id, rows, columns = _IHH.unpack_from(payload, at)
     at += 8
     return ProcessResize(process_id, rows, columns), at
 
@@ -1273,11 +1273,11 @@ class ProcessExited:
     exited_ns: int = 0
 
 
-def _read_process_exited(data: bytes, at: int) -> tuple[ProcessExited, int]:
-    process_id, = _I.unpack_from(data, at)
+def _read_process_exited(payload: bytes, at: int) -> tuple[ProcessExited, int]:
+    process_id, = _I.unpack_from(payload, at)
     at += 4
-    container, at = _read_str(data, at)
-    exit_code, signal, oom_killed, exited_ns = _IIBQ.unpack_from(data, at)
+    container, at = _read_str(payload, at)
+    exit_code, signal, oom_killed, exited_ns = _IIBQ.unpack_from(payload, at)
     at += 17
     return ProcessExited(
         process_id,
@@ -1304,8 +1304,8 @@ class ProcessExitAck:
     process_id: int = 0
 
 
-def _read_process_exit_ack(data: bytes, at: int) -> tuple[ProcessExitAck, int]:
-    process_id, = _I.unpack_from(data, at)
+def _read_process_exit_ack(payload: bytes, at: int) -> tuple[ProcessExitAck, int]:
+    process_id, = _I.unpack_from(payload, at)
     at += 4
     return ProcessExitAck(process_id), at
 
@@ -1324,10 +1324,10 @@ class Data:
     content: bytes = b""
 
 
-def _read_data(data: bytes, at: int) -> tuple[Data, int]:
-    offset, = _Q.unpack_from(data, at)
+def _read_data(payload: bytes, at: int) -> tuple[Data, int]:
+    offset, = _Q.unpack_from(payload, at)
     at += 8
-    content, at = _read_bytes(data, at)
+    content, at = _read_bytes(payload, at)
     return Data(offset, content), at
 
 
@@ -1345,8 +1345,8 @@ class Window:
     acked: int = 0
 
 
-def _read_window(data: bytes, at: int) -> tuple[Window, int]:
-    acked, = _Q.unpack_from(data, at)
+def _read_window(payload: bytes, at: int) -> tuple[Window, int]:
+    acked, = _Q.unpack_from(payload, at)
     at += 8
     return Window(acked), at
 
@@ -1366,8 +1366,8 @@ class StreamResume:
     offset: int = 0
 
 
-def _read_stream_resume(data: bytes, at: int) -> tuple[StreamResume, int]:
-    offset, = _Q.unpack_from(data, at)
+def _read_stream_resume(payload: bytes, at: int) -> tuple[StreamResume, int]:
+    offset, = _Q.unpack_from(payload, at)
     at += 8
     return StreamResume(offset), at
 
@@ -1386,9 +1386,9 @@ class Oom:
     kills: int = 0
 
 
-def _read_oom(data: bytes, at: int) -> tuple[Oom, int]:
-    container, at = _read_str(data, at)
-    kills, = _Q.unpack_from(data, at)
+def _read_oom(payload: bytes, at: int) -> tuple[Oom, int]:
+    container, at = _read_str(payload, at)
+    kills, = _Q.unpack_from(payload, at)
     at += 8
     return Oom(container, kills), at
 
@@ -1408,10 +1408,10 @@ class Log:
     text: str = ""
 
 
-def _read_log(data: bytes, at: int) -> tuple[Log, int]:
-    level, = _B.unpack_from(data, at)
+def _read_log(payload: bytes, at: int) -> tuple[Log, int]:
+    level, = _B.unpack_from(payload, at)
     at += 1
-    text, at = _read_str(data, at)
+    text, at = _read_str(payload, at)
     return Log(level, text), at
 
 
@@ -1427,7 +1427,7 @@ class PodShutdown:
     TYPE: ClassVar[int] = 27
 
 
-def _read_pod_shutdown(_data: bytes, at: int) -> tuple[PodShutdown, int]:
+def _read_pod_shutdown(_payload: bytes, at: int) -> tuple[PodShutdown, int]:
     return PodShutdown(), at
 
 
@@ -1442,7 +1442,7 @@ class Ping:
     TYPE: ClassVar[int] = 28
 
 
-def _read_ping(_data: bytes, at: int) -> tuple[Ping, int]:
+def _read_ping(_payload: bytes, at: int) -> tuple[Ping, int]:
     return Ping(), at
 
 
@@ -1459,8 +1459,8 @@ class PodProcessesSignal:
     signal: int = 0
 
 
-def _read_pod_processes_signal(data: bytes, at: int) -> tuple[PodProcessesSignal, int]:
-    signal, = _I.unpack_from(data, at)
+def _read_pod_processes_signal(payload: bytes, at: int) -> tuple[PodProcessesSignal, int]:
+    signal, = _I.unpack_from(payload, at)
     at += 4
     return PodProcessesSignal(signal), at
 
