@@ -96,8 +96,8 @@ class Call:
 
 def json_response(value: object, status: int = 200) -> web.Response:
     """Return a value as JSON, with the newline Go's encoder writes."""
-    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
-    return web.Response(status=status, text=body, content_type="application/json")
+    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    return web.Response(status=status, body=body, content_type="application/json")
 
 
 def no_content() -> web.Response:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_parser import HttpRequestParserPy
 
 _HIGH_BYTES = 256 * 1024
 _LOW_BYTES = 64 * 1024
@@ -62,6 +63,16 @@ class Connection(web.RequestHandler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # aiohttp's parser in C knows only WebSockets as an upgrade: it would take what a client sends
+        # right behind `Upgrade: tcp` for its next request. The one in Python stops there.
+        self._parser = HttpRequestParserPy(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            payload_exception=web.RequestPayloadError,
+        )
         self.half_closed = False
         self._raw: RawInput | None = None
         self._on_lost: Callable[[], object] | None = None
@@ -88,7 +99,7 @@ class Connection(web.RequestHandler):
             self._on_lost = None
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio's own signature
-        """Keep the way to the client open where it may half-close: on a raw stream, also a future one."""
+        """Keep the way to the client open where it may half-close: on a raw stream."""
         self.half_closed = True
         if self._raw is not None:
             self._raw.feed_eof()

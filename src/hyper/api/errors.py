@@ -63,5 +63,5 @@ def error_response(error: Exception) -> web.Response:
     status = status_of(error)
     if status == 304:
         return web.Response(status=304)
-    body = json.dumps({"message": text_of(error)}) + "\n"
-    return web.Response(status=status, text=body, content_type="application/json")
+    body = json.dumps({"message": text_of(error)}).encode() + b"\n"
+    return web.Response(status=status, body=body, content_type="application/json")

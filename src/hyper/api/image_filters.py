@@ -7,11 +7,11 @@ from hyper.api.filters import Filters, excludes_labels, flag, matches_labels
 from hyper.api.render.images import created_ns
 from hyper.api.times import parse_time
 from hyper.core.errors import InvalidArgument
+from hyper.images.catalog import Image
 from hyper.images.reference import parse
 
 if TYPE_CHECKING:
     from hyper.engine.engine import Engine
-    from hyper.images.store import Image
 
 ALLOWED = frozenset({"dangling", "label", "label!", "before", "since", "reference", "until"})
 PRUNE_ALLOWED = frozenset({"dangling", "label", "label!", "until"})
@@ -31,7 +31,7 @@ class ImageFilter:
             raise InvalidArgument("more than one until filter specified")
         self._until_ns = parse_time(until[0], "until") if until else None
 
-    def matches(self, image: "Image") -> bool:
+    def matches(self, image: Image) -> bool:
         """Return whether an image is to be listed."""
         labels = dict(image.config.labels)
         created = created_ns(image)
@@ -45,7 +45,7 @@ class ImageFilter:
             and self._named(image)
         )
 
-    def _named(self, image: "Image") -> bool:
+    def _named(self, image: Image) -> bool:
         patterns = self._filters.get("reference")
         return not patterns or any(
             _matches(pattern, name) for pattern in patterns for name in image.references

@@ -37,6 +37,8 @@ HEADERS = {
     "Server": f"Hyper/{hyper.__version__} (linux)",
 }
 _BACKLOG = 512
+# `docker save` names its images in the URL, `docker build` its registries in a header.
+_MAX_HEAD_BYTES = 256 * 1024
 
 
 class Server:
@@ -55,7 +57,13 @@ class Server:
 
         Raises InvalidArgument, Conflict when another daemon answers there, Unavailable.
         """
-        server = ConnectionServer(self._serve, access_log=None, keepalive_timeout=600.0)
+        server = ConnectionServer(
+            self._serve,
+            access_log=None,
+            keepalive_timeout=600.0,
+            max_line_size=_MAX_HEAD_BYTES,
+            max_field_size=_MAX_HEAD_BYTES,
+        )
         self._runner = web.ServerRunner(server)
         await self._runner.setup()
         try:

@@ -19,6 +19,10 @@ from hyper.schema.values import read_object, read_string, read_strings
 
 KERNEL_ANNOTATION = "hyper.kernel"
 POD_ANNOTATION = "hyper.pod"
+# Fields dockerd leaves out of inspect when they are not set, and one that may not be null.
+_OPTIONAL_HOST = frozenset(
+    {"StorageOpt", "Tmpfs", "Sysctls", "Annotations", "Mounts", "Init", "MemorySwappiness"}
+)
 _PREDEFINED = frozenset({"default", "bridge", "none", "host"})
 
 
@@ -138,9 +142,4 @@ def show_config(spec: ContainerSpec) -> dict[str, object]:
 def show_host_config(spec: ContainerSpec) -> dict[str, object]:
     """Return the HostConfig object of inspect."""
     shown = show_fields(HOST_CONFIG, spec)
-    if not shown["StorageOpt"]:
-        del shown["StorageOpt"]
-    for name in ("Tmpfs", "Sysctls", "Annotations", "Mounts", "Init"):
-        if not shown[name]:
-            del shown[name]
-    return shown
+    return {name: value for name, value in shown.items() if value or name not in _OPTIONAL_HOST}

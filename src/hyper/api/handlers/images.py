@@ -62,7 +62,7 @@ async def pull(call: Call) -> web.StreamResponse:
             name,
             auth=auth,
             platform=call.text("platform"),
-            progress=lambda step: put(render.progress(step)),
+            progress=lambda step: put(step.as_json()),
         )
 
     return await stream_progress(call, work)
@@ -74,7 +74,7 @@ async def tag(call: Call) -> web.StreamResponse:
     if not repository:
         raise InvalidArgument("invalid reference format")
     target = f"{repository}:{label}" if label else repository
-    call.engine.images.tag(call.parameters["name"], target)
+    await call.engine.images.tag(call.parameters["name"], target)
     return web.Response(status=201)
 
 
@@ -84,26 +84,21 @@ async def remove(call: Call) -> web.StreamResponse:
         call.parameters["name"],
         force=call.flag("force"),
         prune=not call.flag("noprune"),
-        used_by=render.users(call.engine.containers.list(all=True)),
+        used_by=render.uses(call.engine.containers.list(all=True)),
     )
-    return json_response([render.removal(item) for item in removed])
+    return json_response([item.as_json() for item in removed])
 
 
 async def prune(call: Call) -> web.StreamResponse:
     """POST /images/prune"""
     filters = parse_filters(call.text("filters"), PRUNE_ALLOWED)
-    only_dangling = flag(filters, "dangling", True)
     wanted = ImageFilter({name: values for name, values in filters.items() if name != "dangling"})
-    used = image_users(call)
-    deleted: list[dict[str, str]] = []
-    space = 0
-    for image in call.engine.images.list():
-        if image.id in used or (only_dangling and image.references) or not wanted.matches(image):
-            continue
-        for name in image.references or (image.id,):
-            removed = await call.engine.images.remove(name, force=False, prune=True, used_by={})
-            deleted += [render.removal(item) for item in removed]
-        space += image.size_bytes
+    removed, space = await call.engine.images.prune(
+        [image for image in call.engine.images.list() if wanted.matches(image)],
+        dangling=flag(filters, "dangling", True),
+        used_by=render.uses(call.engine.containers.list(all=True)),
+    )
+    deleted = [item.as_json() for item in removed]
     return json_response({"ImagesDeleted": deleted or None, "SpaceReclaimed": space})
 
 
@@ -141,7 +136,7 @@ async def load(call: Call) -> web.StreamResponse:
 
     async def work(put: Callable[[Line], None]) -> None:
         loaded = await call.engine.images.load(
-            chunks(), progress=lambda step: None if quiet else put(render.progress(step))
+            chunks(), progress=lambda step: None if quiet else put(step.as_json())
         )
         for line in render.loaded(loaded):
             put(line)

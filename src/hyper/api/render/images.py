@@ -1,21 +1,21 @@
 """Owns images as Docker shows them: inspect, lists, history, and progress lines."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from hyper.api.times import NS_PER_S, parse_time
 from hyper.core.errors import InvalidArgument
-from hyper.core.units import human_size
 from hyper.engine.views import ContainerView
+from hyper.images.catalog import Image
+from hyper.images.removal import ImageUse, Uses
 
 if TYPE_CHECKING:
-    from hyper.images.store import Image, Loaded, Progress, Removal
+    from hyper.images.archive_load import Loaded
 
 JSON = dict[str, object]
-_BAR_COLUMNS = 50
 
 
-def created_ns(image: "Image") -> int:
+def created_ns(image: Image) -> int:
     """Return when an image was made, 0 when it does not say."""
     try:
         return parse_time(image.created, "created") if image.created else 0
@@ -23,7 +23,7 @@ def created_ns(image: "Image") -> int:
         return 0
 
 
-def inspect(image: "Image") -> JSON:
+def inspect(image: Image) -> JSON:
     """Return the body of GET /images/{name}/json."""
     shown: JSON = {
         "Id": image.id,
@@ -47,7 +47,7 @@ def inspect(image: "Image") -> JSON:
     return shown
 
 
-def config(image: "Image") -> JSON:
+def config(image: Image) -> JSON:
     """Return the Config object of an image, with Docker's field names."""
     own = image.config
     shown: JSON = {
@@ -68,7 +68,7 @@ def config(image: "Image") -> JSON:
     return {name: value for name, value in shown.items() if value or name not in optional}
 
 
-def summary(image: "Image", containers: int) -> JSON:
+def summary(image: Image, containers: int) -> JSON:
     """Return an item of GET /images/json."""
     return {
         "Id": image.id,
@@ -83,7 +83,7 @@ def summary(image: "Image", containers: int) -> JSON:
     }
 
 
-def history(image: "Image") -> list[JSON]:
+def history(image: Image) -> list[JSON]:
     """Return the body of GET /images/{name}/history, newest step first."""
     shown: list[JSON] = []
     for entry in image.history:
@@ -104,27 +104,6 @@ def history(image: "Image") -> list[JSON]:
     return shown
 
 
-def progress(step: "Progress") -> JSON:
-    """Return a progress line; counted steps carry the bar older clients print."""
-    line: JSON = {"status": step.status}
-    if step.id:
-        line["id"] = step.id
-    if step.total or step.current:
-        line["progressDetail"] = {"current": step.current, "total": step.total}
-        line["progress"] = bar(step.current, step.total)
-    return line
-
-
-def bar(current: int, total: int) -> str:
-    """Return Docker's progress bar (moby jsonmessage)."""
-    if total <= 0:
-        return f"{human_size(current):>8}"
-    filled = min(_BAR_COLUMNS, current * _BAR_COLUMNS // total)
-    arrow = ">" if filled < _BAR_COLUMNS else ""
-    shown = ("=" * filled + arrow).ljust(_BAR_COLUMNS)
-    return f"[{shown}]  {human_size(current):>7}/{human_size(total)}"
-
-
 def loaded(images: "Iterable[Loaded]") -> Iterator[JSON]:
     """Yield the last lines of a load: names, or ids of images that have none."""
     for item in images:
@@ -133,14 +112,9 @@ def loaded(images: "Iterable[Loaded]") -> Iterator[JSON]:
             yield {"stream": text + "\n"}
 
 
-def removal(item: "Removal") -> dict[str, str]:
-    """Return an item of the answer to a removal."""
-    return {"Untagged": item.name} if item.untagged else {"Deleted": item.name}
-
-
-def users(views: Iterable[ContainerView]) -> Mapping[str, tuple[ContainerView, ...]]:
+def uses(views: Iterable[ContainerView]) -> Uses:
     """Return the containers that use each image."""
-    found: dict[str, tuple[ContainerView, ...]] = {}
+    found: dict[str, list[ImageUse]] = {}
     for view in views:
-        found[view.spec.image_id] = (*found.get(view.spec.image_id, ()), view)
+        found.setdefault(view.spec.image_id, []).append(ImageUse(view.id, view.active))
     return found

@@ -50,6 +50,7 @@ def _tty(entry: ProcessEntry, listed: Processes) -> str:
 _COLUMNS: dict[str, tuple[str, Column]] = {
     "uid": ("UID", lambda entry, listed: str(entry.uid)),
     "user": ("USER", lambda entry, listed: "root" if entry.uid == 0 else str(entry.uid)),
+    "owner": ("UID", lambda entry, listed: "root" if entry.uid == 0 else str(entry.uid)),
     "pid": ("PID", lambda entry, listed: str(entry.pid)),
     "ppid": ("PPID", lambda entry, listed: str(entry.ppid)),
     "c": ("C", lambda entry, listed: str(min(int(_percent(entry, listed)), 99))),
@@ -87,7 +88,7 @@ _ALIASES = {
     "rssize": "rss",
     "ucmd": "comm",
 }
-_FULL = ("user", "pid", "ppid", "c", "stime", "tty", "time", "cmd")
+_FULL = ("owner", "pid", "ppid", "c", "stime", "tty", "time", "cmd")
 _BSD = ("user", "pid", "pcpu", "pmem", "vsz", "rss", "tty", "stat", "start", "bsdtime", "args")
 _PLAIN = ("pid", "tty", "time", "cmd")
 

@@ -1,0 +1,610 @@
+"""An engine in memory for tests of the API: the real views, feeds and errors, made-up processes.
+
+A container's command is one of `PROGRAMS` (echo, cat, true, false, sleep, sh -c exit N, both, flood).
+"""
+
+import asyncio
+import dataclasses
+import posixpath
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import time_ns
+from types import SimpleNamespace
+from typing import Any
+
+from hyper.agent import messages as guest
+from hyper.core.errors import Conflict, InvalidArgument, NotFound, NotModified, Unavailable
+from hyper.core.ids import check_name, new_id, new_name
+from hyper.core.signals import signal_number
+from hyper.core.spec import ContainerSpec, ExecSpec, MountKind, Resources, RestartPolicy
+from hyper.engine.events import Event, EventFeed
+from hyper.engine.logs import LogRecord
+from hyper.engine.output import Feed, OutputHub
+from hyper.engine.plan import resolve_command
+from hyper.engine.sessions import Processes
+from hyper.engine.settings import Places, Settings
+from hyper.engine.states import ACTIVE, ContainerState
+from hyper.engine.views import (
+    ContainerView,
+    ExecView,
+    Exit,
+    MountView,
+    NetworkView,
+    Status,
+    VolumeView,
+)
+from hyper.images.catalog import Image
+from hyper.images.manifest import ImageConfig
+from hyper.images.reference import parse
+
+S = ContainerState
+
+
+class Process:
+    """A made-up process: what it prints goes to `hub`, what it is sent comes by `read`."""
+
+    def __init__(self, args: tuple[str, ...], tty: bool) -> None:
+        self.args = args
+        self.tty = tty
+        self.hub = OutputHub()
+        self.log: list[LogRecord] = []
+        self.size = (0, 0)
+        self.signal: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._input: asyncio.Queue[bytes] = asyncio.Queue()
+        self.closed = False
+
+    async def print(self, data: bytes, stream: int = 1) -> None:
+        stream = 1 if self.tty else stream
+        self.log.append(LogRecord(stream, time_ns(), data))
+        await self.hub.publish(stream, data)
+
+    async def read(self) -> bytes:
+        return await self._input.get()
+
+    def feed(self, data: bytes) -> None:
+        if self.closed:
+            raise Unavailable("stdin is closed")
+        self.closed = not data
+        self._input.put_nowait(data)
+
+    async def run(self) -> int:
+        async with asyncio.TaskGroup() as group:
+            work = group.create_task(PROGRAMS[posixpath.basename(self.args[0])](self))
+            await asyncio.wait({work, self.signal}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                work.cancel()
+                return 128 + self.signal.result()
+        return work.result()
+
+
+async def _echo(process: Process) -> int:
+    await process.print(" ".join(process.args[1:]).encode() + b"\n")
+    return 0
+
+
+async def _cat(process: Process) -> int:
+    while data := await process.read():
+        await process.print(data)
+    return 0
+
+
+async def _both(process: Process) -> int:
+    await process.print(b"out\n", 1)
+    await process.print(b"err\n", 2)
+    return 3
+
+
+async def _sleep(process: Process) -> int:
+    await asyncio.Event().wait()
+    return 0
+
+
+async def _shell(process: Process) -> int:
+    words = process.args[-1].split()
+    if words[0] == "echo":
+        await process.print(" ".join(words[1:]).encode() + b"\n")
+        return 0
+    return int(words[1]) if words[0] == "exit" else await _sleep(process)
+
+
+async def _flood(process: Process) -> int:
+    for _ in range(int(process.args[1])):
+        await process.print(b"x" * 65535 + b"\n")
+    return 0
+
+
+async def _status(number: int) -> int:
+    return number
+
+
+PROGRAMS: dict[str, Callable[[Process], Coroutine[Any, Any, int]]] = {
+    "echo": _echo,
+    "cat": _cat,
+    "both": _both,
+    "sleep": _sleep,
+    "sh": _shell,
+    "flood": _flood,
+    "true": lambda process: _status(0),
+    "false": lambda process: _status(1),
+}
+
+
+@dataclass(slots=True)
+class FakeContainer:
+    """A container and its present process."""
+
+    view: ContainerView
+    process: Process
+    turn: "asyncio.Future[Exit]"
+    removed: "asyncio.Future[Exit]"
+
+
+@dataclass(slots=True)
+class FakeSession:
+    """A client's session with a made-up process."""
+
+    process: Process
+    output: Feed
+    tty: bool
+
+    async def write(self, data: bytes) -> None:
+        self.process.feed(data)
+
+    async def close_stdin(self) -> None:
+        if not self.process.closed and not self.tty:
+            self.process.feed(b"")
+
+    def detach(self) -> None:
+        self.output.close()
+
+
+class FakeContainers:
+    """Containers in a dictionary; verbs and texts are the real engine's."""
+
+    def __init__(self, engine: "FakeEngine") -> None:
+        self._engine = engine
+        self.all: dict[str, FakeContainer] = {}
+
+    def find(self, reference: str) -> FakeContainer:
+        name = reference.removeprefix("/")
+        for found in self.all.values():
+            if reference == found.view.id or name == found.view.name:
+                return found
+        matches = [v for v in self.all.values() if reference and v.view.id.startswith(reference)]
+        if len(matches) > 1:
+            raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}")
+        if not matches:
+            raise NotFound("container", reference)
+        return matches[0]
+
+    def get(self, reference: str) -> ContainerView:
+        found = self.find(reference)
+        execs = self._engine.sessions.execs.values()
+        ids = tuple(view.id for view, _ in execs if view.container_id == found.view.id)
+        return replace(found.view, exec_ids=ids)
+
+    def list(self, all: bool = False) -> "list[ContainerView]":
+        views = [found.view for found in self.all.values() if all or found.view.active]
+        return sorted(views, key=lambda view: view.created_ns, reverse=True)
+
+    async def create(self, spec: ContainerSpec, name: str = "") -> ContainerView:
+        image = self._engine.images.get(spec.image)
+        name = check_name(name.removeprefix("/")) if name else new_name()
+        for other in self.all.values():
+            if other.view.name == name:
+                raise Conflict(
+                    f'Conflict. The container name "/{name}" is already in use by container '
+                    f'"{other.view.id}". You have to remove (or rename) that container to be able '
+                    "to reuse that name."
+                )
+        spec = replace(spec, image_id=image.id)
+        mounts = tuple(
+            MountView(m.kind, m.destination, name=m.source, source=m.source, read_only=m.read_only)
+            if m.kind is not MountKind.TMPFS
+            else MountView(m.kind, m.destination)
+            for m in spec.mounts
+        )
+        command = resolve_command(spec, image)
+        loop = asyncio.get_running_loop()
+        container_id = new_id()
+        view = ContainerView(
+            container_id, name, new_id(), time_ns(), spec, command, Status(), mounts
+        )
+        process = Process(command.args, spec.tty)
+        turn, removed = loop.create_future(), loop.create_future()
+        self.all[container_id] = FakeContainer(view, process, turn, removed)
+        self._event(view, "create")
+        return view
+
+    async def start(self, reference: str) -> None:
+        found = self.find(reference)
+        if found.view.active:
+            raise NotModified(f"container {found.view.id} is already started")
+        program = found.view.command.args[0]
+        if posixpath.basename(program) not in PROGRAMS:
+            text = f'exec: "{program}": executable file not found in $PATH'
+            self._set(found, exit_code=127, error=text)
+            found.process.hub.end()
+            raise InvalidArgument(text)
+        network = NetworkView(
+            "10.0.2.15", 24, "10.0.2.2", "52:54:00:12:34:56", found.view.spec.ports
+        )
+        found.view = replace(found.view, network=network)
+        self._set(found, state=S.RUNNING, pid=4242, started_ns=time_ns(), exit_code=0)
+        self._event(found.view, "start")
+        self._engine.tasks.create_task(self._run(found), name="fake process")
+
+    async def _run(self, found: FakeContainer) -> None:
+        code = await found.process.run()
+        self._set(found, state=S.EXITED, pid=0, exit_code=code, finished_ns=time_ns())
+        self._event(found.view, "die")
+        old, command = found.process, found.view.command
+        found.process = Process(command.args, found.view.spec.tty)
+        found.process.log = old.log
+        turn, found.turn = found.turn, asyncio.get_running_loop().create_future()
+        turn.set_result(Exit(code))
+        old.hub.end()
+        if found.view.spec.auto_remove:
+            await self.remove(found.view.id)
+
+    async def _end(self, found: FakeContainer, number: int) -> None:
+        turn = found.turn
+        if not found.process.signal.done():
+            found.process.signal.set_result(number)
+        await asyncio.shield(turn)
+
+    async def stop(self, ref: str, timeout_s: float | None = None, signal: str = "") -> None:
+        found = self.find(ref)
+        if not found.view.active:
+            raise NotModified(f"container {found.view.id} is already stopped")
+        await self._end(found, 15)
+
+    async def kill(self, ref: str, signal: str = "KILL") -> None:
+        number = signal_number(signal)
+        found = self.find(ref)
+        if not found.view.active:
+            raise Conflict(
+                f"cannot kill container: {ref}: container {found.view.id} is not running"
+            )
+        await self._end(found, number)
+
+    async def restart(self, ref: str, timeout_s: float | None = None, signal: str = "") -> None:
+        if self.find(ref).view.active:
+            await self.stop(ref)
+        await self.start(ref)
+
+    async def remove(self, ref: str, *, force: bool = False, volumes: bool = False) -> None:
+        found = self.find(ref)
+        if found.view.active and not force:
+            raise Conflict(
+                f'cannot remove container "/{found.view.name}": container is running: '
+                "stop the container before removing or force remove"
+            )
+        if found.view.active:
+            await self._end(found, 9)
+        if self.all.pop(found.view.id, None):
+            found.removed.set_result(Exit(found.view.status.exit_code))
+            self._event(found.view, "destroy")
+
+    async def rename(self, ref: str, name: str) -> None:
+        found = self.find(ref)
+        found.view = replace(found.view, name=check_name(name))
+
+    async def wait(self, ref: str, condition: str = "not-running") -> Exit:
+        found = self.find(ref)
+        if condition == "not-running" and not found.view.active:
+            return Exit(found.view.status.exit_code)
+        return await asyncio.shield(found.removed if condition == "removed" else found.turn)
+
+    async def update(
+        self, ref: str, resources: Resources, restart_policy: RestartPolicy | None
+    ) -> None:
+        found = self.find(ref)
+        policy = restart_policy or found.view.spec.restart_policy
+        spec = replace(found.view.spec, resources=resources, restart_policy=policy)
+        found.view = replace(found.view, spec=spec)
+
+    async def set_paused(self, ref: str, paused: bool) -> None:
+        found = self.find(ref)
+        if found.view.state not in ACTIVE:
+            raise Conflict(f"Container {found.view.id} is not running")
+        self._set(found, state=S.PAUSED if paused else S.RUNNING)
+
+    async def sizes(self, ref: str) -> tuple[int, int]:
+        self.find(ref)
+        return 12345, 67890
+
+    def _set(self, found: FakeContainer, **changes: Any) -> None:
+        found.view = replace(found.view, status=dataclasses.replace(found.view.status, **changes))
+
+    def _event(self, view: ContainerView, action: str) -> None:
+        attributes = {"image": view.spec.image, "name": view.name} | dict(view.spec.labels)
+        self._engine.publish(Event("container", action, view.id, tuple(attributes.items())))
+
+
+class FakeSessions:
+    """Streams of the made-up processes."""
+
+    def __init__(self, engine: "FakeEngine") -> None:
+        self._engine = engine
+        self.execs: dict[str, tuple[ExecView, Process]] = {}
+
+    async def attach(
+        self, ref: str, *, stdin: bool = False, stdout: bool = True, stderr: bool = True
+    ) -> FakeSession:
+        found = self._engine.containers.find(ref)
+        feed = found.process.hub.open(stdout=stdout, stderr=stderr)
+        return FakeSession(found.process, feed, found.view.spec.tty)
+
+    def logs(self, ref: str, **options: Any) -> AsyncIterator[LogRecord]:
+        return self._logs(self._engine.containers.find(ref), **options)
+
+    async def _logs(
+        self,
+        found: FakeContainer,
+        *,
+        stdout: bool,
+        stderr: bool,
+        since_ns: int = 0,
+        until_ns: int = 0,
+        tail: int | None = None,
+        follow: bool = False,
+    ) -> AsyncIterator[LogRecord]:
+        wanted = {1: stdout, 2: stderr}
+        feed = found.process.hub.open(stdout=stdout, stderr=stderr) if follow else None
+        records = [record for record in found.process.log if wanted[record.stream]]
+        records = [r for r in records if since_ns <= r.time_ns <= (until_ns or r.time_ns)]
+        for record in records if tail is None else records[max(0, len(records) - tail) :]:
+            yield record
+        if feed is not None:
+            async for stream, data in feed:
+                yield LogRecord(stream, time_ns(), data)
+
+    async def resize(self, ref: str, rows: int, columns: int) -> None:
+        self._running(ref).process.size = (rows, columns)
+
+    def _running(self, ref: str) -> FakeContainer:
+        found = self._engine.containers.find(ref)
+        if not found.view.active:
+            raise Conflict(f"container {found.view.id} is not running")
+        return found
+
+    def exec_create(self, ref: str, spec: ExecSpec) -> str:
+        found = self._running(ref)
+        exec_id = new_id()
+        view = ExecView(exec_id, found.view.id, spec, False, None, 0)
+        self.execs[exec_id] = view, Process(spec.command, spec.tty)
+        return exec_id
+
+    async def exec_start(
+        self, exec_id: str, *, detach: bool, rows: int = 0, columns: int = 0
+    ) -> FakeSession | None:
+        view, process = self._exec(exec_id)
+        if view.running or view.exit_code is not None:
+            raise Conflict(f"exec {exec_id} has already been started")
+        if posixpath.basename(process.args[0]) not in PROGRAMS:
+            self.execs[exec_id] = replace(view, exit_code=127), process
+            raise InvalidArgument(f'exec: "{process.args[0]}": executable file not found in $PATH')
+        process.size = rows, columns
+        self.execs[exec_id] = replace(view, running=True, pid=77), process
+        feed = process.hub.open(stdout=True, stderr=True)
+        self._engine.tasks.create_task(self._run(exec_id), name="fake exec")
+        return None if detach else FakeSession(process, feed, view.spec.tty)
+
+    async def _run(self, exec_id: str) -> None:
+        _, process = self.execs[exec_id]
+        code = await process.run()
+        view, _ = self.execs[exec_id]
+        self.execs[exec_id] = replace(view, running=False, exit_code=code), process
+        process.hub.end()
+
+    def _exec(self, exec_id: str) -> tuple[ExecView, Process]:
+        if exec_id not in self.execs:
+            raise NotFound("exec", exec_id)
+        return self.execs[exec_id]
+
+    def exec_inspect(self, exec_id: str) -> ExecView:
+        return self._exec(exec_id)[0]
+
+    async def exec_resize(self, exec_id: str, rows: int, columns: int) -> None:
+        self._exec(exec_id)[1].size = (rows, columns)
+
+    async def processes(self, ref: str) -> Processes:
+        found = self._running(ref)
+        line = " ".join(found.view.command.args)
+        entry = guest.ProcessEntry(
+            pid=1, ppid=0, uid=0, state=ord("S"), tty_nr=0, start_ticks=100, cpu_ticks=5,
+            rss_bytes=4096, vsize_bytes=8192, threads=1, nice=0, command=line, comm="x",
+        )  # fmt: skip
+        return Processes(100, 5_000_000_000, (entry,))
+
+    async def statistics(self, ref: str) -> guest.ContainerStatistics:
+        self._running(ref)
+        numbers = {
+            item.name: 7
+            for item in dataclasses.fields(guest.ContainerStatistics)
+            if item.name not in ("memory_stat", "network")
+        }
+        card = guest.NetworkCounters("eth0", 1, 2, 3, 4, 5, 6, 7, 8)
+        stat = (guest.KeyValue("anon", "4096"),)
+        return guest.ContainerStatistics(**numbers, memory_stat=stat, network=(card,))
+
+
+class FakeImages:
+    """Images in a dictionary, by familiar name."""
+
+    def __init__(self) -> None:
+        self.all = [make_image("busybox:latest")]
+        self.pulling: asyncio.Event | None = None
+        self.cancelled = False
+
+    def list(self) -> list[Image]:
+        return list(self.all)
+
+    def get(self, name: str) -> Image:
+        for image in self.all:
+            digits = image.id.removeprefix("sha256:")
+            if name == image.id or (len(name) >= 3 and digits.startswith(name)):
+                return image
+        wanted = parse(name).tagged().familiar()
+        for image in self.all:
+            if wanted in image.references:
+                return image
+        raise NotFound("image", wanted)
+
+    async def pull(self, name: str, *, auth: Any, platform: str, progress: Any) -> Image:
+        familiar = parse(name).familiar()
+        if "missing" in name:
+            raise NotFound("image", familiar)
+        progress(_Progress(f"Pulling from {familiar}"))
+        progress(_Progress("Downloading", "abc", 5, 10))
+        if self.pulling is not None:
+            try:
+                await self.pulling.wait()
+            except asyncio.CancelledError:
+                self.cancelled = True
+                raise
+        if "broken" in name:
+            raise Unavailable("registry: connection refused")
+        image = make_image(familiar)
+        self.all.append(image)
+        return image
+
+    async def tag(self, source: str, target: str) -> Image:
+        image = self.get(source)
+        self.all.remove(image)
+        names = (*image.references, parse(target).tagged().familiar())
+        self.all.append(replace(image, references=names))
+        return self.all[-1]
+
+    async def remove(self, name: str, *, force: bool, prune: bool, used_by: Any) -> "list[Any]":
+        image = self.get(name)
+        if used_by.get(image.id):
+            raise Conflict(f"conflict: unable to delete {name}")
+        self.all.remove(image)
+        return [_Removal({"Untagged": name}), _Removal({"Deleted": image.id})]
+
+    async def save(self, names: Any) -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"tar" * 1000
+
+    async def load(self, source: AsyncIterator[bytes], *, progress: Any) -> "list[Any]":
+        size = 0
+        async for chunk in source:
+            size += len(chunk)
+        self.loaded_bytes = size
+        return [SimpleNamespace(image=self.all[0], references=("busybox:latest",))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Removal:
+    item: dict[str, str]
+
+    def as_json(self) -> dict[str, str]:
+        return self.item
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    status: str
+    id: str = ""
+    current: int = -1
+    total: int = -1
+
+    def as_json(self) -> dict[str, object]:
+        shown: dict[str, object] = {"status": self.status}
+        if self.id:
+            shown |= {"id": self.id}
+            shown["progressDetail"] = {"current": self.current, "total": self.total}
+        return shown
+
+
+def make_image(name: str) -> Image:
+    """Return an image that runs `sh` and has a variable and a label."""
+    config = ImageConfig(env=("PATH=/bin", "FROM=image"), cmd=("sh",), labels=(("made", "here"),))
+    digest = f"{abs(hash(name)):x}".rjust(64, "0")
+    return Image(
+        id=f"sha256:{digest}",
+        references=(name,),
+        digests=(),
+        created="2024-01-02T03:04:05.6Z",
+        size_bytes=1000,
+        architecture="amd64",
+        os="linux",
+        variant="",
+        config=config,
+        diff_ids=(f"sha256:{digest}",),
+        history=({"created": "2024-01-02T03:04:05Z", "created_by": "ADD x /"},),
+        raw_config={},
+    )
+
+
+class FakeVolumes:
+    """Volumes in a dictionary."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, VolumeView] = {}
+
+    async def create(
+        self, name: str = "", *, driver: str, labels: Any, options: Any, anonymous: bool = False
+    ) -> VolumeView:
+        name = name or new_id()
+        volume = VolumeView(
+            name, driver, f"/volumes/{name}/_data", time_ns(), labels, options, anonymous
+        )
+        return self.all.setdefault(name, volume)
+
+    async def get(self, name: str) -> VolumeView:
+        if name not in self.all:
+            raise NotFound("volume", name)
+        return self.all[name]
+
+    async def list(self) -> "list[VolumeView]":
+        return list(self.all.values())
+
+    async def remove(self, name: str, force: bool = False) -> None:
+        await self.get(name)
+        del self.all[name]
+
+    async def usage_bytes(self, name: str) -> int:
+        return 4096
+
+
+@dataclass(slots=True)
+class FakeStore:
+    """The stored events."""
+
+    kept: list[Event] = field(default_factory=list)
+
+    async def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        return function(*args)
+
+    def events(self, since_ns: int, until_ns: int) -> list[Event]:
+        return [event for event in self.kept if since_ns <= event.time_ns <= until_ns]
+
+
+class FakeEngine:
+    """All parts the API uses; `tasks` carries the made-up processes."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, folder: Path) -> None:
+        self.tasks = tasks
+        self.settings = Settings()
+        self.places = Places(folder / "root", folder / "run")
+        self.store = FakeStore()
+        self.driver = SimpleNamespace(name="fake")
+        self.events = EventFeed()
+        self.images = FakeImages()
+        self.volumes = FakeVolumes()
+        self.sessions = FakeSessions(self)
+        self.containers = FakeContainers(self)
+        self.pods = SimpleNamespace(list=lambda: [], get=_no_pod)
+        self.kernels = SimpleNamespace(list=lambda: [])
+
+    def publish(self, event: Event) -> None:
+        self.store.kept.append(event)
+        self.events.publish(event)
+
+
+def _no_pod(reference: str) -> None:
+    raise NotFound("pod", reference)
