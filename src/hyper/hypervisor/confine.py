@@ -88,7 +88,12 @@ def _take_over(name: str) -> None:
 
 
 def limit(descriptors: int) -> None:
-    """Forbid core dumps (they would hold guest memory) and bound open files."""
+    """Forbid core dumps (they would hold guest memory), bound open files, no huge pages.
+
+    QEMU asks for huge pages for its translation cache: 2 MiB each where a VM needs a few KiB here
+    and there. Without, an idle VM is 8 MiB smaller.
+    """
+    ns.prctl(ns.PR_SET_THP_DISABLE, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     bound = descriptors if hard == resource.RLIM_INFINITY else min(descriptors, hard)

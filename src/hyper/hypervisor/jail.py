@@ -113,7 +113,7 @@ def _first_of(path: Path, names: set[str]) -> int:
 
 
 async def jail_works(launcher: Launcher) -> None:
-    """Return if a process can be jailed here. Raises HypervisorError, naming the step that failed."""
+    """Return if a process can be jailed here. Raises HypervisorError, naming the step."""
     jail, _ = jail_for("probe", devices=(), network=False)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:

@@ -7,6 +7,7 @@ on it.
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hyper.core.errors import HypervisorError, Unavailable
-from hyper.host.pidfd import PidHandle, start_time_ticks
+from hyper.host.pidfd import PidHandle
 from hyper.host.process import Process, spawn
 
 _PACKET_BYTES = 1 << 17
@@ -72,12 +73,7 @@ class Launcher:
         """
         jail_json = jail.to_json() if jail else None
         answer = await self._ask({"op": "launch", "argv": list(argv), "jail": jail_json}, fds)
-        pid = int(answer["pid"])
-        ticks = start_time_ticks(pid)
-        handle = PidHandle.open(pid, ticks) if ticks is not None else None
-        if handle is None:
-            raise HypervisorError(f"{os.path.basename(argv[0])} ended at once")
-        return handle
+        return PidHandle(int(answer["pid"]), int(answer["pidfd"]))
 
     async def share_add(self, pid: int, name: str, path: Path, read_only: bool) -> None:
         """Bind a host path into the mount namespace of a VMM. Raises HypervisorError."""
@@ -139,11 +135,11 @@ class Launcher:
     def _receive(self) -> None:
         assert self._control is not None
         try:
-            packet = self._control.recv(_PACKET_BYTES)
+            packet, fds, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 1)
         except BlockingIOError:
             return
         except OSError:
-            packet = b""
+            packet, fds = b"", []
         if not packet:
             self._disconnect()
             return
@@ -156,9 +152,13 @@ class Launcher:
         if "pid" in (message.get("result") or {}):
             # Here, not in launch(): the next packet may already tell that it has ended.
             self._exits[message["result"]["pid"]] = asyncio.get_running_loop().create_future()
+            message["result"]["pidfd"] = fds[0]
         answer = self._waiting.pop(message["id"], None)
         if answer is not None and not answer.done():
             answer.set_result(message)
+        elif fds:  # whoever asked was cancelled: nobody knows of this VMM
+            signal.pidfd_send_signal(fds[0], signal.SIGKILL)
+            os.close(fds[0])
 
     def _disconnect(self) -> None:
         if self._control is None:

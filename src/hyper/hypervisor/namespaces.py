@@ -23,6 +23,7 @@ MOUNT_ATTR_IDMAP = 0x100000
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW = -100, 0x1000, 0x8000, 0x100
 
 PR_SET_CHILD_SUBREAPER, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 36, 24, 38  # linux/prctl.h
+PR_SET_THP_DISABLE = 41
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
 # asm-generic/unistd.h: these numbers are the same on every architecture but alpha.

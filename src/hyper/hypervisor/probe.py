@@ -1,9 +1,9 @@
 """Which acceleration works on this host: tried with the real guest kernel, remembered in a file.
 
-Does not start VMs itself: a driver gives it `boots`. /dev/kvm may exist, open and create a VM and yet
-be unable to run an ordinary guest (nested and paravirtual hosts): the VMM then spins for ever and prints
-nothing, so only a boot under a deadline tells. A verdict holds for one boot of the host, one QEMU and
-one kernel.
+Does not start VMs itself: a driver gives it `boots`. /dev/kvm may exist, open and create a VM and
+yet be unable to run an ordinary guest (nested and paravirtual hosts): the VMM then spins for ever
+and prints nothing, so only a boot under a deadline tells. A verdict holds for one boot of the host,
+one QEMU and one kernel.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from hyper.host.files import atomic_write
 
 KVM_DEVICE = Path("/dev/kvm")
 DEADLINE_S = 4.0
-"""A guest under KVM is up in a fraction of a second; all of a first start's wait must stay below 5."""
+"""A guest under KVM is up in a fraction of a second; a first start may wait 5 in all."""
 
 _FILE_NAME = "acceleration.json"
 _KEPT = 16

@@ -33,9 +33,7 @@ class Qmp:
         """Tell that the socket has a new path; an open connection is not touched."""
         self._path, self._name = path, name
 
-    async def execute(
-        self, command: str, arguments: Mapping[str, object] | None = None
-    ) -> object:
+    async def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> object:
         """Run one command and return its result."""
         client = await self._connected()
         return await self._run(client, command, arguments)

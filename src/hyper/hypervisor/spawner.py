@@ -8,8 +8,8 @@ Protocol, over one SOCK_SEQPACKET socket (descriptor 0): a JSON object per packe
 beside it (SCM_RIGHTS); each request has an "id" the reply repeats, and a reply has "error" or
 "result":
 
-    {"op": "launch", "argv", "jail"} -> {"pid"}    the first descriptor becomes 1 and 2, the others
-    3, 4...
+    {"op": "launch", "argv", "jail"} -> {"pid"} and its pidfd; the first descriptor becomes the
+        VMM's 1 and 2, the others 3, 4...
     {"op": "share_add", "pid", "name", "path", "read_only"} -> {}
     {"op": "share_remove", "pid", "name"} -> {}
     {"exited": pid, "status": waitpid's}           told when a VMM it started has ended
@@ -61,8 +61,12 @@ def _serve(control: socket.socket) -> bool:
         return False
     request: Request = json.loads(data)
     reply: Request = {"id": request["id"]}
+    given: list[int] = []
     try:
-        reply["result"] = _OPERATIONS[request["op"]](request, fds)
+        result = reply["result"] = _OPERATIONS[request["op"]](request, fds)
+        if "pid" in result:
+            # Opened before the process can be reaped, so the daemon gets it even if it has ended.
+            given = [os.pidfd_open(result["pid"])]
     except OSError as err:
         reply["error"] = f"{err.filename or request['op']}: {err.strerror}"
         reply["errno"] = err.errno
@@ -71,7 +75,9 @@ def _serve(control: socket.socket) -> bool:
     finally:
         for fd in fds:
             os.close(fd)
-    control.send(json.dumps(reply).encode())
+    socket.send_fds(control, [json.dumps(reply).encode()], given)
+    for fd in given:
+        os.close(fd)
     return True
 
 
@@ -192,9 +198,10 @@ def _guarded(answers: socket.socket, action: Callable[[socket.socket], None]) ->
         os._exit(0)
     except OSError as err:
         what = {"error": err.strerror, "errno": err.errno, "what": err.filename}
-    except BaseException as err:
+    except Exception as err:
         what = {"error": repr(err), "errno": 0, "what": ""}
-    os.write(ANSWERS_FD, json.dumps(what).encode())
+    with contextlib.suppress(OSError):
+        os.write(ANSWERS_FD, json.dumps(what).encode())
     os._exit(127)
 
 

@@ -29,7 +29,14 @@ SHARE_TAG = "hyper"
 SCSI_CONTROLLER = "scsi"
 TB_CACHE_MIB = 64
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-KERNEL_PARAMETERS = ("console=ttyS0", "quiet", "panic=-1", "random.trust_cpu=on")
+KERNEL_PARAMETERS = (
+    "console=ttyS0",
+    "quiet",
+    "panic=-1",  # a dead guest restarts at once, which with -no-reboot ends its VMM
+    "reboot=t",  # by triple fault: the keyboard controller, tried first, is not there
+    "random.trust_cpu=on",
+    "pci=off",
+)
 
 _MACHINE_OPTIONS = (
     "acpi=off",
@@ -124,9 +131,7 @@ def scsi_disk(lun: int, node: str) -> JsonObject:
 
 def forward_rule(forward: Forward) -> str:
     """Return a port forward in the form of -netdev user,hostfwd= and hostfwd_add."""
-    return (
-        f"{forward.protocol}:{forward.host_ip}:{forward.host_port}-:{forward.guest_port}"
-    )
+    return f"{forward.protocol}:{forward.host_ip}:{forward.host_port}-:{forward.guest_port}"
 
 
 def _processor(invocation: Invocation) -> tuple[str, ...]:
@@ -173,8 +178,8 @@ def _device(model: str, bus: int, options: str = "") -> tuple[str, str]:
 def _network(nic: Nic | None, tap_fd: int) -> tuple[str, ...]:
     mac = f",mac={nic.mac}" if nic is not None and nic.mac else ""
     if nic is None or nic.kind is NicKind.NONE:
-        # A hub port leads nowhere, and unlike no backend at all it is not worth a warning.
-        backend = "hubport,id=net0,hubid=0"
+        # Leads nowhere (the jail has no network either); without a backend QEMU prints a warning.
+        backend = "user,id=net0,restrict=on"
     elif nic.kind is NicKind.TAP:
         backend = f"tap,id=net0,fd={tap_fd},vhost=off"
     else:
@@ -217,4 +222,3 @@ def choose_slots(read_only: Sequence[bool]) -> tuple[dict[int, int], list[int]]:
             free.remove(slot)
             placed[position] = slot
     return placed, left
-

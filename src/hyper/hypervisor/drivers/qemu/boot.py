@@ -127,9 +127,7 @@ def _plan(
 
 def _place_disks(
     spec: VmSpec, descriptors: Descriptors
-) -> tuple[
-    list[JsonObject], list[str], dict[int, str], list[DeviceAddress], list[tuple[int, str]]
-]:
+) -> tuple[list[JsonObject], list[str], dict[int, str], list[DeviceAddress], list[tuple[int, str]]]:
     placed, left = choose_slots([disk.read_only for disk in spec.disks])
     slots = [hotplug.empty_node(slot) for slot in range(len(SLOT_READ_ONLY))]
     luns: dict[int, str] = {}
@@ -183,4 +181,3 @@ def _unjailed_share(run_dir: Path) -> str:
     path = run_dir / "share"
     path.mkdir(mode=0o700, exist_ok=True)
     return os.fspath(path)
-

@@ -68,7 +68,8 @@ def flat_descriptor(sizes_bytes: Sequence[int], fdsets: Sequence[int]) -> bytes:
     It is QEMU's one way to concatenate files without copying. Raises InvalidArgument when an extent
     is empty or not whole sectors.
     """
-    # No empty line may precede an extent: QEMU's sscanf would skip it and find the next extent twice.
+    # No empty line may precede an extent: QEMU's sscanf would skip it and find the next extent
+    # twice.
     lines = []
     for size, fdset in zip(sizes_bytes, fdsets, strict=True):
         if size <= 0 or size % SECTOR_BYTES:

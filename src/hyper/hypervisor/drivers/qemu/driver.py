@@ -13,13 +13,13 @@ from hyper.core.spec import VmSpec
 from hyper.host.pidfd import PidHandle
 from hyper.host.process import find_program, run
 from hyper.hypervisor import probe
-from hyper.hypervisor.check import Check
+from hyper.hypervisor.doctor import Check
 from hyper.hypervisor.driver import Capabilities, DriverOptions, Ready, VmRecord
 from hyper.hypervisor.drivers.qemu import kvm, template
 from hyper.hypervisor.drivers.qemu.arguments import MACHINE
 from hyper.hypervisor.drivers.qemu.boot import Engine, boot
 from hyper.hypervisor.drivers.qemu.disks import SLOT_READ_ONLY
-from hyper.hypervisor.drivers.qemu.vm import QemuVm
+from hyper.hypervisor.drivers.qemu.vm import QemuVm, reconcile
 from hyper.hypervisor.jail import jail_works
 
 PROGRAM = "qemu-system-x86_64"
@@ -71,7 +71,7 @@ class QemuDriver:
         except OSError as err:
             process.close()
             raise HypervisorError(f"VM {record.vm_id[:12]} lost its run directory: {err}") from err
-        await vm.reconcile()
+        await reconcile(vm)
         return vm
 
     async def template_key(self, spec: VmSpec) -> str:

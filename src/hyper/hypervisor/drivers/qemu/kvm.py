@@ -1,6 +1,7 @@
 """Does the guest kernel run under KVM? Boots it without an init and waits for its panic.
 
-The panic is the proof that the whole kernel ran; a VMM that merely ends (triple fault) proves nothing.
+The panic is the proof that the whole kernel ran; a VMM that merely ends (triple fault) proves
+nothing.
 """
 
 import asyncio

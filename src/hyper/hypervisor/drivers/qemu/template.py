@@ -1,12 +1,13 @@
 """Templates: a booted, stopped VM kept as a file of memory and one of device state; their clones.
 
-A template directory holds `memory` (sparse: untouched guest memory costs nothing), `state` (44 KB) and is
-complete once it has its final name, which is the caller's business (`factory`).
+A template directory holds `memory` (sparse: untouched guest memory costs nothing), `state` (44 KB)
+and is complete once it has its final name, which is the caller's business (`factory`).
 
 The clone maps memory copy-on-write. QEMU 7.2 insists on opening the memory file for writing, and a
-hostile VMM, or QEMU itself when it discards a page the guest gave back (it punches a hole into the file), would
-then change what every other clone reads. So clones never get the file: the memory is loaded once per
-daemon into a sealed memfd (F_SEAL_WRITE), which can be mapped privately and not be changed.
+hostile VMM, or QEMU itself when it discards a page the guest gave back (it punches a hole into the
+file), would then change what every other clone reads. So clones never get the file: the memory is
+loaded once per daemon into a sealed memfd (F_SEAL_WRITE), which can be mapped privately and not be
+changed.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from hyper.hypervisor.drivers.qemu.arguments import KERNEL_PARAMETERS, LAYOUT
 from hyper.hypervisor.drivers.qemu.boot import Engine, Source, boot
 from hyper.hypervisor.drivers.qemu.vm import QemuVm
 from hyper.hypervisor.launcher import Launcher
+from hyper.hypervisor.qmp import Qmp
 
 MEMORY, STATE = "memory", "state"
 _COPY_BYTES = 1 << 24
@@ -51,9 +53,7 @@ class Templates:
         self._memory: dict[tuple[str, int], int] = {}
         self._loading = asyncio.Lock()
 
-    async def make(
-        self, spec: VmSpec, engine: Engine, directory: Path, ready: Ready
-    ) -> None:
+    async def make(self, spec: VmSpec, engine: Engine, directory: Path, ready: Ready) -> None:
         """Boot `spec` without its disks until `ready`, and keep its state in `directory`."""
         private_directory(directory)
         memory = os.open(directory / MEMORY, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -66,7 +66,7 @@ class Templates:
             )
             try:
                 await ready(vm.agent_socket)
-                await vm.save(state)
+                await _save(vm.monitor, state)
             finally:
                 await vm.kill()
         finally:
@@ -102,6 +102,18 @@ class Templates:
         for identity in list(self._memory):
             if directory is None or identity[0] == str(directory):
                 os.close(self._memory.pop(identity))
+
+
+async def _save(monitor: Qmp, state_fd: int) -> None:
+    """End a VM by writing the state of its devices, not its memory, to a file."""
+    capabilities = [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]
+    await monitor.execute("migrate-set-capabilities", {"capabilities": capabilities})
+    await monitor.execute_with_fd("getfd", {"fdname": "state"}, state_fd)
+    # Not stopped before: the state says whether the VM ran, and a clone shall run.
+    async with monitor.expect("MIGRATION", "status", "completed", "failed") as outcome:
+        await monitor.execute("migrate", {"uri": "fd:state"})
+    if outcome != ["completed"]:
+        raise HypervisorError("the state of the VM could not be saved")
 
 
 def _load(path: Path) -> int:

@@ -63,6 +63,11 @@ class QemuVm:
         """The network device it was started with."""
         return self._nic
 
+    @property
+    def monitor(self) -> Qmp:
+        """The VMM's monitor, for the rest of this driver."""
+        return self._qmp
+
     def device_of(self, disk_id: str) -> DeviceAddress:
         """Return where a disk is. Raises NotFound."""
         for disk in self._record.disks:
@@ -76,19 +81,15 @@ class QemuVm:
         Its run_dir takes the place of `spec.run_dir`; disks go to the empty slots, where the guest
         needs no scan, then to SCSI.
         """
-        source = Path(self._record.run_dir)
-        if spec.run_dir != source:
-            with contextlib.suppress(FileNotFoundError):
-                spec.run_dir.rmdir()
-            source.rename(spec.run_dir)
+        _replace_directory(Path(self._record.run_dir), spec.run_dir)
         self._qmp.move(spec.run_dir / QMP_SOCKET, f"VM {spec.vm_id[:12]}")
         self._log = self._log.parent.getChild(spec.vm_id[:12]) if self._log.parent else self._log
         self._store(replace(self._record, vm_id=spec.vm_id, run_dir=str(spec.run_dir)))
-        await self.bind_disks(spec.disks)
+        await self._bind_disks(spec.disks)
         for forward in spec.nic.forwards if spec.nic is not None else ():
             await self._monitor(f"hostfwd_add net0 {forward_rule(forward)}")
 
-    async def bind_disks(self, disks: tuple[Disk, ...]) -> None:
+    async def _bind_disks(self, disks: tuple[Disk, ...]) -> None:
         """Put disks into the empty slots of a clone, those that do not fit onto SCSI."""
         placed, left = choose_slots([disk.read_only for disk in disks])
         for position, slot in placed.items():
@@ -191,32 +192,6 @@ class QemuVm:
         self._console.close()
         self._process.close()
 
-    async def save(self, state_fd: int) -> None:
-        """Stop for ever and write the state of the devices, not the memory, to a file.
-
-        Raises HypervisorError, Timeout.
-        """
-        capabilities = [
-            {"capability": name, "state": True} for name in ("x-ignore-shared", "events")
-        ]
-        await self._qmp.execute("migrate-set-capabilities", {"capabilities": capabilities})
-        await self._qmp.execute_with_fd("getfd", {"fdname": "state"}, state_fd)
-        # Not stopped before: the state says whether the VM ran, and a clone shall run.
-        async with self._qmp.expect("MIGRATION", "status", "completed", "failed") as outcome:
-            await self._qmp.execute("migrate", {"uri": "fd:state"})
-        if outcome != ["completed"]:
-            raise HypervisorError(f"VM {self._record.vm_id[:12]}: its state could not be saved")
-
-    async def reconcile(self) -> None:
-        """Make record and VMM agree about LUNs, after a daemon that died between the two."""
-        present = await hotplug.plugged_luns(self._qmp)
-        recorded = {disk.index for disk in self._record.disks if disk.bus == Bus.SCSI}
-        for lun in present - recorded:
-            await hotplug.remove_lun(self._qmp, lun)
-        gone = recorded - present
-        kept = tuple(d for d in self._record.disks if d.bus != Bus.SCSI or d.index not in gone)
-        self._store(replace(self._record, disks=kept))
-
     def _check_share(self, name: str) -> None:
         if not self._record.jailed:
             raise Unsupported(
@@ -237,3 +212,20 @@ class QemuVm:
             raise HypervisorError(f"{line.split()[0]} failed: {str(answer).strip()}")
 
 
+def _replace_directory(source: Path, target: Path) -> None:
+    """Give a directory the name of another, which may exist and be empty."""
+    if source != target:
+        with contextlib.suppress(FileNotFoundError):
+            target.rmdir()
+        source.rename(target)
+
+
+async def reconcile(vm: QemuVm) -> None:
+    """Make record and VMM agree about LUNs, after a daemon that died between the two."""
+    present = await hotplug.plugged_luns(vm.monitor)
+    recorded = {disk.index for disk in vm.record.disks if disk.bus == Bus.SCSI}
+    for lun in present - recorded:
+        await hotplug.remove_lun(vm.monitor, lun)
+    gone = recorded - present
+    kept = tuple(d for d in vm.record.disks if d.bus != Bus.SCSI or d.index not in gone)
+    vm._store(replace(vm.record, disks=kept))

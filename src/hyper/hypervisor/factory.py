@@ -1,0 +1,284 @@
+"""Gives out VMs the fastest way there is: a waiting clone, a fresh clone, a boot.
+
+Does not know what a VM is for. Templates are made in the background the first time a shape is asked
+for, and every failure of a template or clone falls back to a boot: a template is a cache.
+
+A taken VM is not fresh in every respect: its kernel has the template's random state and clock, and
+its agent has already been spoken to once (by `ready`). The engine gives it an identity first.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hyper.core.errors import HyperError, Timeout
+from hyper.core.spec import Nic, NicKind, VmSpec
+from hyper.core.units import GIB, MIB
+from hyper.host.files import private_directory, remove_tree
+from hyper.hypervisor.driver import Driver, Ready, Vm, read_record
+from hyper.hypervisor.memory import available_bytes
+from hyper.hypervisor.templates import Templates
+
+_READY_S = 30.0
+_LOOK_S = 15.0
+_QUIET_S = 0.25
+_MAX_FAILURES = 3
+
+_log = logging.getLogger("hypervisor.factory")
+
+MakeNic = Callable[[VmSpec], Awaitable[Nic | None]]
+"""Give the network device of a VM that has no owner yet; it stays with the VM when it is taken."""
+
+ReleaseNic = Callable[[Nic], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryOptions:
+    """`waiting`: clones kept ready per shape; `shapes`: how many shapes have such clones.
+
+    Below `reserve_bytes` of free memory no clone waits.
+    """
+
+    templates: bool = True
+    waiting: int = 0
+    shapes: int = 2
+    reserve_bytes: int = 512 * MIB
+    templates_bytes: int = 2 * GIB
+    templates_age_s: float = 14 * 86400.0
+
+
+class Factory:
+    """Owns the templates and the waiting clones of one daemon. `run` must run in its TaskGroup."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        templates_dir: Path,
+        run_dir: Path,
+        ready: Ready,
+        options: FactoryOptions,
+        make_nic: MakeNic | None = None,
+        release_nic: ReleaseNic | None = None,
+    ) -> None:
+        self._driver = driver
+        self._options = options
+        self._ready = ready
+        self._make_nic = make_nic or _same_nic
+        self._release_nic = release_nic
+        self._run_dir = private_directory(run_dir)
+        self._templates = Templates(templates_dir)
+        self._shapes: dict[str, VmSpec] = {}
+        self._waiting: dict[str, list[Vm]] = {}
+        self._failures: dict[str, int] = {}
+        self._work = asyncio.Event()
+        self._last_start = 0.0
+
+    @property
+    def options(self) -> FactoryOptions:
+        """The options in force."""
+        return self._options
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many clones wait, by template key."""
+        return {key: len(vms) for key, vms in self._waiting.items()}
+
+    def configure(self, options: FactoryOptions) -> None:
+        """Change the options of a running factory (`hyper pool set`)."""
+        self._options = options
+        self._work.set()
+
+    async def expect(self, spec: VmSpec) -> str:
+        """Tell that VMs of this shape will be wanted; return its key, "" if it cannot be cloned."""
+        if not self._options.templates:
+            return ""
+        key = await self._driver.template_key(spec)
+        if key:
+            self._shapes.pop(key, None)
+            self._shapes[key] = replace(spec, disks=())  # most recently used last
+            self._work.set()
+        return key
+
+    async def take(self, spec: VmSpec) -> Vm | None:
+        """Return a waiting clone of the shape of `spec`, not yet bound to it, or None.
+
+        It has a network device of its own (`Vm.nic`). The caller binds it, or kills it.
+        """
+        self._last_start = time.monotonic()
+        vms = self._waiting.get(await self.expect(spec), [])
+        return vms.pop(0) if vms else None
+
+    async def start(self, spec: VmSpec) -> Vm:
+        """Start a VM: a waiting clone unless `spec` brings a TAP, else a clone, else a boot.
+
+        Raises HypervisorError.
+        """
+        self._last_start = time.monotonic()
+        key = await self.expect(spec)
+        if key and (spec.nic is None or spec.nic.kind is not NicKind.TAP):
+            while self._waiting.get(key):
+                vm = self._waiting[key].pop(0)
+                if await self._bound(vm, spec):
+                    return vm
+        template = self._templates.find(key) if key else None
+        if template is not None:
+            try:
+                return await self._driver.clone(spec, template)
+            except HyperError as err:
+                _log.warning("cannot clone %s, booting instead: %s", key, err)
+                self._distrust(key)
+        return await self._driver.start(spec)
+
+    def reject(self, spec_key: str) -> None:
+        """Tell that a clone of this key was no good (its agent never answered)."""
+        self._distrust(spec_key)
+
+    async def run(self) -> None:
+        """Make templates and keep clones waiting, until cancelled; then end the waiting ones."""
+        try:
+            await self._clear_leftovers()
+            while True:
+                self._work.clear()
+                await self._work_once()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_S):
+                        await self._work.wait()
+        finally:
+            for key in list(self._waiting):
+                await asyncio.shield(self._give_up(key))
+
+    async def _work_once(self) -> None:
+        newest = list(self._shapes)[::-1]
+        for key in newest:
+            if self._templates.find(key) is None and self._failures.get(key, 0) < _MAX_FAILURES:
+                await self._make(key)
+        for key in list(self._waiting):
+            if key not in newest[: self._options.shapes]:
+                await self._give_up(key)
+        for key in newest[: self._options.shapes]:
+            await self._fill(key)
+
+    async def _make(self, key: str) -> None:
+        spec = replace(self._shapes[key], vm_id=f"template-{key[:8]}-{secrets.token_hex(4)}")
+        run_dir = private_directory(self._run_dir / spec.vm_id)
+        nic: Nic | None = None
+        try:
+            nic = await self._make_nic(spec)
+            async with self._templates.making(key) as directory:
+                if directory is None:
+                    return
+                begin = time.monotonic()
+                spec = replace(spec, run_dir=run_dir, nic=nic)
+                await self._driver.make_template(spec, directory, self._answering)
+            _log.info("made template %s in %.1f s", key, time.monotonic() - begin)
+            limits = self._options.templates_bytes, self._options.templates_age_s
+            self._templates.evict(*limits)
+        except HyperError as err:
+            self._failures[key] = self._failures.get(key, 0) + 1
+            _log.warning("cannot make template %s: %s", key, err)
+        finally:
+            remove_tree(run_dir)
+            await self._drop_nic(nic)
+
+    async def _fill(self, key: str) -> None:
+        vms = self._waiting.setdefault(key, [])
+        while len(vms) > self._options.waiting or (vms and self._short_of_memory()):
+            await self._end(vms.pop())
+        while len(vms) < self._options.waiting and not self._short_of_memory():
+            await self._quiet()
+            vm = await self._waiting_clone(key)
+            if vm is None:
+                return
+            vms.append(vm)
+
+    async def _waiting_clone(self, key: str) -> Vm | None:
+        template = self._templates.find(key)
+        if template is None or self._failures.get(key, 0) >= _MAX_FAILURES:
+            return None
+        vm_id = f"pool-{secrets.token_hex(8)}"
+        run_dir = private_directory(self._run_dir / vm_id)
+        nic: Nic | None = None
+        vm: Vm | None = None
+        try:
+            nic = await self._make_nic(self._shapes[key])
+            spec = replace(self._shapes[key], vm_id=vm_id, run_dir=run_dir, nic=nic)
+            vm = await self._driver.clone(spec, template)
+            await self._answering(vm.agent_socket)
+            return vm
+        except BaseException as err:
+            if vm is not None:
+                await self._end(vm)
+            else:
+                remove_tree(run_dir)
+                await self._drop_nic(nic)
+            if not isinstance(err, HyperError):
+                raise
+            _log.warning("a clone of %s is no good: %s", key, err)
+            self._distrust(key)
+            return None
+
+    async def _bound(self, vm: Vm, spec: VmSpec) -> bool:
+        try:
+            await vm.bind(spec)
+        except HyperError as err:
+            _log.warning("cannot use a waiting clone: %s", err)
+            await self._end(vm)
+            private_directory(spec.run_dir)
+            return False
+        except BaseException:
+            await self._end(vm)
+            raise
+        return True
+
+    async def _answering(self, agent_socket: Path) -> None:
+        try:
+            async with asyncio.timeout(_READY_S):
+                await self._ready(agent_socket)
+        except TimeoutError:
+            raise Timeout("the first answer of a VM's agent", _READY_S) from None
+
+    async def _give_up(self, key: str) -> None:
+        for vm in self._waiting.pop(key, []):
+            await self._end(vm)
+
+    async def _end(self, vm: Vm) -> None:
+        await vm.kill()
+        remove_tree(Path(vm.record.run_dir))
+        await self._drop_nic(vm.nic)
+
+    async def _drop_nic(self, nic: Nic | None) -> None:
+        if nic is not None and self._release_nic is not None:
+            await self._release_nic(nic)
+
+    async def _quiet(self) -> None:
+        """Let starts of real pods go first: wait until there was none for a moment."""
+        left = self._last_start + _QUIET_S - time.monotonic()
+        if left > 0:
+            await asyncio.sleep(left)
+            await self._quiet()
+
+    def _short_of_memory(self) -> bool:
+        return available_bytes() < self._options.reserve_bytes
+
+    def _distrust(self, key: str) -> None:
+        """Count a failure; a template that keeps failing is made anew once."""
+        self._failures[key] = self._failures.get(key, 0) + 1
+        if self._failures[key] == _MAX_FAILURES:
+            self._templates.remove(key)
+
+    async def _clear_leftovers(self) -> None:
+        """End the clones that waited for an earlier daemon: nobody can own them."""
+        for run_dir in self._run_dir.iterdir():
+            record = read_record(run_dir)
+            vm = await self._driver.reattach(record) if record is not None else None
+            if vm is not None:
+                await vm.kill()
+            remove_tree(run_dir)
+
+
+async def _same_nic(spec: VmSpec) -> Nic | None:
+    return replace(spec.nic, forwards=()) if spec.nic is not None else None
