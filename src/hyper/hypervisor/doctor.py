@@ -1,29 +1,21 @@
 """What `hyper doctor` says of the machine: one `Check` a line. The drivers add their own."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyper.core.units import GIB, MIB, binary_size
 from hyper.host.files import free_bytes
+from hyper.hypervisor.check import Check
 from hyper.hypervisor.memory import available_bytes
 
 if TYPE_CHECKING:
     from hyper.hypervisor.driver import Driver
 
+__all__ = ["Check", "diagnose"]
+
 _MEMORY_BYTES = 512 * MIB
 _DISK_BYTES = 2 * GIB
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A condition of this host: `advice` says what to do when it is not `ok`."""
-
-    name: str
-    ok: bool
-    detail: str
-    advice: str = ""
 
 
 async def diagnose(driver: "Driver", root: Path) -> tuple[Check, ...]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from hyper.core.errors import InvalidArgument
 from hyper.core.spec import Disk, Nic, VmSpec
 from hyper.hypervisor import drivers
-from hyper.hypervisor.doctor import Check
+from hyper.hypervisor.check import Check
 
 if TYPE_CHECKING:
     from hyper.hypervisor.launcher import Launcher

@@ -13,7 +13,7 @@ from hyper.core.spec import VmSpec
 from hyper.host.pidfd import PidHandle
 from hyper.host.process import find_program, run
 from hyper.hypervisor import probe
-from hyper.hypervisor.doctor import Check
+from hyper.hypervisor.check import Check
 from hyper.hypervisor.driver import Capabilities, DriverOptions, Ready, VmRecord
 from hyper.hypervisor.drivers.qemu import kvm, template
 from hyper.hypervisor.drivers.qemu.arguments import MACHINE
