@@ -125,8 +125,9 @@ def _unknown(path: str) -> str:
     group, _, name = path.partition(" ")
     if not name:
         return f"hyper: unknown command: hyper {path}\n\nRun 'hyper --help' for more information"
+    usage = "" if group in ("container", "image") else " COMMAND"  # as docker has it
     return (
-        f"hyper: unknown command: hyper {path}\n\nUsage:  hyper {group}\n\n"
+        f"hyper: unknown command: hyper {path}\n\nUsage:  hyper {group}{usage}\n\n"
         f"Run 'hyper {group} --help' for more information"
     )
 

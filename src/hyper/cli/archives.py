@@ -51,7 +51,8 @@ def save_stream(path: str, fetch: "Callable[[], Response]") -> None:
     directory = os.path.dirname(path) or "."
     if not os.path.isdir(directory):
         raise CommandFailed(
-            f'failed to save image: invalid output path: directory "{directory}" does not exist'
+            "failed to save image: "
+            f"invalid output path: stat {directory}: no such file or directory"
         )
     if os.path.exists(path) and not os.path.isfile(path):
         _save_to(path, fetch)

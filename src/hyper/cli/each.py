@@ -19,12 +19,17 @@ def each_of(
     names: "Iterable[str]",
     act: "Callable[[str], object]",
     done: "Callable[[str], object]",
+    missing_is_fine: bool = False,
 ) -> int:
-    """Do `act`, then `done`, for each name; failures go to stderr and make the status 1."""
+    """Do `act`, then `done`, for each name; failures go to stderr and make the status 1.
+
+    With `missing_is_fine` (--force) an object that is not there is told, but is no failure.
+    """
     from hyper.cli.__main__ import error_text
-    from hyper.sdk.errors import DaemonUnavailable
+    from hyper.sdk.errors import DaemonUnavailable, NotFoundError
 
     failures = []
+    status = 0
     for name in names:
         try:
             act(name)
@@ -32,12 +37,14 @@ def each_of(
             raise
         except HyperError as err:
             failures.append(error_text(err))
+            if not (missing_is_fine and isinstance(err, NotFoundError)):
+                status = 1
         else:
             done(name)
     if failures:
         sys.stdout.flush()
         print("\n".join(failures), file=sys.stderr)
-    return 1 if failures else 0
+    return status
 
 
 def container_path(name: str, rest: str = "") -> str:

@@ -5,6 +5,8 @@ A row is a dict of field name (as in --format) to value; `headers` names the col
 
 import sys
 
+from hyper.cli.command import CommandFailed
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,19 +35,46 @@ def show(
             [[str(row[field]) for field in fields] for row in rows],
         )
         return
+    if layout in ("json", "{{json .}}"):
+        for row in rows:
+            print(_json(row))
+        return
+    from hyper.cli.template import TemplateError
+
+    try:
+        _show_by_template(rows, layout, headers)
+    except TemplateError as err:
+        raise CommandFailed(str(err)) from err
+
+
+def _show_by_template(rows: "Sequence[Row]", layout: str, headers: "Mapping[str, str]") -> None:
     from hyper.cli import template
 
-    if layout == "json":
-        layout = "{{json .}}"
-    if not layout.startswith("table"):
-        compiled = template.compile_template(layout)
-        for row in rows:
-            print(compiled.render(row))
+    is_table = layout.startswith("table")
+    try:
+        compiled = template.compile_template(layout[len("table") :].strip() if is_table else layout)
+    except template.TemplateError as err:
+        raise template.TemplateError(f"failed to parse template: {err}") from err
+    try:
+        lines = [compiled.render(row) for row in rows]
+    except template.TemplateError as err:
+        raise template.TemplateError(f"failed to execute template: {err}") from err
+    if not is_table:
+        sys.stdout.writelines(line + "\n" for line in lines)
         return
-    compiled = template.compile_template(layout[len("table") :].strip())
-    lines = [compiled.render(_Headers(headers)), *(compiled.render(row) for row in rows)]
-    cells = [line.split("\t") for line in lines]
+    cells = [line.split("\t") for line in (compiled.render(_Headers(headers)), *lines)]
     print_table(cells[0], cells[1:])
+
+
+def _json(row: "Row") -> str:
+    """Return a row as docker's --format json: sorted, without its methods, safe within HTML."""
+    import json
+
+    fields = {name: row[name] for name in sorted(row) if not callable(row[name])}
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
 
 
 class _Headers(dict[str, object]):

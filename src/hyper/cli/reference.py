@@ -53,8 +53,9 @@ def parse(text: str, default_tag: str = "") -> Reference:
     path = name.rpartition("/")[2]
     if not path or path[0] not in _LETTERS or path != path.lower():
         if path != path.lower():
+            full = name if "/" in name else f"library/{name}"
             raise InvalidArgument(
-                f"invalid reference format: repository name ({name}) must be lowercase"
+                f"invalid reference format: repository name ({full}) must be lowercase"
             )
         raise InvalidArgument("invalid reference format")
     if (separator and not tag and not digest and "/" not in rest.rpartition(":")[2]) or " " in text:

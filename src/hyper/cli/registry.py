@@ -158,6 +158,8 @@ def entries() -> dict[str, tuple[str, str]]:
 def find(path: str) -> tuple[str, str] | None:
     """Return where the command `path` is and its summary, None when there is none."""
     path = ALIASES.get(path, path)
+    if path == "__complete":
+        return "complete", "Names for completion"
     group, _, name = path.partition(" ")
     if not name:
         return _SUMMARIES.get(group)

@@ -26,12 +26,12 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * 1024 ** " kmgtp".index(match[2].lower() or " "))
 
 
-def human_size(size_bytes: float) -> str:
-    """Return a size in powers of 1000 with three digits, as `docker images` shows it."""
+def human_size(size_bytes: float, digits: int = 3) -> str:
+    """Return a size in powers of 1000, as `docker images` shows it; sums have four digits."""
     size = float(size_bytes)
     for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
         if size < 1000 or unit == "PB":
-            return f"{size:.3g}{unit}"
+            return f"{size:.{digits}g}{unit}"
         size /= 1000
     raise AssertionError("unreachable")
 

@@ -10,12 +10,13 @@ _WARNING = ("warn", "\x1b[33mwarn\x1b[0m")
 
 def doctor(call: Invocation) -> int:
     """Print the daemon's checks; status 1 when one of them failed."""
+    layout = call.options.text("format")
     found = call.daemon.call("GET", "/hyper/v1/doctor")
     checks = answers.objects(found) or answers.objects(found, "Checks")
-    if call.options.text("format"):
-        from hyper.cli.inspection import print_formatted
+    if layout:
+        from hyper.cli.inspection import compile_layout, print_formatted
 
-        print_formatted(found, call.options.text("format"))
+        print_formatted(found, compile_layout(layout))
         return 0 if all(_passed(check) for check in checks) else 1
     import os
 

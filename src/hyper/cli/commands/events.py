@@ -1,6 +1,6 @@
 """hyper events: what happens to containers, images, volumes and networks, as it happens."""
 
-from hyper.cli.command import Command, CommandFailed, Invocation
+from hyper.cli.command import Command, Invocation
 from hyper.cli.flags import FILTER, TEXT, Flag
 from hyper.cli.timestamps import api_time
 from hyper.cli.usage_texts import OBJECT_FORMAT_HELP
@@ -13,12 +13,9 @@ def events(call: Invocation) -> int:
     layout = options.text("format")
     compiled = None
     if layout:
-        from hyper.cli import template
+        from hyper.cli.inspection import compile_layout
 
-        try:
-            compiled = template.compile_template("{{json .}}" if layout == "json" else layout)
-        except template.TemplateError as err:
-            raise CommandFailed(f"Error parsing format: {err}", 64) from err
+        compiled = compile_layout(layout)
     query = {
         "since": api_time(options.text("since")),
         "until": api_time(options.text("until")),

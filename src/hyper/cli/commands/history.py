@@ -2,7 +2,7 @@
 
 from hyper.cli.command import Command, Invocation
 from hyper.cli.flags import BOOL, TEXT, Flag
-from hyper.cli.listing import ago, ellipsis, local_time, short_id, show
+from hyper.cli.listing import ago, ellipsis, short_id, show
 from hyper.cli.usage_texts import FORMAT_HELP
 from hyper.sdk import answers
 
@@ -42,7 +42,7 @@ def _row(item: dict[str, object], full: bool, human: bool) -> dict[str, object]:
     return {
         "ID": identifier if identifier == "<missing>" else short_id(identifier, full),
         "CreatedSince": ago(created) if created > 0 else "N/A",
-        "CreatedAt": _rfc3339(created) if not human else local_time(created),
+        "CreatedAt": _rfc3339(created),
         "CreatedBy": command if full else ellipsis(command, _COMMAND_WIDTH),
         "Size": human_size(size) if human else str(size),
         "Comment": answers.text(item, "Comment"),

@@ -35,15 +35,9 @@ def images(call: Invocation) -> int:
         call.daemon.call("GET", "/images/json", {"all": options.on("all"), "filters": filters})
     )
     full = options.on("no-trunc")
-    quiet = options.on("quiet") and not layout
-    if quiet:
-        rows: list[dict[str, object]] = [
-            {"ID": short_id(answers.text(item, "Id"), full)} for item in found
-        ]
-    else:
-        rows = [row for item in found for row in image_rows(item, digests, full)]
+    rows = [row for item in found for row in image_rows(item, digests, full)]
     fields = _DIGEST_FIELDS if options.on("digests") else _FIELDS
-    show(rows, layout, fields, HEADERS, "ID" if quiet else "")
+    show(rows, layout, fields, HEADERS, "ID" if options.on("quiet") else "")
     return 0
 
 
@@ -54,13 +48,12 @@ def image_rows(
     from hyper.core.units import human_size
 
     created = answers.number(item, "Created")
-    size = human_size(answers.number(item, "Size"))
     common: dict[str, object] = {
         "ID": short_id(answers.text(item, "Id"), full),
         "CreatedSince": ago(created),
         "CreatedAt": local_time(created),
-        "Size": size,
-        "VirtualSize": size,
+        "Size": human_size(answers.number(item, "Size")),
+        "VirtualSize": human_size(answers.number(item, "Size"), 4),
         "Containers": _count(item, "Containers"),
         "SharedSize": _count(item, "SharedSize"),
         "UniqueSize": "N/A",

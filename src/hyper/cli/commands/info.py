@@ -4,23 +4,21 @@ import sys
 
 from hyper.cli.command import Command, CommandFailed, Invocation
 from hyper.cli.flags import TEXT, Flag
-from hyper.cli.inspection import print_formatted
+from hyper.cli.inspection import compile_layout, print_formatted
 from hyper.cli.usage_texts import OBJECT_FORMAT_HELP
 from hyper.core.errors import HyperError
 from hyper.sdk import answers
-
-_BAD_TEMPLATE = 64  # docker/cli: StatusCode of a template that does not parse
 
 
 def info(call: Invocation) -> int:
     """Show the daemon's information."""
     layout = call.options.text("format")
+    compiled = compile_layout(layout) if layout else None
     if not layout:
         import hyper
 
-        print(
-            f"Client: Hyper\n Version:    {hyper.__version__}\n Context:    default\n Debug Mode: false"
-        )
+        print("Client:")
+        print(f" Version:    {hyper.__version__}\n Context:    default\n Debug Mode: false")
         print("\nServer:", flush=True)
     try:
         found = call.daemon.call("GET", "/info")
@@ -28,11 +26,12 @@ def info(call: Invocation) -> int:
         raise CommandFailed(
             f"{err}\nerrors pretty printing info" if not layout else str(err)
         ) from err
-    if layout:
-        print_formatted(found, layout, _BAD_TEMPLATE)
+    if compiled:
+        print_formatted(found, compiled)
         return 0
     for line in _lines(found):
         print(line)
+    print()
     sys.stdout.flush()
     for warning in answers.strings(found, "Warnings"):
         print(warning, file=sys.stderr)

@@ -9,6 +9,11 @@ from hyper.cli.usage_texts import OBJECT_FORMAT_HELP
 from hyper.core.errors import HyperError
 from hyper.sdk.errors import DaemonUnavailable, NotFoundError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hyper.cli.template import Template
+
+_BAD_TEMPLATE = 64  # docker/cli: the status of a template that does not parse
 _KINDS = ("container", "image", "network", "volume")
 
 
@@ -17,14 +22,15 @@ def inspect(call: Invocation) -> int:
     kind = call.options.text("type")
     if call.options.given("type") and kind not in _KINDS:
         wanted = '", "'.join(_KINDS)
-        wrong = "type is empty: must be one of" if not kind else f'unknown type: "{kind}" is not'
-        raise CommandFailed(f'{wrong} "{wanted}"')
+        wrong = f'unknown type: "{kind}"' if kind else "type is empty"
+        raise CommandFailed(f'{wrong}: must be one of "{wanted}"')
     return _inspect(call, (kind,) if kind else _KINDS)
 
 
 def _inspect(call: Invocation, kinds: tuple[str, ...]) -> int:
     from hyper.cli.__main__ import error_text
 
+    compiled = _compile(call.options.text("format"))
     found: list[object] = []
     failures: list[str] = []
     for name in call.arguments:
@@ -34,7 +40,7 @@ def _inspect(call: Invocation, kinds: tuple[str, ...]) -> int:
             raise
         except HyperError as err:
             failures.append(error_text(err))
-    _show(found, call.options.text("format"))
+    _show(found, compiled)
     if failures:
         sys.stdout.flush()
         print("\n".join(failures), file=sys.stderr)
@@ -62,20 +68,29 @@ def _path(kind: str, name: str) -> str:
     return f"/{kind}s/{name}"
 
 
-def _show(found: list[object], layout: str) -> None:
-    if not layout or (layout == "json" and not found):
+def _show(found: list[object], compiled: "Template | None") -> None:
+    if compiled is None:
         from json import dumps
 
         print(dumps(found, indent=4, ensure_ascii=False))
         return
-    from hyper.cli import template
+    assert compiled
+    from hyper.cli.template import TemplateError
 
     try:
-        compiled = template.compile_template("{{json .}}" if layout == "json" else layout)
         for item in found:
             print(compiled.render(item))
-    except template.TemplateError as err:
+    except TemplateError as err:
+        print()
         raise CommandFailed(f"template parsing error: {err}") from err
+
+
+def _compile(layout: str) -> "Template | None":
+    if not layout:
+        return None
+    from hyper.cli.inspection import compile_layout
+
+    return compile_layout(layout, _BAD_TEMPLATE)
 
 
 def _of(kind: str, arguments: str, *flags: Flag) -> Command:

@@ -15,7 +15,7 @@ def port(call: Invocation) -> int:
         wanted = wanted.lower() if "/" in wanted else f"{wanted}/tcp"
         bindings = answers.objects(ports, wanted)
         if not bindings:
-            raise CommandFailed(f"no public port '{wanted}' published for {name}")
+            raise CommandFailed(f"Error: No public port '{call.arguments[1]}' published for {name}")
         for line in sorted(map(_address, bindings)):
             print(line)
         return 0

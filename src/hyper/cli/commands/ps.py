@@ -95,37 +95,42 @@ def _size(item: dict[str, object]) -> str:
 
 
 def port_text(ports: list[dict[str, object]]) -> str:
-    """Return published and exposed ports as docker words them, ranges joined."""
-    rows = sorted(
+    """Return published and exposed ports as docker words them (DisplayablePorts of docker/cli).
+
+    Ranges are joined where the host's port is the container's.
+    """
+    groups: dict[tuple[str, str], list[int]] = {}
+    closed: list[str] = []
+    mapped: list[str] = []
+    for private, address, public, kind in sorted(
         (
-            answers.text(port, "IP"),
-            answers.text(port, "Type"),
             answers.number(port, "PrivatePort"),
+            answers.text(port, "IP"),
             answers.number(port, "PublicPort"),
+            answers.text(port, "Type"),
         )
         for port in ports
-    )
-    groups: list[list[tuple[str, str, int, int]]] = []
-    for row in rows:
-        last = groups[-1][-1] if groups else None
-        step = 1 if row[3] else 0
-        if last and last[:2] == row[:2] and row[2:] == (last[2] + 1, last[3] + step):
-            groups[-1].append(row)
-        elif not last or last != row:
-            groups.append([row])
-    groups.sort(key=lambda group: (group[0][2], group[0][1], group[0][3], group[0][0]))
-    return ", ".join(_group_text(group) for group in groups)
+    ):
+        if address and public != private:
+            mapped.append(f"{_host(address)}:{public}->{private}/{kind}")
+            continue
+        group = groups.setdefault((address, kind), [private, private])
+        if private == group[1] + 1:
+            group[1] = private
+        elif private != group[1]:
+            closed.append(_group_text(address, kind, group))
+            group[:] = [private, private]
+    ending = [_group_text(address, kind, group) for (address, kind), group in groups.items()]
+    return ", ".join(closed + ending + mapped)
 
 
-def _group_text(group: list[tuple[str, str, int, int]]) -> str:
-    address, kind, private, public = group[0]
-    ending = group[-1]
-    inside = str(private) if len(group) == 1 else f"{private}-{ending[2]}"
-    if not public:
-        return f"{inside}/{kind}"
-    outside = str(public) if len(group) == 1 else f"{public}-{ending[3]}"
-    host = f"[{address}]" if ":" in address else address
-    return f"{host}:{outside}->{inside}/{kind}"
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _group_text(address: str, kind: str, group: list[int]) -> str:
+    text = str(group[0]) if group[0] == group[1] else f"{group[0]}-{group[1]}"
+    return f"{_host(address)}:{text}->{text}/{kind}" if address else f"{text}/{kind}"
 
 
 COMMAND = Command(

@@ -2,6 +2,7 @@
 
 from hyper.cli.command import Command, CommandFailed, Invocation
 from hyper.cli.each import container_path
+from hyper.sdk.errors import ApiError
 
 
 def rename(call: Invocation) -> int:
@@ -9,7 +10,12 @@ def rename(call: Invocation) -> int:
     old, new = (name.strip() for name in call.arguments)
     if not old or not new:
         raise CommandFailed("Error: Neither old nor new names may be empty")
-    call.daemon.call("POST", container_path(old, "/rename"), {"name": new})
+    try:
+        call.daemon.call("POST", container_path(old, "/rename"), {"name": new})
+    except ApiError as err:
+        raise CommandFailed(
+            f"Error response from daemon: {err}\nError: failed to rename container named {old}"
+        ) from err
     return 0
 
 

@@ -1,7 +1,7 @@
 """hyper rm: containers removed."""
 
 from hyper.cli.command import Command, Invocation
-from hyper.cli.each import container_path, each
+from hyper.cli.each import container_path, each_of
 from hyper.cli.flags import BOOL, Flag
 
 
@@ -13,7 +13,11 @@ def remove(call: Invocation) -> int:
         "v": options.on("volumes"),
         "link": options.on("link"),
     }
-    return each(call, lambda name: call.daemon.call("DELETE", container_path(name), query))
+
+    def act(name: str) -> None:
+        call.daemon.call("DELETE", container_path(name), query)
+
+    return each_of(call.arguments, act, print, missing_is_fine=options.on("force"))
 
 
 COMMAND = Command(

@@ -121,6 +121,8 @@ class _Attached:
         message = jsontext.loads(text)
         if not isinstance(message, dict):
             return
+        for warning in message.get("Warnings") or ():
+            print(f"WARNING: {warning}", file=sys.stderr)
         if isinstance(message.get("Id"), str):
             self._signals.target(message["Id"], self._tty)
             cidfile = self._call.options.text("cidfile")

@@ -25,7 +25,7 @@ def start(call: Invocation) -> int:
     status = each_of(call.arguments, lambda name: _start(call, name), done)
     if status:
         failed = ", ".join(name for name in call.arguments if name not in started)
-        print(f"failed to start containers: {failed}", file=sys.stderr)
+        print(f"Error: failed to start containers: {failed}", file=sys.stderr)
     return status
 
 

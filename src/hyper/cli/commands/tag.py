@@ -2,12 +2,18 @@
 
 from hyper.cli import reference
 from hyper.cli.command import Command, CommandFailed, Invocation
+from hyper.core.errors import InvalidArgument
 
 
 def tag(call: Invocation) -> int:
     """Give an image another name."""
     source, target = call.arguments
-    parsed = reference.parse(target, "latest")
+    try:
+        parsed = reference.parse(target, "latest")
+    except InvalidArgument as err:
+        raise CommandFailed(
+            f'Error parsing reference: "{target}" is not a valid repository/tag: {err}'
+        ) from err
     if parsed.digest:
         raise CommandFailed("refusing to create a tag with a digest reference")
     query = {"repo": parsed.name, "tag": parsed.tag}

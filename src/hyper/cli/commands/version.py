@@ -4,14 +4,16 @@ import sys
 
 from hyper.cli.command import Command, Invocation
 from hyper.cli.flags import BOOL, TEXT, Flag
-from hyper.cli.inspection import print_formatted
+from hyper.cli.inspection import compile_layout, print_formatted
 from hyper.cli.usage_texts import OBJECT_FORMAT_HELP
 from hyper.core.errors import HyperError
 from hyper.sdk import answers
 
 _API_VERSION = "1.50"
 
-_BAD_TEMPLATE = 64  # docker/cli: StatusCode of a template that does not parse
+_LABELS = {"GoVersion": "Go version", "GitCommit": "Git commit", "BuildTime": "Built"}
+_SHOWN_ELSEWHERE = ("ApiVersion", "MinAPIVersion", "Os", "Arch", "Version", "KernelVersion")
+_WIDTH = 20
 
 
 def version(call: Invocation) -> int:
@@ -30,15 +32,16 @@ def version(call: Invocation) -> int:
         "Arch": _architecture(),
         "Context": "default",
     }
+    layout = call.options.text("format")
+    compiled = compile_layout(layout) if layout else None
     server: object = None
     failure: HyperError | None = None
     try:
         server = call.daemon.call("GET", "/version")
     except HyperError as err:
         failure = err
-    layout = call.options.text("format")
-    if layout:
-        print_formatted({"Client": client, "Server": server}, layout, _BAD_TEMPLATE)
+    if compiled:
+        print_formatted({"Client": client, "Server": server}, compiled)
     else:
         _print_client(client)
         if server:
@@ -57,13 +60,14 @@ def _architecture() -> str:
 
 
 def _print_client(client: dict[str, str]) -> None:
-    print("Client: Hyper")
+    print("Client:")
     _rows(
         (
             ("Version", client["Version"]),
             ("API version", client["ApiVersion"]),
             ("Python version", client["PythonVersion"]),
             ("OS/Arch", f"{client['Os']}/{client['Arch']}"),
+            ("Context", client["Context"]),
         ),
         " ",
     )
@@ -85,8 +89,11 @@ def _print_server(server: object) -> None:
                 ("API version", f"{get('ApiVersion')} (minimum version {get('MinAPIVersion')})"),
                 ("OS/Arch", f"{get('Os')}/{get('Arch')}"),
             ]
-        shown = {"ApiVersion", "MinAPIVersion", "Os", "Arch", "Version"}
-        rows += [(name, str(value)) for name, value in details.items() if name not in shown]
+        rows += [
+            (_LABELS.get(name, name), str(value))
+            for name, value in details.items()
+            if name not in _SHOWN_ELSEWHERE
+        ]
         _rows(tuple(rows), "  ")
     if not components:
         _rows((("Version", get("Version")), ("API version", get("ApiVersion"))), " ")
@@ -94,7 +101,7 @@ def _print_server(server: object) -> None:
 
 def _rows(rows: tuple[tuple[str, str], ...], indent: str) -> None:
     for name, value in rows:
-        print(f"{indent}{name + ':':<18}{value}")
+        print(f"{indent + name + ':':<{_WIDTH}}{value}")
 
 
 COMMAND = Command(
