@@ -156,7 +156,8 @@ void process_forget(struct process *process)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-/* The child has reached its exec, or failed before. */
+/* The child has reached its exec, or failed before; that is answered when it is reaped, so that the
+ * host finds nothing of it left. */
 static void setup_finished(struct process *process, const struct error *failure)
 {
     struct message_process_started started = { .pid = (uint32_t)process->pid };
@@ -166,7 +167,7 @@ static void setup_finished(struct process *process, const struct error *failure)
     process->setup.fd = -1;
     process->phase = failure ? PROCESS_FAILED : PROCESS_RUNNING;
     if (failure)
-        agent_reply_error(&process->starter, failure);
+        process->failure = *failure;
     else
         agent_reply(&process->starter, MESSAGE_PROCESS_STARTED, &started);
 }
@@ -232,9 +233,13 @@ void process_reaped(pid_t pid, int wait_status)
     stream_close(&process->streams[STREAM_STDIN]);
     /* A host that missed the refusal learns of it as an exit. */
     if (process->phase == PROCESS_FAILED && process->starter.session == agent_session()) {
+        struct request starter = process->starter;
+        struct error failure = process->failure;
+
         if (container)
             container_process_ended(container, process);
         process_forget(process);
+        agent_reply_error(&starter, &failure);
         return;
     }
     process_ended(process);

@@ -26,7 +26,8 @@ struct process {
     pid_t pid;
     int pidfd;
     struct request starter;
-    struct watch setup; /* the pipe on which a child reports why it failed */
+    struct watch setup;   /* the pipe on which a child reports why it failed */
+    struct error failure; /* what it reported */
     struct stream streams[STREAM_COUNT];
     struct timer drain;
     uint64_t oom_kills_before;

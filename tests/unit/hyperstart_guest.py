@@ -1,4 +1,4 @@
-"""Owns a hyperstart under test: the ASan build as an ordinary process, and a busybox to run in it."""
+"""Owns a hyperstart under test: the ASan build as an ordinary process, with a busybox to run."""
 
 import os
 import shutil
@@ -19,6 +19,7 @@ SOURCES = ROOT / "guest/hyperstart"
 TEST_DIRECTORY_BUS = 255  # disks.h, BUS_TEST_DIRECTORY
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and namespaces need root")
+needs_musl = pytest.mark.skipif(shutil.which("musl-gcc") is None, reason="needs musl-gcc")
 needs_busybox = pytest.mark.skipif(
     shutil.which("busybox") is None, reason="needs a static busybox (Debian: busybox-static)"
 )
