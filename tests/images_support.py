@@ -76,10 +76,13 @@ async def take(
 
 async def image(store: ImageStore, name: str, *layers: bytes) -> Image:
     """Make an image of some layers in a store."""
-    made = await store.create(None, Change(), name="" if layers else name)
+    made = await store.create(None, Change(), name=name) if not layers else None
     for number, layer in enumerate(layers, 1):
         last = number == len(layers)
-        made = await store.create(chunks(layer), Change(), base=made.id, name=name if last else "")
+        made = await store.create(
+            chunks(layer), Change(), base=made.id if made else "", name=name if last else ""
+        )
+    assert made is not None
     return made
 
 

@@ -9,6 +9,7 @@ import io
 import os
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,13 +116,23 @@ async def test_what_comes_uncompressed_is_kept_small_and_gives_the_same_tar(
     assert layer.diff_id == digest_of(data)
 
 
-async def test_the_same_layer_gives_the_same_disk(tmp_path: Path) -> None:
-    found = set()
-    for name in "ab":
-        store = LayerStore(tmp_path / name, BlobStore(tmp_path / name), Limits())
-        layer = await take(store, tar("x/", "x/y", Member("x/z", content=os.urandom(0))))
-        found.add(disk(tmp_path / name, layer.diff_id).read_bytes())
-    assert len(found) == 1
+async def test_the_same_layer_gives_the_same_disk_at_any_time(
+    root: Path, store: LayerStore
+) -> None:
+    data = tar(
+        "x/", "x/y", Member("z", content=os.urandom(200_000)), *(f"f{n}" for n in range(900))
+    )
+    layer = await take(store, data)
+    disk_ = disk(root, layer.diff_id)
+    first = disk_.read_bytes()
+    made = int(disk_.stat().st_mtime)
+    while int(time.time()) == made:  # squashfs counts seconds
+        await asyncio.sleep(0.05)
+    disk_.unlink()
+    await store.chain([layer.diff_id])
+    assert disk_.read_bytes() == first
+    shown = subprocess.run(["unsquashfs", "-lln", "-d", "", str(disk_)], capture_output=True).stdout
+    assert b"1970-01-01 00:00" in shown.splitlines()[0]
 
 
 async def test_two_pulls_of_one_layer_convert_it_once(store: LayerStore) -> None:

@@ -100,7 +100,7 @@ class _Pushback:
 class _Zstd:
     """zstandard's object with the interface that bz2's and lzma's have.
 
-    Its stream_reader would bound the output itself, but takes a truncated stream for a whole one. So
+    Its stream_reader would bound the output, but takes a truncated stream for a whole one. So
     the input is bounded instead: the smallest blocks are 4 bytes and unpack to 128 KiB (RFC 8878).
     """
 

@@ -47,7 +47,8 @@ def from_header(value: str) -> Credentials | None:
     Raises InvalidArgument.
     """
     try:
-        raw = json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)) or b"{}")
+        padded = value + "=" * (-len(value) % 4)
+        raw = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True) or b"{}")
         if not isinstance(raw, dict):
             raise ValueError("not an object")
     except (ValueError, binascii.Error, RecursionError) as err:

@@ -24,8 +24,11 @@ ALIGNMENT = 4096
 _PIPE_BYTES = 1024 * 1024
 _BUFFER_BYTES = 256 * 1024
 _STDERR_BYTES = 8192
+_SUPER_BYTES = 96
+_METADATA_BYTES = 8192  # squashfs_fs.h: SQUASHFS_METADATA_SIZE
+_UNCOMPRESSED = 1 << 15  # squashfs_fs.h: SQUASHFS_COMPRESSED_BIT
 _COMMAND = (
-    "sqfstar -comp lz4 -b 128K -mem 256M -mkfs-time 0 -root-time 0 -root-mode 0755 -root-uid 0 "
+    "sqfstar -comp lz4 -noI -b 128K -mem 256M -mkfs-time 0 -root-mode 0755 -root-uid 0 "
     "-root-gid 0 -quiet -no-progress -exit-on-error"
 ).split()
 
@@ -59,7 +62,7 @@ async def make(target: Path, produce: Callable[[BinaryIO], None]) -> None:
             await child.terminate(grace_s=0)
         if status != 0 or stopped:
             raise ProcessError(child.argv, status, _tail(stderr))
-        await threads.in_thread("disk-sync", _sync, target)
+        await threads.in_thread("disk-sync", _finish, target)
     except BaseException:
         files.remove_tree(target)
         raise
@@ -120,11 +123,34 @@ def _write(descriptor: int, produce: Callable[[BinaryIO], None]) -> bool:
     return False
 
 
-def _sync(target: Path) -> None:
-    with files.disk_errors(target, "write"), open(target, "rb+", buffering=0) as file:
+def _finish(target: Path) -> None:
+    """Make a disk whole, the same at every making, and durable."""
+    with files.disk_errors(target, "write"), open(target, "rb+") as file:
+        _set_root_time(file)
+        file.flush()
         size = os.fstat(file.fileno()).st_size
         os.truncate(file.fileno(), size + -size % ALIGNMENT)  # sqfstar pads; never rely on it
         os.fsync(file.fileno())
+
+
+def _set_root_time(file: BinaryIO) -> None:
+    """Set the time of the root directory to 0: sqfstar 4.5 takes -root-time and ignores it.
+
+    Inodes are not compressed (-noI), so it is a matter of finding it: squashfs_fs.h, struct
+    squashfs_super_block (root_inode, inode_table_start) and squashfs_dir_inode (mtime).
+    """
+    file.seek(0)
+    block = file.read(_SUPER_BYTES)
+    reference = int.from_bytes(block[32:40], "little")
+    start = int.from_bytes(block[64:72], "little") + (reference >> 16)
+    file.seek(start)
+    if not int.from_bytes(file.read(2), "little") & _UNCOMPRESSED:
+        return
+    for number in range(8, 12):
+        position = (reference & 0xFFFF) + number
+        crossed = position // _METADATA_BYTES  # every block of metadata has 2 bytes before it
+        file.seek(start + 2 + position + 2 * crossed)
+        file.write(b"\0")
 
 
 def _tail(descriptor: int) -> str:

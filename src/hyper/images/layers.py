@@ -172,7 +172,7 @@ class LayerStore:
         Returns the bytes freed; blobs are the caller's.
         """
         layers = {diff_id for chain in chains for diff_id in chain}
-        merged = {name for chain in chains for name in chain_ids(chain)} | {digest_of(b"")}
+        merged = {name for chain in chains for name in chain_ids(chain) or [digest_of(b"")]}
         freed = 0
         for directory, kept in ((self._layers, layers), (self._chains, merged)):
             for path in sorted(directory.iterdir()):  # .json before .squashfs: never a lone record

@@ -286,6 +286,8 @@ def _reason(response: Response) -> str:
     ]
     text = "; ".join(said) or response.body[:200].decode("utf-8", "replace").strip()
     text = "".join(c if c.isprintable() else " " for c in text[:400])
+    if not text and response.status == 401:  # an answer to HEAD has no body
+        return "unauthorized: authentication required"
     return text or f"status {response.status}"
 
 
