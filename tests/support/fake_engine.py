@@ -147,12 +147,13 @@ class FakeSession:
     process: Process
     output: Feed
     tty: bool
+    closes_stdin: bool
 
     async def write(self, data: bytes) -> None:
         self.process.feed(data)
 
     async def close_stdin(self) -> None:
-        if not self.process.closed and not self.tty:
+        if self.closes_stdin and not self.process.closed and not self.tty:
             self.process.feed(b"")
 
     def detach(self) -> None:
@@ -198,7 +199,9 @@ class FakeContainers:
                     f'"{other.view.id}". You have to remove (or rename) that container to be able '
                     "to reuse that name."
                 )
-        spec = replace(spec, image_id=image.id)
+        spec = replace(
+            spec, image_id=image.id, log=replace(spec.log, driver=spec.log.driver or "json-file")
+        )
         mounts = tuple(
             MountView(m.kind, m.destination, name=m.source, source=m.source, read_only=m.read_only)
             if m.kind is not MountKind.TMPFS
@@ -335,7 +338,8 @@ class FakeSessions:
     ) -> FakeSession:
         found = self._engine.containers.find(ref)
         feed = found.process.hub.open(stdout=stdout, stderr=stderr)
-        return FakeSession(found.process, feed, found.view.spec.tty)
+        spec = found.view.spec
+        return FakeSession(found.process, feed, spec.tty, stdin and spec.stdin_once)
 
     def logs(self, ref: str, **options: Any) -> AsyncIterator[LogRecord]:
         return self._logs(self._engine.containers.find(ref), **options)
@@ -390,7 +394,7 @@ class FakeSessions:
         self.execs[exec_id] = replace(view, running=True, pid=77), process
         feed = process.hub.open(stdout=True, stderr=True)
         self._engine.tasks.create_task(self._run(exec_id), name="fake exec")
-        return None if detach else FakeSession(process, feed, view.spec.tty)
+        return None if detach else FakeSession(process, feed, view.spec.tty, True)
 
     async def _run(self, exec_id: str) -> None:
         _, process = self.execs[exec_id]

@@ -29,7 +29,7 @@ async def test_attach_upgrades_and_frames_both_streams(served: Served) -> None:
 
 async def test_older_clients_get_200_and_raw_stream(served: Served) -> None:
     engine, client = served
-    container_id = await client.create("cat", OpenStdin=True)
+    container_id = await client.create("cat", OpenStdin=True, StdinOnce=True)
     path = f"/v1.41/containers/{container_id}/attach?{ALL}"
     async with client.hijack(path, upgrade=False) as raw:
         head = await raw.head()
@@ -74,8 +74,10 @@ async def test_detach_keys_can_be_chosen_and_are_checked(served: Served) -> None
     container_id = await client.run("cat", OpenStdin=True, Tty=True)
     async with client.hijack(f"/containers/{container_id}/attach?{ALL}&detachKeys=x,y") as raw:
         await raw.head()
-        raw.writer.write(b"axy")
-        assert await raw.reader.read() == b"a"
+        raw.writer.write(b"ax")
+        assert await raw.reader.readexactly(1) == b"a"
+        raw.writer.write(b"y")
+        assert await raw.reader.read() == b""
     assert engine.containers.get(container_id).active
     reply = await client("POST", f"/containers/{container_id}/attach", stream=1, detachKeys="long")
     assert reply.status == 400
@@ -269,5 +271,6 @@ async def test_a_client_that_leaves_a_run_leaves_the_container(served: Served) -
     engine, client = served
     body = {"Image": "busybox", "Cmd": ["sleep"], "Name": "x1", "AttachStdout": True}
     async with client.hijack("/hyper/v1/run", body) as raw:
+        await raw.head()
         await raw.frame()
     assert engine.containers.get("x1").active
