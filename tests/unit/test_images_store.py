@@ -174,14 +174,17 @@ async def test_what_is_saved_is_loaded_with_the_same_ids(tmp_path: Path, store: 
     other = ImageStore(tmp_path / "other")
     (tmp_path / "archive.tar").write_bytes(data)
     found = await other.load(tmp_path / "archive.tar")
-    assert [x.message for x in found] == ["Loaded image: one:1", "Loaded image: two:2"]
+    assert [x.messages for x in found] == [
+        ("Loaded image: one:1", "Loaded image: again/one:1"),
+        ("Loaded image: two:2",),
+    ]
     assert other.get("again/one:1").id == one.id and other.get("two:2").id == two.id
     for made in (one, two):
         assert [p.read_bytes() for p in await store.chain(made)] == [
             p.read_bytes() for p in await other.chain(other.get(made.id))
         ]
     by_id = await saved(store, two.id)
-    assert (await other.load(chunks(by_id)))[0].message == f"Loaded image ID: {two.id}"
+    assert (await other.load(chunks(by_id)))[0].messages == (f"Loaded image ID: {two.id}",)
 
 
 def _repacked(data: bytes, keep: object, extra: dict[str, bytes] | None = None) -> bytes:
@@ -201,7 +204,9 @@ async def test_an_oci_layout_and_the_old_form_with_links_are_loaded(
     data = await saved(store, "app:1")
     layout = ImageStore(tmp_path / "layout")
     found = await layout.load(chunks(_repacked(data, lambda n: n != "manifest.json")))
-    assert [x.message for x in found] == ["Loaded image: app:1"] and found[0].image.id == made.id
+    assert [x.messages for x in found] == [("Loaded image: app:1",)] and found[
+        0
+    ].image.id == made.id
     config = store.shelf.blobs.read(made.id, 1 << 20)
     manifest = [
         {"Config": "c.json", "RepoTags": ["old:1"], "Layers": ["x/layer.tar", "y/layer.tar"]}

@@ -44,10 +44,21 @@ _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An image that was loaded, and what Docker says about it."""
+    """An image that was loaded, and the familiar names it got from the archive."""
 
     image: Image
-    message: str
+    references: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """The image's id."""
+        return self.image.id
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """What Docker says about it."""
+        named = tuple(f"Loaded image: {name}" for name in self.references)
+        return named or (f"Loaded image ID: {self.id}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +236,7 @@ async def _add(shelf: Shelf, item: _Item, report: Report) -> Loaded:
     image_id = await shelf.add(item.config, manifest=manifest)
     for name in names:
         await shelf.name(name, image_id)
-    image = shelf.image(image_id)
-    if not names:
-        return Loaded(image, f"Loaded image ID: {image_id}")
-    return Loaded(image, f"Loaded image: {reference.familiar(names[0])}")
+    return Loaded(shelf.image(image_id), tuple(reference.familiar(name) for name in names))
 
 
 async def _take_layer(
