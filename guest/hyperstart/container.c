@@ -298,13 +298,22 @@ static struct container *container_new(const struct message_container_create *cr
         return NULL;
     }
     container->number = ++last_number;
-    container->cgroup_fd = container->devpts_fd = container->rootfs.fd = -1;
+    container->cgroup_fd = container->devpts_fd = -1;
     container->memory_events.fd = container->cgroup_events.fd = -1;
     container->retry.fire = retry_removal;
     if (keep_message(container, create, err) == 0)
         return container;
     container_free(container);
     return NULL;
+}
+
+bool containers_use_volume(const char *volume)
+{
+    for (const struct container *container = containers; container; container = container->next)
+        for (uint32_t i = 0; i < container->spec->mounts.count; i++)
+            if (strcmp(container->spec->mounts.items[i].source, volume) == 0)
+                return true;
+    return false;
 }
 
 static bool name_valid(const char *name)

@@ -42,7 +42,10 @@ uint64_t container_oom_kills(struct container *container);
 /* One of its processes was reaped, or never came to be. */
 void container_process_ended(struct container *container, struct process *process);
 
-/* Kill and unmount all at power-off. */
+/* Whether one of them mounts this volume. */
+bool containers_use_volume(const char *volume);
+
+/* Unmount all at power-off, when no process is left. */
 void containers_destroy(void);
 
 /* Shared by the commands on a container: NULL and an error when it does not exist. */

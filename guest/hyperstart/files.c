@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "sys.h"
+
+enum { LINKS_MAX = 16 };
 
 int file_write(int dir, const char *path, const char *text, struct error *err)
 {
@@ -70,23 +73,40 @@ static int make_last(int parent, const char *name, bool directory)
     return fd < 0 ? -1 : 0;
 }
 
-int root_make(int root, const char *path, bool directory, struct error *err)
+static int make_path(int root, const char *path, bool directory, int depth, struct error *err);
+
+/* `prefix` is a symbolic link to nothing: make what it names, within the root, as runc's securejoin
+ * does. `begin` is where its last component begins, `rest` what follows it. */
+static int make_target(int root, char *prefix, size_t begin, const char *rest, bool directory,
+                       int depth, struct error *err)
+{
+    char target[PATH_MAX], path[PATH_MAX];
+    cleanup_close int link = -1;
+    ssize_t length;
+
+    link = root_open(root, prefix, O_PATH | O_NOFOLLOW);
+    length = link < 0 ? -1 : readlinkat(link, "", target, sizeof target - 1);
+    if (length < 0 || depth > LINKS_MAX)
+        return error_set(err, length < 0 ? errno : ELOOP, "mkdir", "%s", prefix);
+    target[length] = 0;
+    prefix[*target == '/' ? 0 : begin] = 0;
+    if (snprintf(path, sizeof path, "%s%s%s", prefix, target, rest) >= (int)sizeof path)
+        return error_set(err, ENAMETOOLONG, "mkdir", "%s", target);
+    return make_path(root, path, directory, depth + 1, err);
+}
+
+static int make_path(int root, const char *path, bool directory, int depth, struct error *err)
 {
     char prefix[PATH_MAX];
     size_t length = strlen(path), at = 0;
-    int fd = root_open(root, path, O_PATH);
-    cleanup_close int parent = -1;
+    cleanup_close int parent = root_open(root, ".", O_PATH | O_DIRECTORY);
 
-    if (fd >= 0)
-        return fd;
-    if (errno != ENOENT)
-        return error_errno(err, "mkdir", "%s", path);
     if (length == 0 || length >= sizeof prefix)
         return error_set(err, ENAMETOOLONG, "mkdir", "%s", path);
-    parent = root_open(root, ".", O_PATH | O_DIRECTORY);
     while (at < length) {
         size_t begin = at + strspn(path + at, "/");
         bool last;
+        int fd;
 
         at = begin + strcspn(path + begin, "/");
         if (at == begin)
@@ -96,8 +116,11 @@ int root_make(int root, const char *path, bool directory, struct error *err)
         prefix[at] = 0;
         fd = root_open(root, prefix, O_PATH);
         if (fd < 0 && errno == ENOENT) {
-            if (make_last(parent, prefix + begin, directory || !last) < 0)
+            if (make_last(parent, prefix + begin, directory || !last) < 0) {
+                if (errno == EEXIST)
+                    return make_target(root, prefix, begin, path + at, directory, depth, err);
                 return error_errno(err, "mkdir", "%s", prefix);
+            }
             fd = root_open(root, prefix, O_PATH);
         }
         if (fd < 0)
@@ -106,6 +129,17 @@ int root_make(int root, const char *path, bool directory, struct error *err)
         parent = fd;
     }
     return take_fd(&parent);
+}
+
+int root_make(int root, const char *path, bool directory, struct error *err)
+{
+    int fd = root_open(root, path, O_PATH);
+
+    if (fd >= 0)
+        return fd;
+    if (errno != ENOENT)
+        return error_errno(err, "mkdir", "%s", path);
+    return make_path(root, path, directory, 0, err);
 }
 
 int root_open_regular(int root, const char *path)

@@ -139,11 +139,14 @@ struct rlimit_list {
     uint32_t count;
 };
 
-/* A mount inside a container, made in the order given. Missing mount points are created. */
+/* A mount inside a container, made in the order given. Missing mount points are created. Every
+ * container has Docker's default mounts (/proc, /dev with its devices and links, /dev/pts,
+ * /dev/mqueue, /dev/shm, /sys, /sys/fs/cgroup) without their being listed; one listed at the
+ * same destination replaces the default. */
 struct wire_mount {
     /* 0 tmpfs, 1 volume (source = id given to volume_add, subpath inside it), 2 file (content in
      * data), 3 proc, 4 sysfs, 5 cgroup2, 6 mqueue, 7 devpts, 8 device node (major:minor in
-     * options), 9 shm (the pod's /dev/shm) */
+     * options, with a b before it for a block device), 9 shm (the pod's /dev/shm) */
     uint8_t kind;
     const char *source;
     const char *subpath;
@@ -399,7 +402,9 @@ struct message_container_process_list {
 };
 
 /* Start a process; main: the container's first. The reply comes when exec succeeded, or says
- * which step failed (step exec with ENOENT/EACCES: Docker's 127/126). */
+ * which step failed (step exec with ENOENT/EACCES: Docker's 127/126; steps user and group with
+ * ENOENT: no such entry in the image; object is the command, the user, ...). When the host that
+ * asked has gone meanwhile, a failure is reported as an exit with 127. */
 struct message_process_start {
     const char *container;
     uint32_t process_id;

@@ -203,7 +203,7 @@ int mounts_enter(const struct container *container, int terminal, struct error *
     cleanup_close int root = -1;
 
     container_path(container, "/root", path, sizeof path);
-    /* Not rootfs.fd: that one belongs to our parent's mount namespace. */
+    /* Opened here: an fd of our parent's would lead to its mount namespace. */
     root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return error_errno(err, "open", "%s", path);

@@ -2,7 +2,6 @@
 #include "rootfs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +65,8 @@ static int layer_get(const struct wire_device *device, struct layer **result, st
     layer = calloc(1, sizeof *layer);
     if (!layer)
         return error_set(err, ENOMEM, "layer", "index %u", device->index);
-    *layer = (struct layer){ .device = *device, .number = ++last_number, .users = 1, .next = layers };
+    *layer = (struct layer){ .device = *device, .users = 1, .next = layers };
+    layer->number = ++last_number;
     layer_path(layer, path, sizeof path);
     outcome = mount_layer(device, path, err);
     if (outcome != OUTCOME_OK) {
@@ -149,9 +149,12 @@ static int mount_overlay(struct rootfs *rootfs, const char *dir, struct error *e
 {
     const char *below = dir + strlen(runtime.dir) + 1;
     char options[4096], root[160];
-    size_t used = (size_t)snprintf(options, sizeof options, "index=off,upperdir=%s/rw/upper,workdir=%s/rw/work,lowerdir=", below, below);
+    size_t used;
     int mounted;
 
+    used = (size_t)snprintf(options, sizeof options,
+                            "index=off,upperdir=%s/rw/upper,workdir=%s/rw/work,lowerdir=", below,
+                            below);
     for (uint32_t i = rootfs->layer_count; i-- > 0 && used < sizeof options;)
         used += (size_t)snprintf(options + used, sizeof options - used, "l/%u%s",
                                  rootfs->layers[i]->number, i ? ":" : "");
@@ -186,8 +189,7 @@ static int mount_all(struct rootfs *rootfs, const char *dir,
     snprintf(path, sizeof path, "%s/root", dir);
     if (make_directory(path, 0755, err) < 0 || mount_overlay(rootfs, dir, err) < 0)
         return -1;
-    rootfs->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return rootfs->fd < 0 ? error_errno(err, "open", "%s", path) : OUTCOME_OK;
+    return OUTCOME_OK;
 }
 
 int rootfs_mount(struct rootfs *rootfs, const char *dir,
@@ -196,7 +198,7 @@ int rootfs_mount(struct rootfs *rootfs, const char *dir,
     struct error ignored;
     int outcome;
 
-    *rootfs = (struct rootfs){ .fd = -1 };
+    *rootfs = (struct rootfs){ 0 };
     outcome = mount_all(rootfs, dir, spec, err);
     if (outcome != OUTCOME_OK)
         rootfs_unmount(rootfs, dir, &ignored);
@@ -217,9 +219,6 @@ static int unmount_one(bool *mounted, const char *dir, const char *name, struct 
 
 int rootfs_unmount(struct rootfs *rootfs, const char *dir, struct error *err)
 {
-    if (rootfs->fd >= 0)
-        close(rootfs->fd);
-    rootfs->fd = -1;
     if (unmount_one(&rootfs->root_mounted, dir, "root", err) < 0)
         return -1;
     if (unmount_one(&rootfs->writable_mounted, dir, "rw", err) < 0)

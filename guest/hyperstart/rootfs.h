@@ -14,7 +14,6 @@ struct rootfs {
     bool root_mounted;
     struct wire_device writable; /* its partition goes when it is unmounted */
     bool writable_claimed;
-    int fd; /* O_PATH of the mounted root */
 };
 
 /* Mount it below `dir` (root, rw). Returns an enum outcome or -1; on anything but OUTCOME_OK nothing

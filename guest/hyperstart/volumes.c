@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "commands.h"
+#include "container.h"
 #include "disks.h"
 #include "files.h"
 #include "runtime.h"
@@ -141,6 +142,8 @@ COMMAND(volume_remove)
     (void)request;
     if (!volume)
         return error_set(err, ENOENT, "volume", "%s", remove->volume);
+    if (containers_use_volume(remove->volume))
+        return error_set(err, EBUSY, "volume", "%s", remove->volume);
     if (unmount(volume, err) < 0)
         return -1;
     while (*link != volume)

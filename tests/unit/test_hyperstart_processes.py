@@ -427,6 +427,36 @@ def test_volume_is_mounted_and_populated_once(host: Host, tmp_path: Path) -> Non
     assert not (share / "file").exists()
 
 
+def test_volume_in_use_cannot_be_removed(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "share/vol").mkdir(parents=True)
+    host.request(m.VolumeAdd("v", 0, "vol", m.Device(), "", False))
+    create(host, mounts=(m.Mount(1, "v", destination="/mnt", flags=1),))
+    assert "Read-only" in shell(host, 1, "(echo > /mnt/x) 2>&1", main=True)
+    with pytest.raises(Refused, match="volume v"):
+        host.request(m.VolumeRemove("v"))
+    host.request(m.ContainerRemove("c1"))
+    host.request(m.VolumeRemove("v"))
+
+
+@pytest.mark.parametrize("target", ["/run/made/resolv", "../run/made/resolv", "next"])
+def test_mount_point_that_is_a_dangling_link_is_made(
+    host: Host, tmp_path: Path, target: str
+) -> None:
+    etc = tmp_path / "test-layers/0/etc"
+    (etc / "resolv.conf").symlink_to(target)
+    (etc / "next").symlink_to("../../../../../run/made/resolv")
+    create(host, mounts=(m.Mount(2, destination="/etc/resolv.conf", data=b"nameserver\n"),))
+    script = "cat /etc/resolv.conf /run/made/resolv"
+    assert shell(host, 1, script, main=True) == "nameserver\n" * 2
+
+
+def test_mount_point_that_links_to_itself_is_refused(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "test-layers/0/etc/loop").symlink_to("loop")
+    create(host, mounts=(m.Mount(2, destination="/etc/loop", data=b"x"),))
+    with pytest.raises(Refused, match="mkdir /etc/loop: Too many"):
+        host.request(start(1, "true", main=True))
+
+
 def test_volume_subpath_cannot_leave_the_volume(host: Host, tmp_path: Path) -> None:
     share = tmp_path / "share/vol"
     share.mkdir(parents=True)
