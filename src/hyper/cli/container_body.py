@@ -328,7 +328,7 @@ def _put_mounts(options: Options, body: "Body", host: "Body") -> None:
 def _put_ports(options: Options, body: "Body", host: "Body") -> None:
     if not options.given("publish", "expose"):
         return
-    from hyper.cli.ports import parse_exposed, parse_published
+    from hyper.sdk.ports import parse_exposed, parse_published
 
     published = parse_published(options.items("publish"))
     exposed = [*published, *parse_exposed(options.items("expose"))]

@@ -43,7 +43,7 @@ def _check_host(text: str) -> None:
 
 
 def _check_ip(text: str) -> None:
-    from hyper.cli.values import check_ip
+    from hyper.sdk.words import check_ip
 
     check_ip(text)
 

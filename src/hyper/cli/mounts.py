@@ -2,8 +2,8 @@
 
 import os
 
-from hyper.cli.values import csv_fields
 from hyper.core.errors import InvalidArgument
+from hyper.sdk.words import csv_fields
 
 _BOOLEAN_FIELDS = {
     "readonly": "readonly",

@@ -1,8 +1,8 @@
 """--network and its companions in the words of the API (docker/cli opts/network.go)."""
 
 from hyper.cli.flags import Options
-from hyper.cli.values import csv_fields
 from hyper.core.errors import InvalidArgument
+from hyper.sdk.words import csv_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

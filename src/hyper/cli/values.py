@@ -3,6 +3,7 @@
 import os
 
 from hyper.core.errors import InvalidArgument
+from hyper.sdk.words import check_ip
 
 
 def read_lines(path: str) -> list[str]:
@@ -65,28 +66,6 @@ def parse_extra_host(text: str) -> str:
         except InvalidArgument as err:
             raise InvalidArgument(f'invalid IP address in add-host: "{address}"') from err
     return f"{name}:{address}"
-
-
-def check_ip(text: str) -> str:
-    """Return `text` if it is an IP address. Raises InvalidArgument with docker's text."""
-    import _socket
-
-    family = _socket.AF_INET6 if ":" in text else _socket.AF_INET
-    try:
-        _socket.inet_pton(family, text.strip())
-    except OSError as err:
-        raise InvalidArgument(f"IP address is not correctly formatted: {text}") from err
-    return text.strip()
-
-
-def csv_fields(text: str) -> list[str]:
-    """Return the fields of one line of comma-separated values, with double quotes as in RFC
-    4180."""
-    if '"' not in text:
-        return text.split(",")
-    import csv
-
-    return next(csv.reader([text]), [])
 
 
 def platform_object(text: str) -> dict[str, str]:

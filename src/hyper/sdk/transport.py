@@ -43,18 +43,28 @@ class Socket:
         try:
             return self._socket.recv(limit_bytes)
         except OSError as err:
-            raise ConnectionLost(
-                f"the connection to the daemon broke: {err.strerror or err}"
-            ) from err
+            raise _broken(err) from err
 
     def send(self, data: bytes) -> None:
         """Send all of `data`. Raises ConnectionLost."""
         try:
             self._socket.sendall(data, _NO_SIGNAL)
         except OSError as err:
-            raise ConnectionLost(
-                f"the connection to the daemon broke: {err.strerror or err}"
-            ) from err
+            raise _broken(err) from err
+
+    def send_some(self, data: memoryview) -> int:
+        """Send what fits now and return how much that was. Raises ConnectionLost."""
+        try:
+            return self._socket.send(data, _NO_SIGNAL)
+        except BlockingIOError:
+            return 0
+        except OSError as err:
+            raise _broken(err) from err
+
+    @property
+    def has_early(self) -> bool:
+        """Whether bytes are waiting that poll does not tell of."""
+        return bool(self._early)
 
     def finish(self) -> None:
         """Say that nothing more will be sent; what arrives can still be received."""
@@ -62,7 +72,7 @@ class Socket:
             self._socket.shutdown(_socket.SHUT_WR)
         except OSError as err:
             if err.errno != errno.ENOTCONN:
-                raise ConnectionLost(f"the connection to the daemon broke: {err.strerror}") from err
+                raise _broken(err) from err
 
     def set_timeout(self, timeout_s: float | None) -> None:
         """Limit each receive and send to `timeout_s`; None waits for ever."""
@@ -79,6 +89,10 @@ class Socket:
         """End both directions and give the descriptor back."""
         self.abort()
         self._socket.close()
+
+
+def _broken(err: OSError) -> ConnectionLost:
+    return ConnectionLost(f"the connection to the daemon broke: {err.strerror or err}")
 
 
 def connect(address: Address) -> Socket:
@@ -173,7 +187,7 @@ class Response:
             return self
         body = self.read()
         raise api_error(
-            self.status, _message(body) or f"the daemon answered with status {self.status}"
+            self.status, error_message(body) or f"the daemon answered with status {self.status}"
         )
 
     def hijack(self) -> Socket:
@@ -187,7 +201,8 @@ class Response:
         self._socket.close()
 
 
-def _message(body: bytes) -> str:
+def error_message(body: bytes) -> str:
+    """Return the text of an error answer, "" when it has none."""
     text = body.decode("utf-8", "replace").strip()
     if text.startswith("{"):
         value = jsontext.loads(text)

@@ -88,9 +88,6 @@ def logout(call: Invocation) -> int:
     auths = config.get("auths")
     known = isinstance(auths, dict) and server in auths
     helper = credentials.helper_of(server, config)
-    if not known and not helper:
-        print(f"Not logged in to {server}")
-        return 0
     print(f"Removing login credentials for {server}")
     if helper:
         credentials.run_helper(helper, "erase", server.encode())

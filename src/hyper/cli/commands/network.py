@@ -7,6 +7,7 @@ from hyper.cli.listing import label_text, short_id, show
 from hyper.cli.usage_texts import FORMAT_HELP
 from hyper.cli.values import pairs
 from hyper.sdk import answers
+from hyper.sdk.errors import NotFoundError
 
 _FIELDS = ("ID", "Name", "Driver", "Scope")
 _HEADERS = {
@@ -114,9 +115,15 @@ def remove(call: Invocation) -> int:
     """Remove networks."""
 
     def act(name: str) -> None:
-        call.daemon.call("DELETE", f"/networks/{name}")
+        try:
+            call.daemon.call("DELETE", f"/networks/{name}")
+        except NotFoundError:
+            if not call.options.on("force"):
+                raise
+        else:
+            print(name)
 
-    return each_of(call.arguments, act, print, missing_is_fine=call.options.on("force"))
+    return each_of(call.arguments, act, lambda name: None)
 
 
 def connect(call: Invocation) -> int:

@@ -1,7 +1,7 @@
 """-p and --expose in the words of the API (docker/go-connections nat.ParsePortSpec)."""
 
-from hyper.cli.values import csv_fields
 from hyper.core.errors import InvalidArgument
+from hyper.sdk.words import csv_fields
 
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
@@ -118,7 +118,7 @@ def _split(word: str) -> tuple[str, str, str]:
     else:
         address, _, host = rest.rpartition(":")
     if address:
-        from hyper.cli.values import check_ip
+        from hyper.sdk.words import check_ip
 
         try:
             check_ip(address)
