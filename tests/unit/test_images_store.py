@@ -123,6 +123,8 @@ async def test_removal_obeys_containers_in_dockers_words(store: ImageStore) -> N
     assert list(store.list()) == []
     assert store.shelf.image(made.id).id == made.id and await store.chain(made)
     await store.collect_garbage(in_use=stopped)
+    with pytest.raises(Failure):
+        await store.load(chunks(b"junk" * 1000))  # and a failure collects what came in, no more
     assert await store.chain(made)
     assert await store.collect_garbage() > 0
     with pytest.raises(NotFound):

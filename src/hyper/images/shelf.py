@@ -77,7 +77,8 @@ class Shelf:
         self.http = Http(options)
         self.downloads = asyncio.Semaphore(max(1, options.max_concurrent_downloads))
         self._transfers = 0
-        self._due: Collection[str] | None = None
+        self._due = False
+        self._in_use: Collection[str] | None = None
 
     @contextlib.asynccontextmanager
     async def transfer(self) -> AsyncIterator[None]:
@@ -86,24 +87,27 @@ class Shelf:
         try:
             yield
         except BaseException:
-            self._due = self._due or ()
+            self._due = True
             raise
         finally:
             self._transfers -= 1
-            if self._due is not None and not self._transfers:
-                await self.collect(self._due)
+            if self._due and not self._transfers:
+                await self.collect(self._in_use)
 
-    async def collect(self, in_use: Collection[str]) -> int:
+    async def collect(self, in_use: Collection[str] | None) -> int:
         """Remove what no image needs; return the bytes freed. Put off while transfers run.
 
-        `in_use` are the ids of removed images that containers still use.
+        `in_use` are the ids of images that containers use: hidden ones among them stay. All hidden
+        ones stay where that is not known (None).
         """
         if self._transfers:
-            self._due = in_use
+            self._due, self._in_use = True, in_use
             return 0
-        self._due = None
-        hidden = [k for k, r in self.catalog.state.images.items() if r.hidden and k not in in_use]
-        for image_id in hidden:
+        self._due, self._in_use = False, None
+        hidden = [k for k, r in self.catalog.state.images.items() if r.hidden]
+        for image_id in hidden if in_use is not None else ():
+            if image_id in (in_use or ()):
+                continue
             await self.catalog.update(
                 functools.partial(State.without_image, image_id=image_id, hide=False)
             )
