@@ -76,6 +76,7 @@ class Shelf:
         self.catalog = Catalog(root / "catalog.json")
         self.http = Http(options)
         self.downloads = asyncio.Semaphore(max(1, options.max_concurrent_downloads))
+        self._gate = asyncio.Lock()
         self._transfers = 0
         self._due = False
         self._in_use: Collection[str] | None = None
@@ -83,7 +84,8 @@ class Shelf:
     @contextlib.asynccontextmanager
     async def transfer(self) -> AsyncIterator[None]:
         """Keep what comes in meanwhile from being collected; after a failure collect it."""
-        self._transfers += 1
+        async with self._gate:  # not while something is being collected
+            self._transfers += 1
         try:
             yield
         except BaseException:
@@ -100,18 +102,19 @@ class Shelf:
         `in_use` are the ids of images that containers use: hidden ones among them stay. All hidden
         ones stay where that is not known (None).
         """
-        if self._transfers:
-            self._due, self._in_use = True, in_use
-            return 0
-        self._due, self._in_use = False, None
-        hidden = [k for k, r in self.catalog.state.images.items() if r.hidden]
-        for image_id in hidden if in_use is not None else ():
-            if image_id in (in_use or ()):
-                continue
-            await self.catalog.update(
-                functools.partial(State.without_image, image_id=image_id, hide=False)
-            )
-        return await threads.in_thread("collect", self._collect, self.catalog.state)
+        async with self._gate:
+            if self._transfers:
+                self._due, self._in_use = True, in_use
+                return 0
+            self._due, self._in_use = False, None
+            hidden = [k for k, r in self.catalog.state.images.items() if r.hidden]
+            for image_id in hidden if in_use is not None else ():
+                if image_id in (in_use or ()):
+                    continue
+                await self.catalog.update(
+                    functools.partial(State.without_image, image_id=image_id, hide=False)
+                )
+            return await threads.in_thread("collect", self._collect, self.catalog.state)
 
     async def add(self, config: bytes, *, manifest: str = "", parent: str = "") -> str:
         """Add an image whose layers are here; return its id."""
