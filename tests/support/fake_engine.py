@@ -1,11 +1,12 @@
 """An engine in memory for tests of the API: the real views, feeds and errors, made-up processes.
 
-A container's command is one of `PROGRAMS` (echo, cat, true, false, sleep, sh -c exit N, both, flood).
+A container's command is one of `PROGRAMS`: echo, cat, true, false, sleep, sh -c exit N, both...
 """
 
 import asyncio
 import dataclasses
 import posixpath
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from hyper.engine.plan import resolve_command
 from hyper.engine.sessions import Processes
 from hyper.engine.settings import Places, Settings
 from hyper.engine.states import ACTIVE, ContainerState
+from hyper.engine.system import SystemInfo
 from hyper.engine.views import (
     ContainerView,
     ExecView,
@@ -34,6 +36,8 @@ from hyper.engine.views import (
     Status,
     VolumeView,
 )
+from hyper.hypervisor.check import Check
+from hyper.hypervisor.driver import Capabilities
 from hyper.images.catalog import Image
 from hyper.images.manifest import ImageConfig
 from hyper.images.reference import parse
@@ -440,6 +444,12 @@ class FakeImages:
 
     def __init__(self) -> None:
         self.all = [make_image("busybox:latest")]
+        layers = SimpleNamespace(find=lambda diff_id: None, disk_bytes=lambda diff_ids: 0)
+        records = defaultdict(lambda: SimpleNamespace(parent=""))
+        state = SimpleNamespace(images=records, references={})
+        self.shelf = SimpleNamespace(
+            layers=layers, image=self.get, catalog=SimpleNamespace(state=state)
+        )
         self.pulling: asyncio.Event | None = None
         self.cancelled = False
 
@@ -498,7 +508,7 @@ class FakeImages:
         async for chunk in source:
             size += len(chunk)
         self.loaded_bytes = size
-        return [SimpleNamespace(image=self.all[0], references=("busybox:latest",))]
+        return [SimpleNamespace(messages=("Loaded image: busybox:latest",))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -604,10 +614,24 @@ class FakeEngine:
         self.containers = FakeContainers(self)
         self.pods = SimpleNamespace(list=lambda: [], get=_no_pod)
         self.kernels = SimpleNamespace(list=lambda: [])
+        self.system = SimpleNamespace(info=self._info, doctor=_checks)
+
+    async def _info(self) -> SystemInfo:
+        states = [view.state for view in self.containers.list(all=True)]
+        running = states.count(S.RUNNING)
+        can = Capabilities("fake", "1", "none", "fake", 0, *[False] * 5)
+        return SystemInfo(
+            len(states), running, 0, len(states) - running, 0, 2, 1 << 30, "6.1", "6.1", "Linux",
+            "x86_64", "host", self.places.root, can, self.settings,
+        )  # fmt: skip
 
     def publish(self, event: Event) -> None:
         self.store.kept.append(event)
         self.events.publish(event)
+
+
+async def _checks() -> tuple[Check, ...]:
+    return (Check("memory", False, "none", "buy some"),)
 
 
 def _no_pod(reference: str) -> None:

@@ -97,8 +97,7 @@ def test_bad_detach_keys(keys: str) -> None:
         parse_detach_keys(keys)
 
 
-async def test_one_mebibyte_comes_back_byte_for_byte(served: Served) -> None:
-    engine, client = served
+async def test_one_mebibyte_comes_back_byte_for_byte(client: Client) -> None:
     container_id = await client.run("cat", OpenStdin=True, StdinOnce=True)
     sent = bytes(range(256)) * 4096
     async with client.hijack(f"/containers/{container_id}/attach?{ALL}") as raw:

@@ -63,8 +63,8 @@ class Connection(web.RequestHandler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # aiohttp's parser in C knows only WebSockets as an upgrade: it would take what a client sends
-        # right behind `Upgrade: tcp` for its next request. The one in Python stops there.
+        # aiohttp's parser in C knows only WebSockets as an upgrade: it would take what a client
+        # sends right behind `Upgrade: tcp` for its next request. The one in Python stops there.
         self._parser = HttpRequestParserPy(
             self,
             self._loop,

@@ -10,7 +10,7 @@ from typing import Any
 from hyper.core.errors import InvalidArgument, Unsupported
 from hyper.core.ids import check_hostname
 from hyper.core.signals import signal_number
-from hyper.core.spec import ContainerSpec, LogSpec, RestartPolicyName
+from hyper.core.spec import ContainerSpec, LogSpec, Mount, MountSyntax, RestartPolicyName
 from hyper.schema.config import CONFIG, OPTIONAL
 from hyper.schema.fields import read_fields, show_fields
 from hyper.schema.hostconfig import HOST_CONFIG
@@ -57,8 +57,19 @@ def parse_create(body: Mapping[str, object], platform: str = "") -> CreateReques
     ):
         updates[target] = read_string(body.get(name) or annotations.get(annotation, ""), name)
     updates["platform"] = platform
+    updates["mounts"] = _without_shadowed(updates.get("mounts", ()))
     spec = build_spec(updates)
     return CreateRequest(spec, tuple(_check(spec)))
+
+
+def _without_shadowed(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """Drop anonymous volumes where something else is mounted (docker-py names every bind twice)."""
+    taken = {mount.destination for mount in mounts if mount.syntax is not MountSyntax.VOLUME}
+    return tuple(
+        mount
+        for mount in mounts
+        if mount.syntax is not MountSyntax.VOLUME or mount.destination not in taken
+    )
 
 
 def build_spec(updates: Mapping[str, Any]) -> ContainerSpec:
@@ -123,7 +134,7 @@ def _check(spec: ContainerSpec) -> list[str]:
         raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
     destinations: set[str] = set()
     for mount in spec.mounts:
-        if mount.destination in destinations and mount.syntax.value != "Volumes":
+        if mount.destination in destinations:
             raise InvalidArgument(f"Duplicate mount point: {mount.destination}")
         destinations.add(mount.destination)
     return check_resources(spec.resources)

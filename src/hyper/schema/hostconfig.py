@@ -266,8 +266,8 @@ _HOST_ONLY: tuple[Field, ...] = (
     Field(
         "SecurityOpt",
         Support.DIFFERS,
-        "no-new-privileges and seccomp; the guest has no AppArmor and no SELinux, so only unconfined "
-        "and disable are accepted there",
+        "no-new-privileges and seccomp; the guest has no AppArmor and no SELinux, so only "
+        "unconfined and disable are accepted there",
         _read_security,
         lambda spec: list(spec.security.options) or None,
     ),

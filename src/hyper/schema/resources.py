@@ -147,8 +147,8 @@ RESOURCES: tuple[Field, ...] = (
     Field(
         "Devices",
         Support.DIFFERS,
-        "device nodes of the guest's kernel (/dev/fuse, /dev/net/tun, loop devices); those of the host "
-        "are refused",
+        "device nodes of the guest's kernel (/dev/fuse, /dev/net/tun, loop devices); those of "
+        "the host are refused",
         _read_devices,
         _show_devices,
     ),

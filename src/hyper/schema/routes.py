@@ -41,8 +41,11 @@ def _differs(method: str, path: str, operation: str, handler: str, status: int, 
 _NO_PLUGINS = "Hyper has no plugins: volumes, networks and log drivers are built in"
 _NO_BUILD = "building images is not implemented yet: build elsewhere and load or pull the image"
 _NO_NETWORKS = "user-defined networks are not implemented yet"
+_NO_REMOTE = "asking a registry for an image without pulling it is not implemented yet"
+_NO_AUTH = (
+    "checking credentials is not implemented yet; those a client sends with a pull or push are used"
+)
 _NO_FILES = "reading a container's files from outside it is not implemented yet"
-_NO_PUSH = "pushing images is not implemented yet"
 
 _CONTAINERS = (
     Route("GET", "/containers/json", "ContainerList", "containers.list_all"),
@@ -87,11 +90,16 @@ _IMAGES = (
     _refused("POST", "/build", "ImageBuild", _NO_BUILD),
     _refused("POST", "/build/prune", "BuildPrune", _NO_BUILD),
     _differs(
-        "POST", "/images/create", "ImageCreate", "images.pull", 200, "pull only, no import yet"
+        "POST",
+        "/images/create",
+        "ImageCreate",
+        "registries.create",
+        200,
+        "without a tag it pulls `latest`, not every tag; an import reads the body only, no URL",
     ),
     Route("GET", "/images/{name}/json", "ImageInspect", "images.inspect"),
     Route("GET", "/images/{name}/history", "ImageHistory", "images.history"),
-    _refused("POST", "/images/{name}/push", "ImagePush", _NO_PUSH),
+    Route("POST", "/images/{name}/push", "ImagePush", "registries.push"),
     Route("POST", "/images/{name}/tag", "ImageTag", "images.tag", 201),
     Route("DELETE", "/images/{name}", "ImageDelete", "images.remove"),
     _refused("GET", "/images/search", "ImageSearch", "Hyper asks no registry for a list of images"),
@@ -100,19 +108,11 @@ _IMAGES = (
     Route("GET", "/images/{name}/get", "ImageGet", "images.save_one"),
     Route("GET", "/images/get", "ImageGetAll", "images.save_many"),
     Route("POST", "/images/load", "ImageLoad", "images.load"),
-    Route(
-        "GET",
-        "/distribution/{name}/json",
-        "DistributionInspect",
-        "",
-        501,
-        Support.REFUSED,
-        _NO_PUSH,
-    ),
+    _refused("GET", "/distribution/{name}/json", "DistributionInspect", _NO_REMOTE),
 )
 
 _SYSTEM = (
-    Route("POST", "/auth", "SystemAuth", "system.auth"),
+    _refused("POST", "/auth", "SystemAuth", _NO_AUTH),
     Route("GET", "/info", "SystemInfo", "system.info"),
     Route("GET", "/version", "SystemVersion", "system.version"),
     Route("GET", "/_ping", "SystemPing", "system.ping"),

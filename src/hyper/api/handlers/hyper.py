@@ -129,7 +129,7 @@ class _Run:
 
 async def doctor(call: Call) -> web.StreamResponse:
     """GET /hyper/v1/doctor"""
-    checks = await call.engine.doctor()
+    checks = await call.engine.system.doctor()
     return json_response([render.check(item) for item in checks])
 
 

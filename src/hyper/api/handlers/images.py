@@ -1,4 +1,4 @@
-"""Owns /images: list, inspect, history, pull, tag, remove, prune, save and load."""
+"""Owns /images: list, inspect, history, tag, remove, prune, save and load."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -9,9 +9,8 @@ from hyper.api.filters import flag, parse_filters
 from hyper.api.image_filters import ALLOWED, PRUNE_ALLOWED, ImageFilter
 from hyper.api.progress import Line, stream_progress
 from hyper.api.render import images as render
-from hyper.core.errors import InvalidArgument, Unsupported
-from hyper.images.credentials import from_header
-from hyper.images.reference import parse
+from hyper.core.errors import InvalidArgument
+from hyper.images.usage import history as history_of
 
 
 async def list_all(call: Call) -> web.StreamResponse:
@@ -38,34 +37,10 @@ async def inspect(call: Call) -> web.StreamResponse:
 
 async def history(call: Call) -> web.StreamResponse:
     """GET /images/{name}/history"""
-    return json_response(render.history(call.engine.images.get(call.parameters["name"])))
-
-
-async def pull(call: Call) -> web.StreamResponse:
-    """POST /images/create"""
-    name, tag = call.text("fromImage"), call.text("tag")
-    if call.text("fromSrc"):
-        raise Unsupported(
-            "ImageCreate is not supported with fromSrc: importing is not implemented yet"
-        )
-    if not name:
-        raise InvalidArgument("invalid reference format")
-    reference = parse(name)
-    if tag:
-        name = f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
-        reference = parse(name)
-    name = str(reference.tagged())
-    auth = from_header(call.request.headers.get("X-Registry-Auth", ""))
-
-    async def work(put: Callable[[Line], None]) -> None:
-        await call.engine.images.pull(
-            name,
-            auth=auth,
-            platform=call.text("platform"),
-            progress=lambda step: put(step.as_json()),
-        )
-
-    return await stream_progress(call, work)
+    images = call.engine.images
+    return json_response(
+        render.history(history_of(images.shelf, images.get(call.parameters["name"])))
+    )
 
 
 async def tag(call: Call) -> web.StreamResponse:
@@ -138,7 +113,8 @@ async def load(call: Call) -> web.StreamResponse:
         loaded = await call.engine.images.load(
             chunks(), progress=lambda step: None if quiet else put(step.as_json())
         )
-        for line in render.loaded(loaded):
-            put(line)
+        for item in loaded:
+            for message in item.messages:
+                put({"stream": message + "\n"})
 
     return await stream_progress(call, work)

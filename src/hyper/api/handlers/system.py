@@ -1,7 +1,6 @@
-"""Owns /_ping, /version, /info, /system/df, /events and /auth."""
+"""Owns /_ping, /version, /info, /system/df and /events."""
 
 import asyncio
-import json
 from time import time_ns
 
 from aiohttp import web
@@ -12,7 +11,9 @@ from hyper.api.filters import parse_filters
 from hyper.api.handlers.images import image_users
 from hyper.api.render import containers, images, system, volumes
 from hyper.api.times import NS_PER_S, parse_time
-from hyper.core.errors import InvalidArgument, Unsupported
+from hyper.core.errors import InvalidArgument
+from hyper.images.usage import layers_bytes
+from hyper.images.usage import usage as usage_of
 
 _PING_HEADERS = {
     "Cache-Control": "no-cache, no-store, must-revalidate",
@@ -36,7 +37,8 @@ async def version(call: Call) -> web.StreamResponse:
 
 async def info(call: Call) -> web.StreamResponse:
     """GET /info"""
-    return json_response(system.info(call.engine))
+    facts = await call.engine.system.info()
+    return json_response(system.info(facts, len(call.engine.images.list())))
 
 
 async def usage(call: Call) -> web.StreamResponse:
@@ -49,8 +51,12 @@ async def usage(call: Call) -> web.StreamResponse:
     if "image" in kinds:
         users = image_users(call)
         found = call.engine.images.list()
-        shown["Images"] = [images.summary(image, users.get(image.id, 0)) for image in found]
-        shown["LayersSize"] = sum(image.size_bytes for image in found)
+        shared = {item.image_id: item for item in usage_of(call.engine.images.shelf, found)}
+        shown["Images"] = [
+            images.summary(image, users.get(image.id, 0), shared[image.id].shared_bytes)
+            for image in found
+        ]
+        shown["LayersSize"] = layers_bytes(call.engine.images.shelf, found)
     if "container" in kinds:
         shown["Containers"] = [
             containers.summary(view, await call.engine.containers.sizes(view.id))
@@ -100,16 +106,3 @@ async def events(call: Call) -> web.StreamResponse:
     finally:
         listener.close()
     return response
-
-
-async def auth(call: Call) -> web.StreamResponse:
-    """POST /auth"""
-    body = await call.body()
-    check = getattr(call.engine.images, "login", None)
-    if check is None:
-        raise Unsupported(
-            "SystemAuth is not supported: checking credentials is not implemented yet; "
-            "those of ~/.docker/config.json are used when pulling"
-        )
-    status = await check(json.dumps(dict(body)))
-    return json_response({"Status": status, "IdentityToken": ""})

@@ -1,13 +1,9 @@
 """Owns pods, kernels and checks of the host as Hyper's own API shows them."""
 
-from typing import TYPE_CHECKING
-
 from hyper.api.times import rfc3339
 from hyper.engine.kernels import Kernel
 from hyper.engine.views import PodView
-
-if TYPE_CHECKING:
-    from hyper.hypervisor.doctor import Check
+from hyper.hypervisor.check import Check
 
 JSON = dict[str, object]
 
@@ -40,6 +36,6 @@ def kernel(item: Kernel) -> JSON:
     }
 
 
-def check(item: "Check") -> JSON:
+def check(item: Check) -> JSON:
     """Return a check of the host."""
     return {"Name": item.name, "Ok": item.ok, "Detail": item.detail, "Advice": item.advice}

@@ -1,16 +1,13 @@
 """Owns images as Docker shows them: inspect, lists, history, and progress lines."""
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from hyper.api.times import NS_PER_S, parse_time
 from hyper.core.errors import InvalidArgument
 from hyper.engine.views import ContainerView
 from hyper.images.catalog import Image
 from hyper.images.removal import ImageUse, Uses
-
-if TYPE_CHECKING:
-    from hyper.images.archive_load import Loaded
+from hyper.images.usage import HistoryEntry
 
 JSON = dict[str, object]
 
@@ -68,7 +65,7 @@ def config(image: Image) -> JSON:
     return {name: value for name, value in shown.items() if value or name not in optional}
 
 
-def summary(image: Image, containers: int) -> JSON:
+def summary(image: Image, containers: int, shared_bytes: int = -1) -> JSON:
     """Return an item of GET /images/json."""
     return {
         "Id": image.id,
@@ -77,39 +74,25 @@ def summary(image: Image, containers: int) -> JSON:
         "RepoDigests": list(image.digests),
         "Created": created_ns(image) // NS_PER_S,
         "Size": image.size_bytes,
-        "SharedSize": -1,
+        "SharedSize": shared_bytes,
         "Labels": dict(image.config.labels),
         "Containers": containers,
     }
 
 
-def history(image: Image) -> list[JSON]:
+def history(entries: Iterable[HistoryEntry]) -> list[JSON]:
     """Return the body of GET /images/{name}/history, newest step first."""
-    shown: list[JSON] = []
-    for entry in image.history:
-        created = str(entry.get("created") or "")
-        shown.append(
-            {
-                "Id": "<missing>",
-                "Created": parse_time(created, "created") // NS_PER_S if created else 0,
-                "CreatedBy": entry.get("created_by") or "",
-                "Tags": None,
-                "Size": 0,
-                "Comment": entry.get("comment") or "",
-            }
-        )
-    shown.reverse()
-    if shown:
-        shown[0] |= {"Id": image.id, "Tags": list(image.references) or None}
-    return shown
-
-
-def loaded(images: "Iterable[Loaded]") -> Iterator[JSON]:
-    """Yield the last lines of a load: names, or ids of images that have none."""
-    for item in images:
-        names = [f"Loaded image: {name}" for name in item.references]
-        for text in names or [f"Loaded image ID: {item.id}"]:
-            yield {"stream": text + "\n"}
+    return [
+        {
+            "Id": entry.id,
+            "Created": entry.created_s,
+            "CreatedBy": entry.created_by,
+            "Tags": list(entry.tags) or None,
+            "Size": entry.size_bytes,
+            "Comment": entry.comment,
+        }
+        for entry in entries
+    ]
 
 
 def uses(views: Iterable[ContainerView]) -> Uses:

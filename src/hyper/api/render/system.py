@@ -4,18 +4,14 @@ import json
 import os
 import platform
 import uuid
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from time import time_ns
 
 import hyper
-from hyper.api.times import NS_PER_S
+from hyper.api.times import NS_PER_S, rfc3339
 from hyper.engine.events import Event
-from hyper.engine.states import ContainerState
+from hyper.engine.system import SystemInfo
 from hyper.schema.hostconfig import LOG_DRIVERS, RUNTIME
 from hyper.schema.routes import MAXIMUM_VERSION, MINIMUM_VERSION
-
-if TYPE_CHECKING:
-    from hyper.engine.engine import Engine
 
 JSON = dict[str, object]
 # Go's names of the machines Linux calls otherwise.
@@ -43,22 +39,25 @@ def version() -> JSON:
     return shown | details
 
 
-def info(engine: "Engine") -> JSON:
-    """Return the body of GET /info."""
-    settings = engine.settings
-    states = [view.state for view in engine.containers.list(all=True)]
-    running = states.count(ContainerState.RUNNING) + states.count(ContainerState.RESTARTING)
-    paused = states.count(ContainerState.PAUSED)
+def info(facts: SystemInfo, images: int) -> JSON:
+    """Return the body of GET /info; what Docker has no field for is in DriverStatus."""
+    settings, can = facts.settings, facts.capabilities
     return {
-        "ID": _daemon_id(str(engine.places.root)),
-        "Containers": len(states),
-        "ContainersRunning": running,
-        "ContainersPaused": paused,
-        "ContainersStopped": len(states) - running - paused,
-        "Images": len(engine.images.list()),
+        "ID": _daemon_id(facts),
+        "Containers": facts.containers,
+        "ContainersRunning": facts.running,
+        "ContainersPaused": facts.paused,
+        "ContainersStopped": facts.stopped,
+        "Images": images,
         "Driver": "squashfs",
-        "DriverStatus": [["Hypervisor", engine.driver.name], ["Writable", "ext4"]],
-        "DockerRootDir": str(engine.places.root),
+        "DriverStatus": [
+            ["Hypervisor", f"{can.driver} {can.version}".strip()],
+            ["Accelerator", can.accelerator],
+            ["Machine", can.machine],
+            ["Guest Kernel", facts.guest_kernel],
+            ["Pods", str(facts.pods)],
+        ],
+        "DockerRootDir": str(facts.root),
         "Plugins": {
             "Volume": ["local"],
             "Network": ["bridge", "null"],
@@ -69,12 +68,19 @@ def info(engine: "Engine") -> JSON:
         "Debug": settings.log_level == "debug",
         "NFd": len(os.listdir("/proc/self/fd")),
         "NGoroutines": 0,
-        "SystemTime": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "SystemTime": rfc3339(time_ns()),
         "LoggingDriver": settings.log_driver,
         "CgroupDriver": "none",
         "CgroupVersion": "2",
         "NEventsListener": 0,
-        **_host(),
+        "KernelVersion": facts.host_kernel,
+        "OperatingSystem": facts.operating_system,
+        "OSVersion": "",
+        "OSType": "linux",
+        "Architecture": facts.architecture,
+        "NCPU": facts.cpus,
+        "MemTotal": facts.memory_bytes,
+        "Name": facts.host_name,
         "IndexServerAddress": "https://index.docker.io/v1/",
         "RegistryConfig": _registries(settings.registry_mirrors, settings.insecure_registries),
         "GenericResources": None,
@@ -115,29 +121,9 @@ def _limits() -> JSON:
     }
 
 
-def _host() -> JSON:
-    return {
-        "KernelVersion": platform.release(),
-        "OperatingSystem": _operating_system(),
-        "OSVersion": "",
-        "OSType": "linux",
-        "Architecture": platform.machine(),
-        "NCPU": os.cpu_count() or 1,
-        "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "Name": platform.node(),
-    }
-
-
-def _operating_system() -> str:
-    try:
-        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
-    except OSError:
-        return "Linux"
-
-
-def _daemon_id(root: str) -> str:
+def _daemon_id(facts: SystemInfo) -> str:
     """Return an id that stays the same for this machine and root folder."""
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{platform.node()} {root}"))
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{facts.host_name} {facts.root}"))
 
 
 def _registries(mirrors: tuple[str, ...], insecure: tuple[str, ...]) -> JSON:
