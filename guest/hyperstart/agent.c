@@ -1,7 +1,8 @@
 /* Owns the connection to the host: its fd, both byte queues, sessions. Commands are in commands.c.
  *
- * A virtio port (drivers/char/virtio_console.c) without a host reads 0, refuses writes with EAGAIN and
- * polls HUP|IN for ever; it wakes its waiters when the host comes back. Hence edge-triggered. */
+ * A virtio port (drivers/char/virtio_console.c) without a host reads 0, refuses writes with EAGAIN
+ * and polls HUP|IN for ever; it wakes its waiters when the host comes back. Hence edge-triggered.
+ */
 #include "agent.h"
 
 #include <errno.h>
@@ -240,8 +241,8 @@ void agent_flush_blocking(void)
 {
     struct pollfd state = { .fd = connection.fd, .events = POLLOUT };
 
-    /* A blocking write to a virtio port returns when the host has taken the bytes; without a host it
-     * would never return. */
+    /* A blocking write to a virtio port returns when the host has taken the bytes; without a host
+     * it would never return. */
     if (connection.fd < 0 || poll(&state, 1, 0) < 0 || state.revents & (POLLHUP | POLLERR))
         return;
     fcntl(connection.fd, F_SETFL, fcntl(connection.fd, F_GETFL) & ~O_NONBLOCK);

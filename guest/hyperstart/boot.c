@@ -1,4 +1,4 @@
-/* Owns the start: mounts, the runtime directory, finding the port. Every call here costs boot time. */
+/* Owns the start: mounts, the runtime directory, the port. Every call here costs boot time. */
 #include "boot.h"
 
 #include <dirent.h>
@@ -26,7 +26,8 @@ static const struct {
     { "dev", "devtmpfs", "mode=755", MS_NOSUID },
     { "proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC },
     { "sys", "sysfs", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC },
-    { "sys/fs/cgroup", "cgroup2", "nsdelegate,memory_recursiveprot", MS_NOSUID | MS_NODEV | MS_NOEXEC },
+    { "sys/fs/cgroup", "cgroup2", "nsdelegate,memory_recursiveprot",
+      MS_NOSUID | MS_NODEV | MS_NOEXEC },
 };
 
 static const char *const runtime_dirs[] = { "", "/l", "/c", "/v", "/shm", "/empty" };

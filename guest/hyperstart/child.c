@@ -170,8 +170,10 @@ void child_run(struct child *child)
     struct error err;
 
     memset(&err, 0, sizeof err);
+    become(child, &err);
     /* Writes up to PIPE_BUF are atomic; when this one fails, nobody is left to tell. */
-    if (become(child, &err) < 0 && write(child->error_fd, &err, sizeof err) < 0)
+    if (write(child->error_fd, &err, sizeof err) < 0)
         _exit(126);
-    _exit(127);
+    /* Docker's codes, for a host that missed the reply. */
+    _exit(err.number == EACCES ? 126 : 127);
 }

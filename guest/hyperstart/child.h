@@ -9,8 +9,8 @@ struct child {
     const struct message_process_start *start;
     struct container *container;
     int stdio[3];
-    int error_fd;    /* close-on-exec: its end means exec succeeded */
-    int main_pidfd;  /* of the container's main process, for an exec */
+    int error_fd;   /* close-on-exec: its end means exec succeeded */
+    int main_pidfd; /* of the container's main process, for an exec */
     char **environment;
 };
 

@@ -7,8 +7,8 @@
 
 /* Attributes that release a local variable when its scope ends, whatever the path out. */
 #define cleanup_close __attribute__((cleanup(cleanup_close_fd)))
-#define cleanup_free __attribute__((cleanup(cleanup_free_pointer)))
-#define cleanup_dir __attribute__((cleanup(cleanup_close_dir)))
+#define cleanup_free  __attribute__((cleanup(cleanup_free_pointer)))
+#define cleanup_dir   __attribute__((cleanup(cleanup_close_dir)))
 
 static inline void cleanup_close_fd(const int *fd)
 {

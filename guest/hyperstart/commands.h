@@ -10,7 +10,7 @@ void command_dispatch(const struct frame *frame);
 void command_retry_waiting(void);
 
 /* The commands; each is defined in the file of its subject. */
-#define COMMAND(name) \
+#define COMMAND(name)                                                                              \
     int command_##name(const struct request *request, const void *message, struct error *err)
 
 COMMAND(hello);

@@ -17,9 +17,9 @@ struct container {
     struct arena arena;
     const struct message_container_create *spec;
     struct rootfs rootfs;
-    int cgroup_fd;               /* its directory, -1 without cgroups */
-    struct watch memory_events;  /* memory.events */
-    struct watch cgroup_events;  /* cgroup.events, while it is being removed */
+    int cgroup_fd;              /* its directory, -1 without cgroups */
+    struct watch memory_events; /* memory.events */
+    struct watch cgroup_events; /* cgroup.events, while it is being removed */
     uint64_t oom_kills_reported;
     struct process *main; /* NULL: not running */
     int devpts_fd;        /* the main process's devpts instance */

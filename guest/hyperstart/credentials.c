@@ -1,4 +1,5 @@
-/* Owns the last privileges of a process before exec, in the order of runc (init_linux.go, finalizeNamespace). */
+/* Owns the last privileges of a process before exec, in the order of runc (init_linux.go,
+ * finalizeNamespace). */
 #include "credentials.h"
 
 #include <errno.h>
@@ -12,8 +13,8 @@
 #include <unistd.h>
 
 #ifndef PR_CAP_AMBIENT
-#define PR_CAP_AMBIENT 47 /* linux/prctl.h */
-#define PR_CAP_AMBIENT_RAISE 2
+#define PR_CAP_AMBIENT           47 /* linux/prctl.h */
+#define PR_CAP_AMBIENT_RAISE     2
 #define PR_CAP_AMBIENT_CLEAR_ALL 4
 #endif
 

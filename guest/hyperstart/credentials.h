@@ -4,7 +4,8 @@
 #include "messages.h"
 #include "users.h"
 
-/* Give up what the process may not have: limits, capabilities, ids, new privileges, system calls. */
+/* Give up what the process may not have: limits, capabilities, ids, new privileges, system calls.
+ */
 int credentials_apply(const struct message_process_start *start, const struct user *user,
                       struct error *err);
 

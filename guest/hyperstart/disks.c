@@ -143,8 +143,7 @@ static int claim_range(const struct wire_device *device, char *node, size_t size
         partition->number++;
     if (partition->number > PARTITIONS_MAX ||
         change_partition(disk, BLKPG_ADD_PARTITION, partition) < 0) {
-        error_errno(err, "partition", "%s at %llu", disk,
-                    (unsigned long long)device->offset_bytes);
+        error_errno(err, "partition", "%s at %llu", disk, (unsigned long long)device->offset_bytes);
         free(partition);
         return -1;
     }

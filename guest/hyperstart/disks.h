@@ -8,8 +8,8 @@
 
 enum { BUS_VIRTIO_BLK = 0, BUS_SCSI = 1, BUS_TEST_DIRECTORY = 255 };
 
-/* Find the device node of a disk or of a byte range of it, which becomes a partition. Returns an enum
- * outcome, or -1. A range is claimed once; release it with disk_release. */
+/* Find the device node of a disk or of a byte range of it, which becomes a partition. Returns an
+ * enum outcome, or -1. A range is claimed once; release it with disk_release. */
 int disk_claim(const struct wire_device *device, char *node, size_t size, struct error *err);
 
 /* Delete the partition of a range; -1 with EBUSY while it is in use. */

@@ -1,8 +1,8 @@
 #ifndef HYPERSTART_ERROR_H
 #define HYPERSTART_ERROR_H
 
-/* What failed: errno, the step, and on what. A function that can fail takes one as its last argument,
- * fills it and returns -1; its caller passes it on. */
+/* What failed: errno, the step, and on what. A function that can fail takes one as its last
+ * argument, fills it and returns -1; its caller passes it on. */
 struct error {
     int number;
     char step[32];

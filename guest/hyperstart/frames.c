@@ -1,4 +1,5 @@
-/* Owns the frame around a message (protocol/agent.toml, "Frame"): its bytes, its end, what is dropped. */
+/* Owns the frame around a message (protocol/agent.toml, "Frame"): its bytes, its end, what is
+ * dropped. */
 #include "frames.h"
 
 #include <string.h>

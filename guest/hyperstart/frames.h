@@ -18,8 +18,8 @@ struct frame_decoder {
     uint64_t dropped_bytes;
 };
 
-/* Return 1 and the next frame (valid until frame_decoder_next is called again), 0 when more bytes are
- * needed: append them to decoder->buffer. */
+/* Return 1 and the next frame (valid until frame_decoder_next is called again), 0 when more bytes
+ * are needed: append them to decoder->buffer. */
 int frame_decoder_next(struct frame_decoder *decoder, struct frame *frame);
 
 /* Append a frame around an encoded message. Returns -1 without memory, or if it were too long. */

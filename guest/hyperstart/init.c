@@ -1,4 +1,4 @@
-/* Owns a container's init (docker run --init): run one program, forward signals, reap everything. */
+/* Owns a container's init (docker run --init): run a program, forward signals, reap everything. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -4,7 +4,12 @@
 #include "error.h"
 
 /* Levels of syslog(3). */
-enum log_level { LOG_LEVEL_CRITICAL = 2, LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6 };
+enum log_level {
+    LOG_LEVEL_CRITICAL = 2,
+    LOG_LEVEL_ERROR = 3,
+    LOG_LEVEL_WARNING = 4,
+    LOG_LEVEL_INFO = 6
+};
 
 /* Where lines go besides the console; NULL: only there. */
 typedef void (*log_sink)(enum log_level level, const char *line);

@@ -1,4 +1,4 @@
-/* Owns the mounts every container has, as Docker makes them (moby oci/defaults.go), and the pivot. */
+/* Owns the mounts every container has, as Docker's (moby oci/defaults.go), and the pivot. */
 #include "mounts.h"
 
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -37,8 +38,9 @@ static const struct {
 static const struct {
     const char *name, *target;
 } links[] = {
-    { "ptmx", "pts/ptmx" },           { "fd", "/proc/self/fd" },       { "stdin", "/proc/self/fd/0" },
-    { "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" }, { "core", "/proc/kcore" },
+    { "ptmx", "pts/ptmx" },          { "fd", "/proc/self/fd" },
+    { "stdin", "/proc/self/fd/0" },  { "stdout", "/proc/self/fd/1" },
+    { "stderr", "/proc/self/fd/2" }, { "core", "/proc/kcore" },
 };
 
 int mount_on(int target, const char *source, const char *type, unsigned long flags,
@@ -141,8 +143,7 @@ static int mount_defaults(const struct container *container, int root, int termi
             return -1;
     if (!overridden(container, "/dev") && make_devices(root, err) < 0)
         return -1;
-    if (!overridden(container, "/dev/pts") &&
-        mount_terminals(container, root, terminal, err) < 0)
+    if (!overridden(container, "/dev/pts") && mount_terminals(container, root, terminal, err) < 0)
         return -1;
     return mount_shm(container, root, err);
 }
@@ -169,17 +170,22 @@ static int make_read_only(int root, const char *path, struct error *err)
 {
     cleanup_close int target = root_open(root, path, O_PATH);
     cleanup_close int mounted = -1;
+    unsigned long flags = MS_BIND | MS_REMOUNT | MS_RDONLY;
+    struct statvfs status;
     char source[40];
 
     if (target < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 0;
-    snprintf(source, sizeof source, "/proc/self/fd/%d", target);
-    if (target < 0 || mount_on(target, source, NULL, MS_BIND | MS_REC, NULL) < 0)
+    if (target < 0 || fstatvfs(target, &status) < 0)
         return error_errno(err, "read-only", "%s", path);
+    snprintf(source, sizeof source, "/proc/self/fd/%d", target);
+    if (mount_on(target, source, NULL, MS_BIND | MS_REC, NULL) < 0)
+        return error_errno(err, "read-only", "%s", path);
+    /* What the mount below has stays; statvfs(3) numbers these as mount(2) does. */
+    flags |= status.f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
     /* Opened again, the path leads to the new mount. */
     mounted = root_open(root, path, O_PATH);
-    if (mounted < 0 ||
-        mount_on(mounted, NULL, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+    if (mounted < 0 || mount_on(mounted, NULL, NULL, flags, NULL) < 0)
         return error_errno(err, "read-only", "%s", path);
     return 0;
 }

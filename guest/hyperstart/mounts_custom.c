@@ -17,7 +17,8 @@
 #include "volumes.h"
 
 /* The flags a bind mount has of its own. */
-#define BIND_FLAGS (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)
+#define BIND_FLAGS                                                                                 \
+    (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)
 
 /* Bind an fd over a destination, then give the mount its flags. */
 static int bind_fd(int root, const struct wire_mount *mount, int source, int target,
@@ -32,7 +33,8 @@ static int bind_fd(int root, const struct wire_mount *mount, int source, int tar
     if ((mount->flags & BIND_FLAGS) == 0)
         return 0;
     mounted = root_open(root, mount->destination, O_PATH);
-    if (mounted < 0 || mount_on(mounted, NULL, NULL, MS_BIND | MS_REMOUNT | (mount->flags & BIND_FLAGS), NULL) < 0)
+    if (mounted < 0 ||
+        mount_on(mounted, NULL, NULL, MS_BIND | MS_REMOUNT | (mount->flags & BIND_FLAGS), NULL) < 0)
         return error_errno(err, "mount", "%s", mount->destination);
     return 0;
 }
@@ -102,13 +104,13 @@ static int mount_tmpfs(const struct container *container, int root, uint32_t i, 
     return mount_type(root, mount, "tmpfs", mount->options, err);
 }
 
-#define SIMPLE_MOUNT(name, type)                                                          \
-    static int mount_##name(const struct container *container, int root, uint32_t i,      \
-                            struct error *err)                                            \
-    {                                                                                     \
-        const struct wire_mount *mount = &container->spec->mounts.items[i];               \
-                                                                                          \
-        return mount_type(root, mount, type, *mount->options ? mount->options : NULL, err); \
+#define SIMPLE_MOUNT(name, type)                                                                   \
+    static int mount_##name(const struct container *container, int root, uint32_t i,               \
+                            struct error *err)                                                     \
+    {                                                                                              \
+        const struct wire_mount *mount = &container->spec->mounts.items[i];                        \
+                                                                                                   \
+        return mount_type(root, mount, type, *mount->options ? mount->options : NULL, err);        \
     }
 
 SIMPLE_MOUNT(proc, "proc")
@@ -117,24 +119,38 @@ SIMPLE_MOUNT(cgroup2, "cgroup2")
 SIMPLE_MOUNT(mqueue, "mqueue")
 SIMPLE_MOUNT(devpts, "devpts")
 
+/* "major:minor" of a character device, "bmajor:minor" of a block device. */
+static bool parse_device(const char *text, mode_t *type, dev_t *device)
+{
+    unsigned long major, minor;
+    char *end;
+
+    *type = *text == 'b' ? S_IFBLK : S_IFCHR;
+    major = strtoul(text + (*text == 'b'), &end, 10);
+    if (*end != ':')
+        return false;
+    minor = strtoul(end + 1, &end, 10);
+    *device = makedev((unsigned)major, (unsigned)minor);
+    return *end == 0;
+}
+
 static int mount_device(const struct container *container, int root, uint32_t i, struct error *err)
 {
     const struct wire_mount *mount = &container->spec->mounts.items[i];
     const char *slash = strrchr(mount->destination, '/');
-    cleanup_free char *parent = strndup(mount->destination, (size_t)(slash ? slash - mount->destination : 0));
+    cleanup_free char *parent =
+        slash ? strndup(mount->destination, (size_t)(slash - mount->destination)) : NULL;
     cleanup_close int dir = -1;
-    unsigned major, minor;
-    char kind = 'c';
+    mode_t type;
+    dev_t device;
 
-    /* "major:minor" of a character device, or with b in front of a block device. */
-    if (!parent || !slash || sscanf(mount->options + (*mount->options == 'b'), "%u:%u", &major, &minor) != 2)
+    if (!parent || !parse_device(mount->options, &type, &device))
         return error_set(err, EINVAL, "device", "%s: %s", mount->destination, mount->options);
-    kind = *mount->options == 'b' ? 'b' : 'c';
     dir = root_make(root, *parent ? parent : "/", true, err);
     if (dir < 0)
         return -1;
-    if (mknodat(dir, slash + 1, (kind == 'b' ? S_IFBLK : S_IFCHR) | (mount->mode ? mount->mode : 0666),
-                makedev(major, minor)) < 0 && errno != EEXIST)
+    if (mknodat(dir, slash + 1, type | (mount->mode ? mount->mode : 0666), device) < 0 &&
+        errno != EEXIST)
         return error_errno(err, "mknod", "%s", mount->destination);
     if (fchownat(dir, slash + 1, mount->uid, mount->gid, AT_SYMLINK_NOFOLLOW) < 0)
         return error_errno(err, "chown", "%s", mount->destination);
@@ -158,7 +174,7 @@ static int mount_pod_shm(const struct container *container, int root, uint32_t i
 
 /* Indexed by struct mount's kind. */
 static int (*const mount_kinds[])(const struct container *, int, uint32_t, struct error *) = {
-    mount_tmpfs, mount_volume, mount_file,   mount_proc,   mount_sysfs,
+    mount_tmpfs,   mount_volume, mount_file,   mount_proc,   mount_sysfs,
     mount_cgroup2, mount_mqueue, mount_devpts, mount_device, mount_pod_shm,
 };
 

@@ -30,7 +30,8 @@ void netlink_add(struct netlink_request *request, uint16_t type, const void *dat
     size_t at = NLMSG_ALIGN(request->header.nlmsg_len);
     struct rtattr head = { .rta_len = (uint16_t)RTA_LENGTH(size), .rta_type = type };
 
-    /* Our longest request is far shorter; an attribute that does not fit is refused by the kernel. */
+    /* Our longest request is far shorter; an attribute that does not fit is refused by the kernel.
+     */
     if (at + RTA_SPACE(size) > sizeof request->bytes)
         return;
     memcpy(request->bytes + at, &head, sizeof head);

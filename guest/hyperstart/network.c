@@ -47,7 +47,8 @@ static void collect_link(const struct nlmsghdr *header, void *data)
         return;
     link = &links->items[links->count++];
     link->index = info->ifi_index;
-    memcpy(link->name, RTA_DATA(name), RTA_PAYLOAD(name) < IFNAMSIZ ? RTA_PAYLOAD(name) : IFNAMSIZ - 1);
+    memcpy(link->name, RTA_DATA(name),
+           RTA_PAYLOAD(name) < IFNAMSIZ ? RTA_PAYLOAD(name) : IFNAMSIZ - 1);
     link->loopback = info->ifi_flags & IFF_LOOPBACK;
     link->up = info->ifi_flags & IFF_UP;
     /* What a driver made has no kind; macvlan, tunnels and the like have. */
@@ -144,7 +145,8 @@ static int delete_link(int fd, int index)
 static int make_link(int fd, struct links *links, const struct wire_interface *interface,
                      struct error *err)
 {
-    struct link *link = *interface->parent ? find_named(links, interface->name) : find_device(links);
+    struct link *link =
+        *interface->parent ? find_named(links, interface->name) : find_device(links);
     const struct link *parent;
 
     if (!link && !*interface->parent)
@@ -152,7 +154,8 @@ static int make_link(int fd, struct links *links, const struct wire_interface *i
     if (!link) {
         parent = find_named(links, interface->parent);
         if (!parent || make_macvlan(fd, interface, parent->index) < 0)
-            return error_set(err, parent ? errno : ENODEV, "network", "%s over %s", interface->name, interface->parent);
+            return error_set(err, parent ? errno : ENODEV, "network", "%s over %s", interface->name,
+                             interface->parent);
         if (find_links(fd, links, err) < 0)
             return -1;
         link = find_named(links, interface->name);
@@ -187,7 +190,8 @@ static int change_address(int fd, int index, uint16_t type, const struct wire_ad
         errno = EINVAL;
         return -1;
     }
-    info = netlink_begin(&request, type, type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_REPLACE : 0, sizeof *info);
+    info = netlink_begin(&request, type, type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_REPLACE : 0,
+                         sizeof *info);
     info->ifa_family = (uint8_t)family;
     info->ifa_prefixlen = address->prefix_length;
     info->ifa_index = (uint32_t)index;
@@ -229,10 +233,12 @@ static void collect_stale(const struct nlmsghdr *header, void *data)
     size_t size = info->ifa_family == AF_INET ? 4 : 16;
 
     if (header->nlmsg_type != RTM_NEWADDR || info->ifa_index != stale->index || !address ||
-        info->ifa_scope == RT_SCOPE_LINK || RTA_PAYLOAD(address) != size || stale->count == ADDRESSES_MAX)
+        info->ifa_scope == RT_SCOPE_LINK || RTA_PAYLOAD(address) != size ||
+        stale->count == ADDRESSES_MAX)
         return;
     for (uint32_t i = 0; i < wanted->count; i++)
-        if (wanted->items[i].address.length == size && wanted->items[i].prefix_length == info->ifa_prefixlen &&
+        if (wanted->items[i].address.length == size &&
+            wanted->items[i].prefix_length == info->ifa_prefixlen &&
             memcmp(wanted->items[i].address.data, RTA_DATA(address), size) == 0)
             return;
     memcpy(stale->items[stale->count].data, RTA_DATA(address), size);

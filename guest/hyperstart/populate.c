@@ -1,6 +1,7 @@
 /* Owns the copy of image content into an empty volume, as Docker does before mounting it.
  *
- * Works on directory fds and never follows a symbolic link, so that neither side can lead it out. */
+ * Works on directory fds and never follows a symbolic link, so that neither side can lead it out.
+ */
 #include "populate.h"
 
 #include <errno.h>
@@ -52,7 +53,8 @@ static void copy_xattrs(int from, int to)
     cleanup_free char *value = malloc(XATTR_BYTES_MAX);
     ssize_t length = flistxattr(from, names, sizeof names);
 
-    for (char *name = names; value && length > 0 && name < names + length; name += strlen(name) + 1) {
+    for (char *name = names; value && length > 0 && name < names + length;
+         name += strlen(name) + 1) {
         ssize_t size = fgetxattr(from, name, value, XATTR_BYTES_MAX);
 
         if (size >= 0 && strncmp(name, "trusted.overlay.", 16) != 0)
@@ -76,7 +78,8 @@ static int copy_metadata(int from, int to, const struct stat *status)
 static int copy_file(int from, int to_dir, const char *name, const struct stat *status)
 {
     cleanup_close int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    cleanup_close int out = openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    cleanup_close int out =
+        openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     ssize_t size;
 
     if (in < 0 || out < 0)

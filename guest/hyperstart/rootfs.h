@@ -16,8 +16,8 @@ struct rootfs {
     bool writable_claimed;
 };
 
-/* Mount it below `dir` (root, rw). Returns an enum outcome or -1; on anything but OUTCOME_OK nothing
- * is left mounted. */
+/* Mount it below `dir` (root, rw). Returns an enum outcome or -1; on anything but OUTCOME_OK
+ * nothing is left mounted. */
 int rootfs_mount(struct rootfs *rootfs, const char *dir,
                  const struct message_container_create *spec, struct error *err);
 

@@ -9,10 +9,10 @@
 
 /* How this hyperstart runs, set once by main. */
 struct runtime {
-    bool vm;            /* PID 1 of a VM; otherwise a test process on a host */
-    const char *dir;    /* /run/hyper, or the test's directory */
-    int self_fd;        /* our own program, to become a container's init */
-    int cgroup_root;    /* the cgroup2 hierarchy, -1 without one (tests) */
+    bool vm;         /* PID 1 of a VM; otherwise a test process on a host */
+    const char *dir; /* /run/hyper, or the test's directory */
+    int self_fd;     /* our own program, to become a container's init */
+    int cgroup_root; /* the cgroup2 hierarchy, -1 without one (tests) */
     struct wire_phase phases[8];
     uint32_t phase_count;
 };

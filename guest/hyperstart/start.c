@@ -31,13 +31,15 @@ static int open_terminal(struct process *process, const struct message_process_s
 {
     int master, slave, input;
 
-    if (tty_open(process->container->devpts_fd, start->rows, start->columns, &master, &slave, err) < 0)
+    if (tty_open(process->container->devpts_fd, start->rows, start->columns, &master, &slave, err) <
+        0)
         return -1;
     process->terminal = true;
     stdio[0] = slave;
     stdio[1] = fcntl(slave, F_DUPFD_CLOEXEC, 3);
     stdio[2] = fcntl(slave, F_DUPFD_CLOEXEC, 3);
-    if (stream_open(&process->streams[STREAM_STDOUT], process->id * 4 + STREAM_STDOUT, master, err) < 0)
+    if (stream_open(&process->streams[STREAM_STDOUT], process->id * 4 + STREAM_STDOUT, master,
+                    err) < 0)
         return -1;
     input = fcntl(master, F_DUPFD_CLOEXEC, 3);
     if (stdio[1] < 0 || stdio[2] < 0 || input < 0)

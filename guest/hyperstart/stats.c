@@ -47,7 +47,8 @@ static void read_cpu(int group, struct message_container_statistics *out)
 }
 
 /* Split "key value" lines in place. */
-static void read_memory(int group, struct figures *figures, struct message_container_statistics *out)
+static void read_memory(int group, struct figures *figures,
+                        struct message_container_statistics *out)
 {
     char *rest = figures->memory, *line;
 

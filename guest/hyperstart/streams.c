@@ -99,7 +99,8 @@ static void watch_output(struct stream *stream)
 
 static void output_ready(struct watch *watch, uint32_t events)
 {
-    struct stream *stream = (struct stream *)(void *)((char *)watch - offsetof(struct stream, watch));
+    struct stream *stream =
+        (struct stream *)(void *)((char *)watch - offsetof(struct stream, watch));
 
     (void)events;
     if (ring_room(&stream->ring) > 0)
@@ -214,7 +215,8 @@ static void write_input(struct stream *stream)
 
 static void input_ready(struct watch *watch, uint32_t events)
 {
-    struct stream *stream = (struct stream *)(void *)((char *)watch - offsetof(struct stream, watch));
+    struct stream *stream =
+        (struct stream *)(void *)((char *)watch - offsetof(struct stream, watch));
 
     if (events & EPOLLERR && !(events & EPOLLOUT))
         input_ended(stream);

@@ -21,10 +21,10 @@ struct stream {
     uint64_t reported; /* input: acknowledged to the host */
     bool eof;          /* the source has ended */
     bool eof_sent;
-    bool held;         /* a reconnected host has not said where it is */
-    bool queued;       /* in the queue of streams with something to send */
-    bool draining;     /* the process has ended: what is readable now is all there will be */
-    bool terminal;     /* stdin is a terminal: its end is not passed on */
+    bool held;     /* a reconnected host has not said where it is */
+    bool queued;   /* in the queue of streams with something to send */
+    bool draining; /* the process has ended: what is readable now is all there will be */
+    bool terminal; /* stdin is a terminal: its end is not passed on */
     struct stream *next;
     void (*progress)(struct stream *stream); /* output: called when it may have become finished */
     void *owner;

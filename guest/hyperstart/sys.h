@@ -20,17 +20,17 @@
 #endif
 
 #define SYS_RESOLVE_NO_MAGICLINKS 0x02 /* linux/openat2.h */
-#define SYS_RESOLVE_IN_ROOT 0x10       /* linux/openat2.h */
+#define SYS_RESOLVE_IN_ROOT       0x10 /* linux/openat2.h */
 
-#define SYS_FSOPEN_CLOEXEC 0x1            /* linux/mount.h */
-#define SYS_FSMOUNT_CLOEXEC 0x1           /* linux/mount.h */
-#define SYS_FSCONFIG_SET_STRING 1         /* linux/mount.h */
-#define SYS_FSCONFIG_CMD_CREATE 6         /* linux/mount.h */
-#define SYS_MOUNT_ATTR_NOSUID 0x02        /* linux/mount.h */
-#define SYS_MOUNT_ATTR_NOEXEC 0x08        /* linux/mount.h */
-#define SYS_MOVE_MOUNT_F_EMPTY_PATH 0x04  /* linux/mount.h */
-#define SYS_MOVE_MOUNT_T_EMPTY_PATH 0x40  /* linux/mount.h */
-#define SYS_CLOSE_RANGE_CLOEXEC 0x4       /* linux/close_range.h */
+#define SYS_FSOPEN_CLOEXEC          0x1  /* linux/mount.h */
+#define SYS_FSMOUNT_CLOEXEC         0x1  /* linux/mount.h */
+#define SYS_FSCONFIG_SET_STRING     1    /* linux/mount.h */
+#define SYS_FSCONFIG_CMD_CREATE     6    /* linux/mount.h */
+#define SYS_MOUNT_ATTR_NOSUID       0x02 /* linux/mount.h */
+#define SYS_MOUNT_ATTR_NOEXEC       0x08 /* linux/mount.h */
+#define SYS_MOVE_MOUNT_F_EMPTY_PATH 0x04 /* linux/mount.h */
+#define SYS_MOVE_MOUNT_T_EMPTY_PATH 0x40 /* linux/mount.h */
+#define SYS_CLOSE_RANGE_CLOEXEC     0x4  /* linux/close_range.h */
 
 /* linux/sched.h, struct clone_args */
 struct sys_clone_args {

@@ -1,5 +1,5 @@
-/* Reads the golden vectors: every frame must decode and encode to itself, every refused payload must be
- * refused. Usage: vectors DIRECTORY */
+/* Reads the golden vectors: every frame must decode and encode to itself, every refused payload
+ * must be refused. Usage: vectors DIRECTORY */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,10 +65,10 @@ static void check_frame(const char *name, const uint8_t *bytes, size_t length)
 static void check_refused(const char *name, unsigned long type, const uint8_t *bytes, size_t length)
 {
     struct arena arena = { 0 };
-    const struct wire_layout *layout =
-        type <= MESSAGE_ID_MAX ? message_types[type].layout : NULL;
+    const struct wire_layout *layout = type <= MESSAGE_ID_MAX ? message_types[type].layout : NULL;
 
-    if (layout && wire_decode(layout, bytes, length, &arena, arena_alloc(&arena, layout->size)) == 0)
+    if (layout &&
+        wire_decode(layout, bytes, length, &arena, arena_alloc(&arena, layout->size)) == 0)
         fail(name, "was not refused");
     arena_free(&arena);
 }

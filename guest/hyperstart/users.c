@@ -1,6 +1,7 @@
 /* Owns the resolution of users and groups in a container's own /etc, which may hold anything.
  *
- * The rules are those of runc (moby/sys user, GetExecUser): a number need not exist, a name must. */
+ * The rules are those of runc (moby/sys user, GetExecUser): a number need not exist, a name must.
+ */
 #include "users.h"
 
 #include <errno.h>

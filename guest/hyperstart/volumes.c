@@ -58,7 +58,8 @@ static int mount_share(struct error *err)
         return 0;
     if (make_directory(path, 0755, err) < 0)
         return -1;
-    /* cache=mmap: shared writable mappings work, nothing else is cached (Documentation/filesystems/9p.rst). */
+    /* cache=mmap: shared writable mappings work, nothing else is cached
+     * (Documentation/filesystems/9p.rst). */
     if (runtime.vm && mount("hyper", path, "9p", MS_NOATIME,
                             "trans=virtio,version=9p2000.L,msize=262144,cache=mmap") < 0)
         return error_errno(err, "mount", "share");
@@ -109,7 +110,8 @@ COMMAND(volume_add)
     if (!volume->name || !volume->path)
         outcome = error_set(err, ENOMEM, "volume", "%s", add->volume);
     else
-        outcome = add->kind == VOLUME_DISK ? mount_disk(volume, add->fstype, err) : mount_share(err);
+        outcome =
+            add->kind == VOLUME_DISK ? mount_disk(volume, add->fstype, err) : mount_share(err);
     if (outcome != OUTCOME_OK) {
         volume_free(volume);
         return outcome;

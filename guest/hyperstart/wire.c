@@ -148,7 +148,8 @@ static int read_struct(struct reader *reader, const struct wire_layout *layout, 
     for (uint32_t i = 0; i < layout->count; i++) {
         const struct wire_field *field = &layout->fields[i];
         void *target = (uint8_t *)out + field->offset;
-        int result = field->list ? read_list(reader, field, target) : read_value(reader, field, target);
+        int result =
+            field->list ? read_list(reader, field, target) : read_value(reader, field, target);
 
         if (result < 0)
             return -1;
@@ -213,7 +214,8 @@ int wire_encode(const struct wire_layout *layout, const void *in, struct buffer 
     for (uint32_t i = 0; i < layout->count; i++) {
         const struct wire_field *field = &layout->fields[i];
         const void *source = (const uint8_t *)in + field->offset;
-        int result = field->list ? write_list(field, source, buffer) : write_value(field, source, buffer);
+        int result =
+            field->list ? write_list(field, source, buffer) : write_value(field, source, buffer);
 
         if (result < 0)
             return -1;

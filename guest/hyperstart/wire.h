@@ -70,12 +70,13 @@ int buffer_append(struct buffer *buffer, const void *data, size_t size);
 void buffer_consume(struct buffer *buffer, size_t size);
 void buffer_free(struct buffer *buffer);
 
-/* Decode exactly `length` bytes into *out (layout->size bytes). Strings and bytes point into payload,
- * lists into the arena. Returns 0, or -1 when the payload is anything else. */
+/* Decode exactly `length` bytes into *out (layout->size bytes). Strings and bytes point into
+ * payload, lists into the arena. Returns 0, or -1 when the payload is anything else. */
 int wire_decode(const struct wire_layout *layout, const uint8_t *payload, size_t length,
                 struct arena *arena, void *out);
 
-/* Append the encoding of *in; a NULL string is written as an empty one. Returns -1 without memory. */
+/* Append the encoding of *in; a NULL string is written as an empty one. Returns -1 without memory.
+ */
 int wire_encode(const struct wire_layout *layout, const void *in, struct buffer *buffer);
 
 bool utf8_valid(const uint8_t *text, size_t length);

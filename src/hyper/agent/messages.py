@@ -1099,7 +1099,7 @@ class ProcessStart:
     """Start a process; main: the container's first. The reply comes when exec succeeded, or says
     which step failed (step exec with ENOENT/EACCES: Docker's 127/126; steps user and group with
     ENOENT: no such entry in the image; object is the command, the user, ...). When the host that
-    asked has gone meanwhile, a failure is reported as an exit with 127.
+    asked has gone meanwhile, a failure is reported as an exit with 126 (EACCES) or 127.
     """
 
     TYPE: ClassVar[int] = 16
