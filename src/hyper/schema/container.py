@@ -146,7 +146,7 @@ def show_config(spec: ContainerSpec) -> dict[str, object]:
     return {
         name: value
         for name, value in shown.items()
-        if value not in (None, "", False) or name not in OPTIONAL
+        if name not in OPTIONAL or not (value is None or value is False or value == "")
     }
 
 
