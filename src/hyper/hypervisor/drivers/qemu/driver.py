@@ -66,6 +66,9 @@ class QemuDriver:
         process = PidHandle.open(record.pid, record.start_ticks)
         if process is None:
             return None
+        if _is_zombie(record.pid):
+            process.close()
+            return None
         try:
             vm = QemuVm(record, process, self._options.launcher, None)
         except OSError as err:
@@ -154,6 +157,15 @@ class QemuDriver:
         reason = verdict.reason if verdict else "switched off by the configuration"
         advice = "guests run under emulation (TCG), outside QEMU's own security promise"
         return Check("acceleration", False, reason, advice)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Tell whether a process has ended but nobody has asked for its status (proc(5), stat)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(b")")[2].split()[0] in (b"Z", b"X")
 
 
 async def qemu_version(program: str) -> str:

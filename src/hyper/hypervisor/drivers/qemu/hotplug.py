@@ -1,7 +1,10 @@
 """Disks of a running VMM: its block nodes, fd sets and SCSI devices, by QMP. Keeps no state.
 
 A slot is filled by pointing the `drive` of its virtio-blk device at another node (qom-set, which
-QEMU allows for this property of a running device): the guest notices nothing, so needs no scan.
+QEMU allows for this property of a running device): the guest notices nothing, so needs no scan. It
+goes on believing in 1 TiB; accesses beyond the file fail and do not grow it. Whoever reads the
+device through the page cache should do so in a partition of the right length, or readahead near the
+end fails, too.
 """
 
 import contextlib

@@ -1,0 +1,206 @@
+"""The factory over a driver without VMs: what it gives out, when, and what it does on failures."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from hyper.core.errors import HypervisorError
+from hyper.core.spec import Nic, NicKind, VmSpec
+from hyper.hypervisor import factory as factory_module
+from hyper.hypervisor.driver import Ready
+from hyper.hypervisor.factory import Factory, FactoryOptions
+
+TAP = Nic(NicKind.TAP, "02:00:00:00:00:01", tap_fd=0)
+
+
+@dataclass
+class FakeVm:
+    origin: str
+    spec: VmSpec
+    bound: VmSpec | None = None
+    dead: bool = False
+    fail_bind: bool = False
+
+    @property
+    def agent_socket(self) -> Path:
+        return self.spec.run_dir / "agent.sock"
+
+    @property
+    def record(self) -> SimpleNamespace:
+        return SimpleNamespace(run_dir=str(self.spec.run_dir))
+
+    @property
+    def nic(self) -> Nic | None:
+        return self.spec.nic
+
+    async def bind(self, spec: VmSpec) -> None:
+        if self.fail_bind:
+            raise HypervisorError("no")
+        self.bound = spec
+
+    async def kill(self) -> None:
+        self.dead = True
+
+
+@dataclass
+class FakeDriver:
+    vms: list[FakeVm] = field(default_factory=list)
+    templates: int = 0
+    fail_template: bool = False
+    fail_clone: bool = False
+    fail_bind: bool = False
+
+    async def template_key(self, spec: VmSpec) -> str:
+        return f"{spec.vcpus}-{spec.memory_bytes}"
+
+    async def make_template(self, spec: VmSpec, directory: Path, ready: Ready) -> None:
+        self.templates += 1
+        if self.fail_template:
+            raise HypervisorError("no template")
+        (directory / "state").write_bytes(b"s")
+
+    async def clone(self, spec: VmSpec, directory: Path) -> FakeVm:
+        if self.fail_clone:
+            raise HypervisorError("no clone")
+        return self._new("clone", spec)
+
+    async def start(self, spec: VmSpec) -> FakeVm:
+        return self._new("boot", spec)
+
+    def _new(self, origin: str, spec: VmSpec) -> FakeVm:
+        self.vms.append(FakeVm(origin, spec, fail_bind=self.fail_bind))
+        return self.vms[-1]
+
+
+async def ready(path: Path) -> None:
+    return None
+
+
+def spec(tmp_path: Path, name: str = "vm", nic: Nic | None = None) -> VmSpec:
+    (tmp_path / name).mkdir(exist_ok=True)
+    return VmSpec(name, 1, 1 << 28, Path("/k"), Path("/i"), tmp_path / name, nic=nic)
+
+
+@pytest.fixture
+def driver() -> FakeDriver:
+    return FakeDriver()
+
+
+@pytest.fixture
+async def factory(
+    driver: FakeDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Factory]:
+    monkeypatch.setattr(factory_module, "_QUIET_S", 0.0)
+    options = FactoryOptions(waiting=2, reserve_bytes=0)
+    made = Factory(driver, tmp_path / "t", tmp_path / "pool", ready, options)  # type: ignore[arg-type]
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(made.run(), name="factory")
+        yield made
+        task.cancel()
+    waiting = [vm for vm in driver.vms if vm.origin == "clone" and vm.bound is None]
+    assert all(vm.dead for vm in waiting), "waiting clones outlive the factory"
+
+
+async def settle(factory: Factory, waiting: list[int]) -> None:
+    async with asyncio.timeout(10):
+        while list(factory.waiting().values()) != waiting:
+            await asyncio.sleep(0.01)
+
+
+async def test_the_first_vm_is_booted_and_the_next_waits_already(
+    factory: Factory, tmp_path: Path
+) -> None:
+    first = await factory.start(spec(tmp_path))
+    assert isinstance(first, FakeVm) and first.origin == "boot"
+    await settle(factory, [2])
+    second = await factory.start(spec(tmp_path))
+    assert isinstance(second, FakeVm)
+    assert second.origin == "clone" and second.bound == spec(tmp_path)
+    await settle(factory, [2])
+
+
+async def test_a_vm_with_a_tap_is_cloned_not_taken(factory: Factory, tmp_path: Path) -> None:
+    await factory.expect(spec(tmp_path, nic=TAP))
+    await settle(factory, [2])
+    vm = await factory.start(spec(tmp_path, nic=TAP))
+    assert isinstance(vm, FakeVm) and vm.origin == "clone" and vm.bound is None
+    assert list(factory.waiting().values()) == [2]
+    vm.bound = vm.spec
+    taken = await factory.take(spec(tmp_path, nic=TAP))
+    assert taken is not None and taken.nic == TAP
+    await taken.kill()
+
+
+async def test_nothing_is_taken_from_an_empty_pool(factory: Factory, tmp_path: Path) -> None:
+    assert await factory.take(spec(tmp_path)) is None
+
+
+async def test_a_clone_that_fails_becomes_a_boot(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    factory.configure(FactoryOptions(waiting=0))
+    await factory.expect(spec(tmp_path))
+    async with asyncio.timeout(10):
+        while not list((tmp_path / "t").glob("[!.]*")):
+            await asyncio.sleep(0.01)
+    driver.fail_clone = True
+    vm = await factory.start(spec(tmp_path))
+    assert isinstance(vm, FakeVm) and vm.origin == "boot"
+
+
+async def test_a_template_that_cannot_be_made_is_given_up(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    driver.fail_template = True
+    for _ in range(10):
+        await factory.expect(spec(tmp_path))
+        await asyncio.sleep(0.02)
+    assert 1 <= driver.templates <= 3
+    vm = await factory.start(spec(tmp_path))
+    assert isinstance(vm, FakeVm) and vm.origin == "boot"
+    assert list((tmp_path / "pool").iterdir()) == []
+
+
+async def test_a_waiting_clone_that_cannot_be_bound_is_replaced(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    driver.fail_bind = True
+    await factory.expect(spec(tmp_path))
+    await settle(factory, [2])
+    vm = await factory.start(spec(tmp_path))
+    assert isinstance(vm, FakeVm) and vm.origin == "clone" and vm.bound is None
+    assert [other.dead for other in driver.vms[:2]] == [True, True]
+    vm.dead = True
+
+
+async def test_short_memory_empties_the_pool(
+    factory: Factory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await factory.expect(spec(tmp_path))
+    await settle(factory, [2])
+    monkeypatch.setattr(factory_module, "available_bytes", lambda: -1)
+    factory.configure(factory.options)
+    await settle(factory, [0])
+
+
+async def test_only_the_newest_shapes_have_waiting_clones(factory: Factory, tmp_path: Path) -> None:
+    factory.configure(replace(factory.options, waiting=1, shapes=1))
+    first = spec(tmp_path)
+    await factory.expect(first)
+    await settle(factory, [1])
+    second = replace(first, vcpus=2)
+    key = await factory.expect(second)
+    async with asyncio.timeout(10):
+        while factory.waiting() != {key: 1}:
+            await asyncio.sleep(0.01)
+
+
+async def test_without_templates_everything_is_booted(driver: FakeDriver, tmp_path: Path) -> None:
+    options = FactoryOptions(templates=False)
+    made = Factory(driver, tmp_path / "t", tmp_path / "pool", ready, options)  # type: ignore[arg-type]
+    vm = await made.start(spec(tmp_path))
+    assert isinstance(vm, FakeVm) and vm.origin == "boot" and driver.templates == 0

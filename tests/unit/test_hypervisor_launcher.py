@@ -1,0 +1,151 @@
+"""The spawner: launching, descriptors, exit statuses, errors, the jail, and its own death."""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from hyper.core.errors import HyperError, HypervisorError
+from hyper.hypervisor.jail import jail_for, jail_works
+from hyper.hypervisor.launcher import Jail, Launcher
+
+SHELL = "/bin/sh"
+
+
+@pytest.fixture
+async def launcher() -> AsyncIterator[Launcher]:
+    launcher = Launcher()
+    yield launcher
+    await launcher.close()
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Iterator[int]:
+    descriptor = os.open(tmp_path / "output", os.O_RDWR | os.O_CREAT)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.fixture
+async def jail(launcher: Launcher) -> Jail:
+    try:
+        await jail_works(launcher)
+    except HyperError as err:
+        pytest.skip(f"no user namespaces here: {err}")
+    return jail_for("test", devices=(), network=False)[0]
+
+
+async def run(launcher: Launcher, script: str, fds: list[int], jail: Jail | None = None) -> str:
+    """Run a script to its end; return what it printed."""
+    process = await launcher.launch([SHELL, "-c", script], fds, jail)
+    await process.wait_exit()
+    process.close()
+    assert await launcher.exit_status(process.pid) == 0
+    size = os.fstat(fds[0]).st_size
+    return os.pread(fds[0], size, 0).decode()
+
+
+async def test_a_process_gets_its_descriptors_and_no_others(
+    launcher: Launcher, output: int, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_text("A")
+    (tmp_path / "b").write_text("B")
+    fds = [os.open(tmp_path / name, os.O_RDONLY) for name in "ab"]
+    text = await run(launcher, "cat <&3; cat <&4; echo; ls /proc/$$/fd", [output, *fds])
+    for fd in fds:
+        os.close(fd)
+    first, *numbers = text.split()
+    assert first == "AB"
+    assert {"0", "1", "2", "3", "4"} == set(numbers)
+
+
+async def test_its_environment_is_empty(launcher: Launcher, output: int) -> None:
+    text = await run(launcher, "tr '\\0' '\\n' </proc/self/environ", [output])
+    # The shell itself sets PWD and the like for its children.
+    assert not any(line.startswith(("PATH=", "HOME=", "USER=")) for line in text.splitlines())
+
+
+@pytest.mark.parametrize(("script", "status"), [("exit 7", 7), ("kill -9 $$", -9)])
+async def test_exit_statuses_arrive(
+    launcher: Launcher, output: int, script: str, status: int
+) -> None:
+    process = await launcher.launch([SHELL, "-c", script], [output], None)
+    await process.wait_exit()
+    process.close()
+    assert await launcher.exit_status(process.pid) == status
+    assert await launcher.exit_status(process.pid) is None
+
+
+@pytest.mark.parametrize("jailed", [False, True])
+async def test_a_missing_program_is_an_error(
+    launcher: Launcher, output: int, jail: Jail, jailed: bool
+) -> None:
+    with pytest.raises(HypervisorError, match="/none: No such file"):
+        await launcher.launch(["/none"], [output], jail if jailed else None)
+
+
+async def test_a_jail_has_its_own_processes_files_and_user(
+    launcher: Launcher, output: int, jail: Jail
+) -> None:
+    text = await run(launcher, "echo $$; id -u; ls /; cat /proc/1/comm", [output], jail)
+    pid, uid, *names, first = text.split()
+    assert (pid, uid, first) == ("1", "0", "sh")
+    assert {"usr", "proc", "dev", "share"} <= set(names)
+    assert not {"etc", "home", "root", "tmp", "var"} & set(names)
+
+
+async def test_a_jail_cannot_mount_nor_write_the_system(
+    launcher: Launcher, output: int, jail: Jail
+) -> None:
+    script = "mount -t tmpfs none /proc; touch /usr/x; touch /share/x; ls /share; echo end"
+    text = await run(launcher, script, [output], jail)
+    assert text.count("permission denied") == 1 and text.count("Read-only file system") == 2
+    assert text.splitlines()[-1] == "end"
+
+
+async def test_the_network_of_a_jail_is_empty(launcher: Launcher, output: int, jail: Jail) -> None:
+    text = await run(launcher, "cat /proc/net/route; grep -c : /proc/net/dev", [output], jail)
+    assert text.splitlines()[-1] == "1"  # lo
+
+
+async def test_a_share_is_mounted_where_nobody_else_sees_it(
+    launcher: Launcher, output: int, jail: Jail, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "file").write_text("content")
+    ready, go = os.pipe()
+    script = "read line <&3; cat /share/name/file; echo >/share/name/new"
+    process = await launcher.launch([SHELL, "-c", script], [output, ready], jail)
+    before = Path("/proc/self/mountinfo").read_text()
+    await launcher.share_add(process.pid, "name", shared, False)
+    assert Path("/proc/self/mountinfo").read_text() == before
+    os.write(go, b"\n")
+    await process.wait_exit()
+    process.close()
+    assert os.pread(output, 100, 0) == b"content"
+    assert (shared / "new").stat().st_uid == os.geteuid()
+    os.close(ready)
+    os.close(go)
+
+
+async def test_processes_outlive_the_spawner(launcher: Launcher, output: int) -> None:
+    process = await launcher.launch([SHELL, "-c", "sleep 60"], [output], None)
+    await launcher.close()
+    assert Path(f"/proc/{process.pid}").exists()
+    await process.terminate(0)
+    process.close()
+    assert await launcher.exit_status(process.pid) is None
+    other = await launcher.launch([SHELL, "-c", "exit 0"], [output], None)
+    await other.wait_exit()
+    other.close()
+
+
+async def test_a_dead_spawner_is_started_again(launcher: Launcher, output: int) -> None:
+    await launcher.start()
+    assert launcher._process is not None
+    launcher._process.send_signal(signal.SIGKILL)
+    await launcher._process.wait()
+    assert await run(launcher, "echo again", [output]) == "again\n"
