@@ -59,6 +59,10 @@ def shell(host: Host, number: int, script: str, **fields: object) -> str:
     return host.stdout(number).decode()
 
 
+def await_window(host: Host, stream: int, acked: int) -> None:
+    host.wait_for(lambda: host.windows.get(stream, 0) >= acked)
+
+
 def send_input(host: Host, number: int, data: bytes) -> None:
     """Send all of stdin and its end, never more than the window allows."""
     stream, at = number * 4, 0
@@ -71,7 +75,7 @@ def send_input(host: Host, number: int, data: bytes) -> None:
             at += len(part)
             host.pump()
         else:
-            host.wait_for(lambda full=limit: host.windows[stream] + m.STREAM_WINDOW > full)
+            await_window(host, stream, limit - m.STREAM_WINDOW + 1)
     host.send(m.Data(at, b""), stream_id=stream, flags=m.FLAG_EOF)
 
 
@@ -467,10 +471,10 @@ def test_volume_subpath_cannot_leave_the_volume(host: Host, tmp_path: Path) -> N
         host.request(start(1, "true", main=True))
 
 
-HOSTILE: dict[str, Callable[[Path], None]] = {
+HOSTILE: dict[str, Callable[[Path], object]] = {
     "proc_is_a_link": lambda root: (root / "proc").symlink_to("/etc"),
     "dev_is_a_link_upwards": lambda root: (root / "dev").symlink_to("../../../../../../../tmp"),
-    "sys_is_a_file": lambda root: (root / "sys").write_text("x") and None,
+    "sys_is_a_file": lambda root: (root / "sys").write_text("x"),
 }
 
 
