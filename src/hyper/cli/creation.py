@@ -5,6 +5,7 @@ import os
 from hyper.cli.command import CommandFailed, Invocation
 from hyper.cli.flags import Options
 from hyper.sdk.errors import ApiError, NotFoundError
+from hyper.sdk.http1 import path_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def image_is_missing(call: Invocation, err: ApiError) -> bool:
     """Return whether `err` came because the image is not there, and pulling it is allowed."""
     if not isinstance(err, NotFoundError) or call.options.text("pull") != "missing":
         return False
-    return not call.daemon.exists(f"/images/{call.arguments[0]}/json")
+    return not call.daemon.exists(path_of("images", call.arguments[0], "/json"))
 
 
 def pull_as_asked(call: Invocation, missing: bool = False) -> None:

@@ -49,6 +49,6 @@ def each_of(
 
 def container_path(name: str, rest: str = "") -> str:
     """Return the API's path of a container; a leading / of an inspected name is no part of it."""
-    from hyper.sdk.http1 import quote
+    from hyper.sdk.http1 import path_of
 
-    return f"/containers/{quote(name.removeprefix('/')).replace('/', '%2F')}{rest}"
+    return path_of("containers", name.removeprefix("/"), rest)

@@ -90,6 +90,7 @@ def _start(log_path: str) -> None:
                 (os.POSIX_SPAWN_DUP2, null, 0),
                 (os.POSIX_SPAWN_DUP2, log, 1),
                 (os.POSIX_SPAWN_DUP2, log, 2),
+                *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inherited(writer)),
             ],
             setsid=True,
             setsigdef=(
@@ -113,6 +114,19 @@ def _start(log_path: str) -> None:
         raise StartFailed(
             f"hyperd did not start: {_last_line(log_path, log_start)} (log: {log_path})"
         )
+
+
+def _inherited(keep: int) -> list[int]:
+    """Return what a shell left open for us: the daemon would hold its pipes open for ever."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        try:
+            if descriptor > 2 and descriptor != keep and os.get_inheritable(descriptor):
+                found.append(descriptor)
+        except OSError:
+            pass  # the listing's own
+    return found
 
 
 def _last_line(path: str, start: int) -> str:

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from hyper.core.units import parse_size
 from hyper.sdk import answers
-from hyper.sdk.http1 import quote
+from hyper.sdk.http1 import path_of
 
 T = TypeVar("T")
 Json = dict[str, object]
@@ -66,7 +66,7 @@ class Result:
 
 def container(name: str, rest: str = "") -> str:
     """Return the path of a container."""
-    return f"/containers/{quote(name).replace('/', '%2F')}{rest}"
+    return path_of("containers", name, rest)
 
 
 def create_body(image: str, command: Sequence[str], options: ContainerOptions) -> Json:
@@ -194,17 +194,17 @@ def image_list() -> Call[list[Json]]:
 
 def image_inspect(name: str) -> Call[Json]:
     """Inspect an image."""
-    return Call("GET", f"/images/{name}/json", answers.mapping)
+    return Call("GET", path_of("images", name, "/json"), answers.mapping)
 
 
 def image_remove(name: str, force: bool) -> Call[list[Json]]:
     """Remove an image; the value tells what was untagged and deleted."""
-    return Call("DELETE", f"/images/{name}", answers.objects, {"force": force})
+    return Call("DELETE", path_of("images", name), answers.objects, {"force": force})
 
 
 def image_tag(name: str, repository: str, tag: str) -> Call[None]:
     """Give an image another name."""
-    return Call("POST", f"/images/{name}/tag", _nothing, {"repo": repository, "tag": tag})
+    return Call("POST", path_of("images", name, "/tag"), _nothing, {"repo": repository, "tag": tag})
 
 
 def image_pull_query(reference: str, platform: str) -> Json:
@@ -229,12 +229,12 @@ def volume_create(name: str, labels: Mapping[str, str]) -> Call[Json]:
 
 def volume_inspect(name: str) -> Call[Json]:
     """Inspect a volume."""
-    return Call("GET", f"/volumes/{quote(name)}", answers.mapping)
+    return Call("GET", path_of("volumes", name), answers.mapping)
 
 
 def volume_remove(name: str, force: bool) -> Call[None]:
     """Remove a volume."""
-    return Call("DELETE", f"/volumes/{quote(name)}", _nothing, {"force": force})
+    return Call("DELETE", path_of("volumes", name), _nothing, {"force": force})
 
 
 def pod_list() -> Call[list[Json]]:
@@ -244,7 +244,7 @@ def pod_list() -> Call[list[Json]]:
 
 def pod_inspect(name: str) -> Call[Json]:
     """Inspect a pod."""
-    return Call("GET", f"/hyper/v1/pods/{quote(name)}", answers.mapping)
+    return Call("GET", path_of("hyper/v1/pods", name), answers.mapping)
 
 
 def version() -> Call[Json]:

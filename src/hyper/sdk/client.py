@@ -14,6 +14,7 @@ from hyper.sdk.daemon import Daemon
 from hyper.sdk.errors import ApiError
 from hyper.sdk.exchange import exchange
 from hyper.sdk.frames import FrameDecoder
+from hyper.sdk.http1 import path_of
 from hyper.sdk.tars import PieceReader, pack_bytes
 
 T = TypeVar("T")
@@ -157,7 +158,7 @@ class Images:
 
     def exists(self, name: str) -> bool:
         """Return whether the image is there without pulling."""
-        return self._daemon.exists(f"/images/{name}/json")
+        return self._daemon.exists(path_of("images", name, "/json"))
 
     def pull(self, reference: str, platform: str = "") -> Json:
         """Pull an image and return what inspect does. Raises ApiError."""

@@ -164,8 +164,22 @@ def quote(text: str) -> str:
     return "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in data)
 
 
+def path_of(kind: str, name: str, rest: str = "") -> str:
+    """Return the path of an object, such as /containers/NAME/json.
+
+    Only an image's name may have slashes of its own.
+    """
+    quoted = quote(name)
+    if kind != "images":
+        quoted = quoted.replace("/", "%2F")
+    return f"/{kind}/{quoted}{rest}"
+
+
 def encode_target(path: str, query: "Mapping[str, object] | None") -> str:
-    """Return a request's target. Values: True is 1, None and "" are left out, dicts become JSON."""
+    """Return a request's target. `path` is quoted already: build it with path_of.
+
+    Values: True is 1; None, False and "" are left out; dicts become JSON; lists repeat the name.
+    """
     pairs = []
     for name, value in (query or {}).items():
         for item in value if isinstance(value, list) else (value,):
@@ -174,4 +188,4 @@ def encode_target(path: str, query: "Mapping[str, object] | None") -> str:
             if item is None or item is False or item == "":
                 continue
             pairs.append(f"{name}={quote('1' if item is True else str(item))}")
-    return quote(path) + ("?" + "&".join(pairs) if pairs else "")
+    return path + ("?" + "&".join(pairs) if pairs else "")

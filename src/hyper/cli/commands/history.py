@@ -5,6 +5,7 @@ from hyper.cli.flags import BOOL, TEXT, Flag
 from hyper.cli.listing import ago, ellipsis, short_id, show
 from hyper.cli.usage_texts import FORMAT_HELP
 from hyper.sdk import answers
+from hyper.sdk.http1 import path_of
 
 _FIELDS = ("ID", "CreatedSince", "CreatedBy", "Size", "Comment")
 _EXACT_FIELDS = ("ID", "CreatedAt", "CreatedBy", "Size", "Comment")
@@ -23,7 +24,7 @@ def history(call: Invocation) -> int:
     """Show the history of an image."""
     options = call.options
     name = call.arguments[0]
-    found = answers.objects(call.daemon.call("GET", f"/images/{name}/history"))
+    found = answers.objects(call.daemon.call("GET", path_of("images", name, "/history")))
     full, human = options.on("no-trunc"), options.on("human")
     rows = [_row(item, full, human) for item in found]
     fields = _FIELDS if human else _EXACT_FIELDS

@@ -8,6 +8,7 @@ from hyper.cli.flags import BOOL, TEXT, Flag
 from hyper.cli.usage_texts import OBJECT_FORMAT_HELP
 from hyper.core.errors import HyperError
 from hyper.sdk.errors import DaemonUnavailable, NotFoundError
+from hyper.sdk.http1 import path_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def _path(kind: str, name: str) -> str:
         case "container":
             return container_path(name, "/json")
         case "image":
-            return f"/images/{name}/json"
-    return f"/{kind}s/{name}"
+            return path_of("images", name, "/json")
+    return path_of(f"{kind}s", name)
 
 
 def _show(found: list[object], compiled: "Template | None") -> None:

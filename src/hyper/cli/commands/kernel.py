@@ -9,6 +9,7 @@ from hyper.cli.flags import BOOL, TEXT, Flag
 from hyper.cli.listing import show
 from hyper.cli.usage_texts import FORMAT_HELP
 from hyper.sdk import answers
+from hyper.sdk.http1 import path_of
 
 _FIELDS = ("Name", "Version", "Default", "Path")
 _HEADERS = {"Name": "NAME", "Version": "VERSION", "Default": "DEFAULT", "Path": "PATH"}
@@ -46,7 +47,7 @@ def remove(call: Invocation) -> int:
     """Forget kernels."""
 
     def act(name: str) -> None:
-        call.daemon.call("DELETE", f"/hyper/v1/kernels/{name}")
+        call.daemon.call("DELETE", path_of("hyper/v1/kernels", name))
 
     return each_of(call.arguments, act, print)
 

@@ -8,6 +8,7 @@ from hyper.cli.usage_texts import FORMAT_HELP
 from hyper.cli.values import pairs
 from hyper.sdk import answers
 from hyper.sdk.errors import NotFoundError
+from hyper.sdk.http1 import path_of
 
 _FIELDS = ("ID", "Name", "Driver", "Scope")
 _HEADERS = {
@@ -116,7 +117,7 @@ def remove(call: Invocation) -> int:
 
     def act(name: str) -> None:
         try:
-            call.daemon.call("DELETE", f"/networks/{name}")
+            call.daemon.call("DELETE", path_of("networks", name))
         except NotFoundError:
             if not call.options.on("force"):
                 raise
@@ -147,7 +148,7 @@ def connect(call: Invocation) -> int:
     if options.given("gw-priority"):
         endpoint["GwPriority"] = options.number("gw-priority")
     body = {"Container": container, "EndpointConfig": endpoint}
-    call.daemon.call("POST", f"/networks/{network}/connect", None, body)
+    call.daemon.call("POST", path_of("networks", network, "/connect"), None, body)
     return 0
 
 
@@ -155,7 +156,7 @@ def disconnect(call: Invocation) -> int:
     """Disconnect a container from a network."""
     network, container = call.arguments
     body = {"Container": container, "Force": call.options.on("force")}
-    call.daemon.call("POST", f"/networks/{network}/disconnect", None, body)
+    call.daemon.call("POST", path_of("networks", network, "/disconnect"), None, body)
     return 0
 
 

@@ -4,6 +4,7 @@ from hyper.cli import reference
 from hyper.cli.command import Command, CommandFailed, Invocation
 from hyper.cli.flags import BOOL, TEXT, Flag
 from hyper.cli.progress import ProgressDisplay
+from hyper.sdk.http1 import path_of
 
 
 def push(call: Invocation) -> int:
@@ -23,7 +24,9 @@ def push(call: Invocation) -> int:
 
         query["platform"] = platform_object(options.text("platform"))
     headers = auth_headers(image.domain) or (("X-Registry-Auth", encode({})),)
-    response = call.daemon.open("POST", f"/images/{image.name}/push", query, headers=headers)
+    response = call.daemon.open(
+        "POST", path_of("images", image.name, "/push"), query, headers=headers
+    )
     ProgressDisplay(1, quiet).show_all(response.json_stream())
     if quiet:
         print(image.canonical)

@@ -4,6 +4,7 @@ from hyper.cli.command import Command, Invocation
 from hyper.cli.each import each_of
 from hyper.cli.flags import BOOL, STRINGS, Flag
 from hyper.sdk import answers
+from hyper.sdk.http1 import path_of
 
 
 def remove(call: Invocation) -> int:
@@ -16,7 +17,7 @@ def remove(call: Invocation) -> int:
     }
 
     def act(name: str) -> None:
-        for item in answers.objects(call.daemon.call("DELETE", f"/images/{name}", query)):
+        for item in answers.objects(call.daemon.call("DELETE", path_of("images", name), query)):
             if "Deleted" in item:
                 print(f"Deleted: {item['Deleted']}")
             else:

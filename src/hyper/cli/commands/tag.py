@@ -3,6 +3,7 @@
 from hyper.cli import reference
 from hyper.cli.command import Command, CommandFailed, Invocation
 from hyper.core.errors import InvalidArgument
+from hyper.sdk.http1 import path_of
 
 
 def tag(call: Invocation) -> int:
@@ -17,7 +18,7 @@ def tag(call: Invocation) -> int:
     if parsed.digest:
         raise CommandFailed("refusing to create a tag with a digest reference")
     query = {"repo": parsed.name, "tag": parsed.tag}
-    call.daemon.call("POST", f"/images/{source}/tag", query)
+    call.daemon.call("POST", path_of("images", source, "/tag"), query)
     return 0
 
 

@@ -7,6 +7,7 @@ from hyper.cli.listing import label_text, show
 from hyper.cli.usage_texts import FORMAT_HELP
 from hyper.cli.values import pairs
 from hyper.sdk import answers
+from hyper.sdk.http1 import path_of
 
 _FIELDS = ("Driver", "Name")
 _HEADERS = {
@@ -80,7 +81,7 @@ def remove(call: Invocation) -> int:
     query = {"force": call.options.on("force")}
 
     def act(name: str) -> None:
-        call.daemon.call("DELETE", f"/volumes/{name}", query)
+        call.daemon.call("DELETE", path_of("volumes", name), query)
 
     return each_of(call.arguments, act, print)
 
