@@ -6,7 +6,6 @@ A container's command is one of `PROGRAMS`: echo, cat, true, false, sleep, sh -c
 import asyncio
 import dataclasses
 import posixpath
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,13 +33,10 @@ from hyper.engine.views import (
     MountView,
     NetworkView,
     Status,
-    VolumeView,
 )
 from hyper.hypervisor.check import Check
 from hyper.hypervisor.driver import Capabilities
-from hyper.images.catalog import Image
-from hyper.images.manifest import ImageConfig
-from hyper.images.reference import parse
+from tests.support.fake_images import FakeImages, FakeVolumes
 
 S = ContainerState
 
@@ -402,6 +398,8 @@ class FakeSessions:
 
     async def _run(self, exec_id: str) -> None:
         _, process = self.execs[exec_id]
+        # No guest starts a process sooner; docker-py loses output that comes with the head.
+        await asyncio.sleep(0.05)
         code = await process.run()
         view, _ = self.execs[exec_id]
         self.execs[exec_id] = replace(view, running=False, exit_code=code), process
@@ -437,152 +435,6 @@ class FakeSessions:
         card = guest.NetworkCounters("eth0", 1, 2, 3, 4, 5, 6, 7, 8)
         stat = (guest.KeyValue("anon", "4096"),)
         return guest.ContainerStatistics(**numbers, memory_stat=stat, network=(card,))
-
-
-class FakeImages:
-    """Images in a dictionary, by familiar name."""
-
-    def __init__(self) -> None:
-        self.all = [make_image("busybox:latest")]
-        layers = SimpleNamespace(find=lambda diff_id: None, disk_bytes=lambda diff_ids: 0)
-        records = defaultdict(lambda: SimpleNamespace(parent=""))
-        state = SimpleNamespace(images=records, references={})
-        self.shelf = SimpleNamespace(
-            layers=layers, image=self.get, catalog=SimpleNamespace(state=state)
-        )
-        self.pulling: asyncio.Event | None = None
-        self.cancelled = False
-
-    def list(self) -> list[Image]:
-        return list(self.all)
-
-    def get(self, name: str) -> Image:
-        for image in self.all:
-            digits = image.id.removeprefix("sha256:")
-            if name == image.id or (len(name) >= 3 and digits.startswith(name)):
-                return image
-        wanted = parse(name).tagged().familiar()
-        for image in self.all:
-            if wanted in image.references:
-                return image
-        raise NotFound("image", wanted)
-
-    async def pull(self, name: str, *, auth: Any, platform: str, progress: Any) -> Image:
-        familiar = parse(name).familiar()
-        if "missing" in name:
-            raise NotFound("image", familiar)
-        progress(_Progress(f"Pulling from {familiar}"))
-        progress(_Progress("Downloading", "abc", 5, 10))
-        if self.pulling is not None:
-            try:
-                await self.pulling.wait()
-            except asyncio.CancelledError:
-                self.cancelled = True
-                raise
-        if "broken" in name:
-            raise Unavailable("registry: connection refused")
-        image = make_image(familiar)
-        self.all.append(image)
-        return image
-
-    async def tag(self, source: str, target: str) -> Image:
-        image = self.get(source)
-        self.all.remove(image)
-        names = (*image.references, parse(target).tagged().familiar())
-        self.all.append(replace(image, references=names))
-        return self.all[-1]
-
-    async def remove(self, name: str, *, force: bool, prune: bool, used_by: Any) -> "list[Any]":
-        image = self.get(name)
-        if used_by.get(image.id):
-            raise Conflict(f"conflict: unable to delete {name}")
-        self.all.remove(image)
-        return [_Removal({"Untagged": name}), _Removal({"Deleted": image.id})]
-
-    async def save(self, names: Any) -> AsyncIterator[bytes]:
-        for _ in range(3):
-            yield b"tar" * 1000
-
-    async def load(self, source: AsyncIterator[bytes], *, progress: Any) -> "list[Any]":
-        size = 0
-        async for chunk in source:
-            size += len(chunk)
-        self.loaded_bytes = size
-        return [SimpleNamespace(messages=("Loaded image: busybox:latest",))]
-
-
-@dataclass(frozen=True, slots=True)
-class _Removal:
-    item: dict[str, str]
-
-    def as_json(self) -> dict[str, str]:
-        return self.item
-
-
-@dataclass(frozen=True, slots=True)
-class _Progress:
-    status: str
-    id: str = ""
-    current: int = -1
-    total: int = -1
-
-    def as_json(self) -> dict[str, object]:
-        shown: dict[str, object] = {"status": self.status}
-        if self.id:
-            shown |= {"id": self.id}
-            shown["progressDetail"] = {"current": self.current, "total": self.total}
-        return shown
-
-
-def make_image(name: str) -> Image:
-    """Return an image that runs `sh` and has a variable and a label."""
-    config = ImageConfig(env=("PATH=/bin", "FROM=image"), cmd=("sh",), labels=(("made", "here"),))
-    digest = f"{abs(hash(name)):x}".rjust(64, "0")
-    return Image(
-        id=f"sha256:{digest}",
-        references=(name,),
-        digests=(),
-        created="2024-01-02T03:04:05.6Z",
-        size_bytes=1000,
-        architecture="amd64",
-        os="linux",
-        variant="",
-        config=config,
-        diff_ids=(f"sha256:{digest}",),
-        history=({"created": "2024-01-02T03:04:05Z", "created_by": "ADD x /"},),
-        raw_config={},
-    )
-
-
-class FakeVolumes:
-    """Volumes in a dictionary."""
-
-    def __init__(self) -> None:
-        self.all: dict[str, VolumeView] = {}
-
-    async def create(
-        self, name: str = "", *, driver: str, labels: Any, options: Any, anonymous: bool = False
-    ) -> VolumeView:
-        name = name or new_id()
-        volume = VolumeView(
-            name, driver, f"/volumes/{name}/_data", time_ns(), labels, options, anonymous
-        )
-        return self.all.setdefault(name, volume)
-
-    async def get(self, name: str) -> VolumeView:
-        if name not in self.all:
-            raise NotFound("volume", name)
-        return self.all[name]
-
-    async def list(self) -> "list[VolumeView]":
-        return list(self.all.values())
-
-    async def remove(self, name: str, force: bool = False) -> None:
-        await self.get(name)
-        del self.all[name]
-
-    async def usage_bytes(self, name: str) -> int:
-        return 4096
 
 
 @dataclass(slots=True)

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyper.core.errors import HyperError, InvalidArgument, Unsupported
+from hyper.core.health import parse_healthcheck, resolve_healthcheck
 from hyper.core.serialize import dump, load
 from hyper.core.spec import ContainerSpec, Healthcheck, Mount, MountKind, PortBinding, Rlimit
 from hyper.schema.config import CONFIG
 from hyper.schema.container import parse_create, show_config, show_host_config
 from hyper.schema.fields import Support
-from hyper.schema.health import parse_healthcheck, resolve_healthcheck
 from hyper.schema.hostconfig import HOST_CONFIG
 from hyper.schema.mounts import parse_bind, show_bind
 from tests.support import specification
@@ -101,6 +101,7 @@ def test_shown_again_it_is_what_was_asked() -> None:
         ("CpuRealtimeRuntime", 1),
         ("Links", ["a:b"]),
         ("Devices", [{"PathOnHost": "/dev/sda"}]),
+        ("Devices", [{"PathOnHost": "/dev/fuse"}]),
         ("SecurityOpt", ["apparmor=mine"]),
         ("VolumeDriver", "nfs"),
         ("Isolation", "hyperv"),
@@ -179,13 +180,9 @@ def test_ports_and_ranges() -> None:
     )
 
 
-def test_ulimits_and_devices() -> None:
-    spec = host(
-        Ulimits=[{"Name": "core", "Soft": -1, "Hard": -1}],
-        Devices=[{"PathOnHost": "/dev/fuse", "CgroupPermissions": "rw"}],
-    )
+def test_ulimits() -> None:
+    spec = host(Ulimits=[{"Name": "core", "Soft": -1, "Hard": -1}])
     assert spec.resources.rlimits == (Rlimit("core", -1, -1),)
-    assert spec.devices[0].path_in_container == "/dev/fuse"
 
 
 def test_a_bind_also_named_as_a_volume_is_one_mount() -> None:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from hyper.api.connection import Connection
 from hyper.core.errors import InvalidArgument
-from hyper.schema.values import read_object
+from hyper.core.values import read_object
 
 if TYPE_CHECKING:
     from hyper.engine.engine import Engine

@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 
 from hyper.core.errors import InvalidArgument
-from hyper.schema.values import read_object
+from hyper.core.values import read_object
 
 Filters = Mapping[str, tuple[str, ...]]
 

@@ -30,7 +30,7 @@ from hyper.engine.states import ACTIVE, ContainerState, PodState
 from hyper.engine.store import ContainerRow, PodRow
 from hyper.engine.views import ContainerView, Exit, Status
 from hyper.engine.volumes import Volumes
-from hyper.schema.health import resolve_healthcheck
+from hyper.core.health import resolve_healthcheck
 
 KILL_WAIT_S = 10.0
 WaitCondition = Literal["not-running", "next-exit", "removed"]

@@ -2,11 +2,7 @@
 
 from hyper.core.errors import InvalidArgument
 from hyper.core.spec import ContainerSpec
-from hyper.schema.fields import Field, Support, Updates, refused, works
-from hyper.schema.health import HEALTHCHECK
-from hyper.schema.mounts import VOLUMES
-from hyper.schema.ports import read_exposed, show_exposed
-from hyper.schema.values import (
+from hyper.core.values import (
     BOOL,
     OPTIONAL_STRINGS,
     PAIRS,
@@ -18,6 +14,10 @@ from hyper.schema.values import (
     read_string,
     read_words,
 )
+from hyper.schema.fields import Field, Support, Updates, refused, works
+from hyper.schema.health import HEALTHCHECK
+from hyper.schema.mounts import VOLUMES
+from hyper.schema.ports import read_exposed, show_exposed
 
 
 def _read_working_dir(value: object, where: str) -> str:

@@ -11,11 +11,11 @@ from hyper.core.errors import InvalidArgument, Unsupported
 from hyper.core.ids import check_hostname
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec, LogSpec, Mount, MountSyntax, RestartPolicyName
+from hyper.core.values import read_object, read_string, read_strings
 from hyper.schema.config import CONFIG, OPTIONAL
 from hyper.schema.fields import read_fields, show_fields
 from hyper.schema.hostconfig import HOST_CONFIG
 from hyper.schema.resources import check_resources
-from hyper.schema.values import read_object, read_string, read_strings
 
 KERNEL_ANNOTATION = "hyper.kernel"
 POD_ANNOTATION = "hyper.pod"
@@ -48,6 +48,8 @@ def parse_create(body: Mapping[str, object], platform: str = "") -> CreateReques
     for target, value in read_fields(HOST_CONFIG, host, "HostConfig.").items():
         joins = isinstance(value, tuple) and isinstance(updates.get(target), tuple)
         updates[target] = updates[target] + value if joins else value
+    if updates.get("network_disabled"):
+        updates["network_mode"] = "none"
     mode = str(updates.get("network_mode", "default"))
     updates |= _read_networking(read_object(body.get("NetworkingConfig"), "NetworkingConfig"), mode)
     annotations = dict(updates.get("annotations", ()))

@@ -10,7 +10,7 @@ from typing import Any
 
 from hyper.core.errors import Unsupported
 from hyper.core.spec import ContainerSpec
-from hyper.schema.values import Codec
+from hyper.core.values import Codec
 
 Updates = Mapping[str, Any]
 

@@ -6,11 +6,7 @@ import json
 from hyper.core.errors import InvalidArgument, Unsupported
 from hyper.core.spec import ContainerSpec, LogSpec, RestartPolicy, RestartPolicyName
 from hyper.core.units import parse_size
-from hyper.schema.fields import Field, Support, Updates, differs, refused, works
-from hyper.schema.mounts import BINDS, MOUNTS, TMPFS
-from hyper.schema.ports import read_bindings, show_bindings
-from hyper.schema.resources import RESOURCES
-from hyper.schema.values import (
+from hyper.core.values import (
     BOOL,
     INT,
     OPTIONAL_STRINGS,
@@ -26,6 +22,10 @@ from hyper.schema.values import (
     read_string,
     read_strings,
 )
+from hyper.schema.fields import Field, Support, Updates, differs, refused, works
+from hyper.schema.mounts import BINDS, MOUNTS, TMPFS
+from hyper.schema.ports import read_bindings, show_bindings
+from hyper.schema.resources import RESOURCES
 
 RUNTIME = "hyper"
 LOG_DRIVERS = ("json-file", "local", "none")

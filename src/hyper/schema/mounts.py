@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 from hyper.core.errors import InvalidArgument, Unsupported
 from hyper.core.spec import ContainerSpec, Mount, MountKind, MountSyntax
-from hyper.schema.fields import Field, Support, Updates
-from hyper.schema.values import (
+from hyper.core.values import (
     read_bool,
     read_int,
     read_list,
@@ -18,6 +17,7 @@ from hyper.schema.values import (
     read_string,
     read_strings,
 )
+from hyper.schema.fields import Field, Support, Updates
 
 _PROPAGATION = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
 _CONSISTENCY = frozenset({"default", "consistent", "cached", "delegated"})

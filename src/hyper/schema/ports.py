@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from hyper.core.errors import InvalidArgument
 from hyper.core.spec import ContainerSpec, PortBinding
+from hyper.core.values import read_list, read_object, read_string
 from hyper.schema.fields import Updates
-from hyper.schema.values import read_list, read_object, read_string
 
 _PROTOCOLS = ("tcp", "udp", "sctp")
 _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")

@@ -21,7 +21,7 @@ _INTRODUCTION = f"""\
 
 Made by `python -m hyper.schema.report`; do not edit.
 
-hyperd serves the Docker Engine API from version {MINIMUM_VERSION} to {MAXIMUM_VERSION}. Every endpoint
+hyperd serves the Docker Engine API, versions {MINIMUM_VERSION} to {MAXIMUM_VERSION}. Every endpoint
 and every field of a container's configuration is listed: **works** (as with dockerd), **differs**
 (and how), **refused** (and why; the answer is an error that names it, unless the value is the one
 that asks for nothing).

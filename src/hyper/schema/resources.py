@@ -3,10 +3,9 @@
 import re
 from typing import Any
 
-from hyper.core.errors import InvalidArgument, Unsupported
-from hyper.core.spec import ContainerSpec, Device, Resources, Rlimit
-from hyper.schema.fields import Field, Support, Updates, differs, refused, works
-from hyper.schema.values import (
+from hyper.core.errors import InvalidArgument
+from hyper.core.spec import ContainerSpec, Resources, Rlimit
+from hyper.core.values import (
     BOOL,
     INT,
     STRING,
@@ -16,13 +15,10 @@ from hyper.schema.values import (
     read_object,
     read_string,
 )
+from hyper.schema.fields import Field, Support, Updates, differs, refused, works
 
 _NANO = 1_000_000_000
 _CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
-# Devices of the guest's own kernel; nothing of the host's is visible in a VM.
-_GUEST_DEVICES = re.compile(
-    r"/dev/(null|zero|full|random|urandom|tty|kmsg|fuse|net/tun|loop-control|loop\d+|mapper/control|cuse)"
-)
 _NO_BLKIO = "the disks of a pod are its own; limit the VM's disks on the host instead"
 _NO_WINDOWS = "Windows only"
 _NO_REALTIME = "the guest kernel has no real-time group scheduling"
@@ -75,35 +71,6 @@ def _show_ulimits(spec: ContainerSpec) -> object:
     ] or None
 
 
-def _read_devices(value: object, where: str) -> Updates:
-    devices = []
-    for at, item in enumerate(read_list(value, where)):
-        body = read_object(item, f"{where}[{at}]")
-        path = read_string(body.get("PathOnHost") or "", f"{where}[{at}].PathOnHost")
-        inside = read_string(body.get("PathInContainer") or path, f"{where}[{at}].PathInContainer")
-        permissions = read_string(body.get("CgroupPermissions") or "rwm", where)
-        if not _GUEST_DEVICES.fullmatch(path):
-            raise Unsupported(
-                f"{where}: {path} is not supported: a VM has no devices of the host, "
-                "only its own kernel's (/dev/fuse, /dev/net/tun, /dev/loop*)"
-            )
-        if not permissions or set(permissions) - set("rwm"):
-            raise InvalidArgument(f"invalid device mode: {permissions}")
-        devices.append(Device(path, inside, permissions))
-    return {"devices": tuple(devices)}
-
-
-def _show_devices(spec: ContainerSpec) -> object:
-    return [
-        {
-            "PathOnHost": device.path,
-            "PathInContainer": device.path_in_container,
-            "CgroupPermissions": device.permissions,
-        }
-        for device in spec.devices
-    ]
-
-
 def _read_swappiness(value: object, where: str) -> int | None:
     number = read_int(value, where)
     if number != -1 and not 0 <= number <= 100:
@@ -144,14 +111,7 @@ RESOURCES: tuple[Field, ...] = (
         Codec(_read_cpuset_mems, STRING.write),
         "a VM has the one memory node 0",
     ),
-    Field(
-        "Devices",
-        Support.DIFFERS,
-        "device nodes of the guest's kernel (/dev/fuse, /dev/net/tun, loop devices); those of "
-        "the host are refused",
-        _read_devices,
-        _show_devices,
-    ),
+    refused("Devices", "a VM has no devices of the host; its own are for --privileged", shown=[]),
     refused("DeviceCgroupRules", "the VM, not a cgroup, keeps a container from the host's devices"),
     refused("DeviceRequests", "no device of the host (GPU, CDI) is passed to a VM"),
     refused("KernelMemory", "gone from Linux", neutral=(-1,), shown=0),

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from hyper.api.call import Call, json_response, no_content
 from hyper.api.container_filters import ALLOWED, PRUNE_ALLOWED, ContainerFilter, prunable
+from hyper.api.creation import create_container
 from hyper.api.filters import parse_filters
 from hyper.api.render import containers as render
 from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound
@@ -45,8 +46,7 @@ async def _sizes(call: Call, view: ContainerView) -> tuple[int, int]:
 async def create(call: Call) -> web.StreamResponse:
     """POST /containers/create"""
     request = parse_create(await call.body(), call.text("platform"))
-    name = call.text("name")
-    view = await call.engine.containers.create(request.spec, name)
+    view = await create_container(call, request.spec, call.text("name"))
     return json_response({"Id": view.id, "Warnings": list(request.warnings)}, 201)
 
 

@@ -5,9 +5,9 @@ from aiohttp import web
 from hyper.api.call import Call, json_response
 from hyper.api.handlers.containers_io import terminal_size
 from hyper.api.hijack import MULTIPLEXED, RAW, Hijack, RawChannel, detach_parser, run_session
-from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, Unavailable
+from hyper.core.errors import Conflict, HyperError, InvalidArgument
 from hyper.core.spec import ExecSpec
-from hyper.schema.values import (
+from hyper.core.values import (
     read_bool,
     read_int,
     read_list,
@@ -15,6 +15,8 @@ from hyper.schema.values import (
     read_strings,
     read_words,
 )
+from hyper.engine.states import ContainerState
+from hyper.engine.views import ExecView
 
 
 async def create(call: Call) -> web.StreamResponse:
@@ -45,39 +47,46 @@ async def create(call: Call) -> web.StreamResponse:
 
 
 async def start(call: Call) -> web.StreamResponse:
-    """POST /exec/{id}/start"""
+    """POST /exec/{id}/start
+
+    The head goes out before the process starts, as with dockerd: docker-py loses output that comes
+    in one piece with the head. So what fails then is shown as output, and inspect has the status.
+    """
     body = await call.body(required=False)
-    exec_id = call.parameters["id"]
-    spec = call.engine.sessions.exec_inspect(exec_id).spec
+    view = call.engine.sessions.exec_inspect(call.parameters["id"])
+    _check_startable(call, view)
     size = read_list(body.get("ConsoleSize"), "ConsoleSize") or [0, 0]
     if len(size) != 2:
         raise InvalidArgument("ConsoleSize: two integers are needed: rows and columns")
     rows, columns = (read_int(item, "ConsoleSize") for item in size)
     if read_bool(body.get("Detach") or False, "Detach"):
-        await call.engine.sessions.exec_start(exec_id, detach=True, rows=rows, columns=columns)
+        await call.engine.sessions.exec_start(view.id, detach=True, rows=rows, columns=columns)
         return web.Response()
+    spec = view.spec
     hijack = Hijack(call, RAW if spec.tty or call.version < (1, 42) else MULTIPLEXED)
     channel = RawChannel(hijack, framed=not spec.tty)
+    await hijack.prepare(call.request)
     try:
         session = await call.engine.sessions.exec_start(
-            exec_id, detach=False, rows=rows, columns=columns
+            view.id, detach=False, rows=rows, columns=columns
         )
-    except (NotFound, Conflict, Unavailable):
-        raise
     except HyperError as err:
-        # dockerd has answered 101 by now: what failed is shown as output, inspect has the status.
-        await hijack.prepare(call.request)
         await channel.send(1, f"{err}\r\n".encode())
         return hijack
     assert session is not None
-    try:
-        await hijack.prepare(call.request)
-    except BaseException:
-        session.detach()
-        raise
     detach = detach_parser(spec.detach_keys, spec.tty)
     await run_session(session, channel, stdin=spec.attach_stdin, detach=detach)
     return hijack
+
+
+def _check_startable(call: Call, view: ExecView) -> None:
+    if view.exit_code is not None:
+        raise Conflict(f"Error: Exec command {view.id} has already run")
+    if view.running:
+        raise Conflict(f"Error: Exec command {view.id} is already running")
+    container = call.engine.containers.get(view.container_id)
+    if container.state is not ContainerState.RUNNING:
+        raise Conflict(f"container {container.id} is not running")
 
 
 async def resize(call: Call) -> web.StreamResponse:

@@ -8,17 +8,18 @@ from pathlib import Path
 from aiohttp import web
 
 from hyper.api.call import Call, json_response, no_content
+from hyper.api.creation import create_container
 from hyper.api.errors import text_of
 from hyper.api.frames import CONTROL, frame
 from hyper.api.hijack import MULTIPLEXED, Hijack, Outcome, RawChannel, detach_parser, run_session
 from hyper.api.render import hyper as render
 from hyper.core.errors import HyperError, InvalidArgument, NotFound
+from hyper.core.values import read_string
 from hyper.engine.sessions import Session
 from hyper.engine.views import ContainerView
 from hyper.images.credentials import from_header
 from hyper.images.reference import parse
 from hyper.schema.container import parse_create
-from hyper.schema.values import read_string
 
 _PULL = ("missing", "always", "never")
 _START_FAILED = 125
@@ -41,7 +42,7 @@ async def run(call: Call) -> web.StreamResponse:
         with call.connection.cancelling():
             await _pull(call, request.spec.image, platform)
     name = read_string(body.get("Name") or call.text("name"), "Name")
-    view = await call.engine.containers.create(request.spec, name)
+    view = await create_container(call, request.spec, name)
     try:
         session = await call.engine.sessions.attach(
             view.id,
@@ -105,9 +106,6 @@ class _Run:
 
     async def _attached(self) -> Outcome:
         spec = self._view.spec
-        if spec.tty and all(spec.console_size):
-            with contextlib.suppress(HyperError):  # it may have ended by now
-                await self._call.engine.sessions.resize(self._view.id, *spec.console_size)
         detach = detach_parser(self._call.text("detachKeys"), spec.tty)
         return await run_session(
             self._session,

@@ -14,8 +14,8 @@ from hyper.api.filters import (
 from hyper.api.render import volumes as render
 from hyper.api.times import parse_time
 from hyper.core.errors import Conflict
+from hyper.core.values import read_pairs, read_string
 from hyper.engine.views import VolumeView
-from hyper.schema.values import read_pairs, read_string
 
 # moby gives a volume without a name this label; `prune` takes only those unless told otherwise.
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"

@@ -1,0 +1,30 @@
+"""Owns what a container takes over from its image when it is created through the API."""
+
+from dataclasses import replace
+
+from hyper.api.call import Call
+from hyper.core.spec import ContainerSpec, PortBinding
+from hyper.engine.views import ContainerView
+from hyper.images.catalog import Image
+from hyper.schema.ports import parse_port
+
+
+async def create_container(call: Call, spec: ContainerSpec, name: str) -> ContainerView:
+    """Create a container. Raises what the engine raises."""
+    image = call.engine.images.get(spec.image)
+    return await call.engine.containers.create(inherit(spec, image), name)
+
+
+def inherit(spec: ContainerSpec, image: Image) -> ContainerSpec:
+    """Return a specification with the image's labels and exposed ports, the user's own first.
+
+    With `publish_all` every exposed port that is not published gets a free port of the host.
+    """
+    labels = dict(image.config.labels) | dict(spec.labels)
+    exposed = tuple(dict.fromkeys((*spec.exposed_ports, *image.config.exposed_ports)))
+    ports = spec.ports
+    if spec.publish_all:
+        published = {(port.container_port, port.protocol) for port in ports}
+        wanted = [pair for text in exposed for pair in parse_port(text)]
+        ports += tuple(PortBinding(*pair) for pair in wanted if pair not in published)
+    return replace(spec, labels=tuple(labels.items()), exposed_ports=exposed, ports=ports)
