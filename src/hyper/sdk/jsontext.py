@@ -56,6 +56,8 @@ def _encode(value: object, put: "_Put") -> None:
     elif isinstance(value, int):
         put(int.__repr__(value))
     elif isinstance(value, float):
+        if value - value != 0:
+            raise TypeError(f"{value} has no JSON form")
         put(float.__repr__(value))
     elif isinstance(value, dict):
         opening = "{"
