@@ -187,3 +187,26 @@ async def test_a_factory_ends_the_clones_of_a_dead_daemon(
         await until(lambda: not (folder / "pool" / "left").exists())
         task.cancel()
     await until(lambda: not Path(f"/proc/{left.record.pid}/root").exists())
+
+
+async def test_a_clone_gives_freed_memory_back(
+    driver: Driver, new_spec: NewSpec, keep: Keep, template: Path
+) -> None:
+    # The first clone of a kind tells what the next ones need.
+    first = keep(await driver.clone(new_spec("first"), template))
+    async with shell(first.agent_socket):
+        pass
+    vm = keep(await driver.clone(new_spec("second"), template))
+    before = digest(template / "memory")
+    async with shell(vm.agent_socket) as guest:
+        await guest.output("dd if=/dev/zero of=/tmp/big bs=1M count=40 2>/dev/null")
+        full = resident_kib(vm.record.pid)
+        await guest.output("rm /tmp/big")
+        await until(lambda: resident_kib(vm.record.pid) < full - 20 * 1024)
+        assert await guest.output("echo sound") == "sound"
+    assert digest(template / "memory") == before
+
+
+def resident_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))

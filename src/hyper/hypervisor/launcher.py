@@ -66,13 +66,20 @@ class Launcher:
             if self._control is None:
                 await self._start()
 
-    async def launch(self, argv: Sequence[str], fds: Sequence[int], jail: Jail | None) -> PidHandle:
+    async def launch(
+        self, argv: Sequence[str], fds: Sequence[int], jail: Jail | None, memory_fd: int = -1
+    ) -> PidHandle:
         """Start a VMM: `fds[0]` becomes its stdout and stderr, the others 3, 4...
 
-        Raises HypervisorError.
+        `memory_fd`: a number for `confine.ignore_holes`. Raises HypervisorError.
         """
-        jail_json = jail.to_json() if jail else None
-        answer = await self._ask({"op": "launch", "argv": list(argv), "jail": jail_json}, fds)
+        request: dict[str, object] = {
+            "op": "launch",
+            "argv": list(argv),
+            "jail": jail.to_json() if jail else None,
+            "memory_fd": memory_fd,
+        }
+        answer = await self._ask(request, fds)
         return PidHandle(int(answer["pid"]), int(answer["pidfd"]))
 
     async def share_add(self, pid: int, name: str, path: Path, read_only: bool) -> None:

@@ -5,6 +5,7 @@ Decides nothing; `confine` and `shares` do. Standard library only: it runs insid
 
 import ctypes
 import os
+from collections.abc import Sequence
 from typing import NoReturn
 
 CLONE_NEWNS = 0x00020000  # linux/sched.h
@@ -23,7 +24,8 @@ MOUNT_ATTR_IDMAP = 0x100000
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW = -100, 0x1000, 0x8000, 0x100
 
 PR_SET_CHILD_SUBREAPER, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 36, 24, 38  # linux/prctl.h
-PR_SET_THP_DISABLE = 41
+PR_SET_SECCOMP, PR_SET_THP_DISABLE = 22, 41
+SECCOMP_MODE_FILTER = 2  # linux/seccomp.h
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
 # asm-generic/unistd.h: these numbers are the same on every architecture but alpha.
@@ -43,6 +45,19 @@ class _CapHeader(ctypes.Structure):
 
 class _CapData(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")]
+
+
+class _SockFilter(ctypes.Structure):
+    _fields_ = [
+        ("code", ctypes.c_uint16),
+        ("jt", ctypes.c_uint8),
+        ("jf", ctypes.c_uint8),
+        ("k", ctypes.c_uint32),
+    ]
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
 
 def unshare(flags: int) -> None:
@@ -98,6 +113,13 @@ def prctl(option: int, argument: int = 0, argument2: int = 0) -> None:
     """Change this process (prctl(2))."""
     values = [ctypes.c_ulong(value) for value in (argument, argument2, 0, 0)]
     _check(_libc.prctl(option, *values), f"prctl {option}")
+
+
+def install_filter(instructions: Sequence[tuple[int, int, int, int]]) -> None:
+    """Install a seccomp filter of (code, jt, jf, k) instructions (seccomp(2)); no way back."""
+    program = (_SockFilter * len(instructions))(*(_SockFilter(*each) for each in instructions))
+    header = _SockFprog(len(instructions), ctypes.cast(program, ctypes.c_void_p))
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(header))
 
 
 def keep_capabilities(kept: int) -> None:

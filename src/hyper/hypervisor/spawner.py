@@ -8,8 +8,8 @@ Protocol, over one SOCK_SEQPACKET socket (descriptor 0): a JSON object per packe
 beside it (SCM_RIGHTS); each request has an "id" the reply repeats, and a reply has "error" or
 "result":
 
-    {"op": "launch", "argv", "jail"} -> {"pid"} and its pidfd; the first descriptor becomes the
-        VMM's 1 and 2, the others 3, 4...
+    {"op": "launch", "argv", "jail", "memory_fd"} -> {"pid"} and its pidfd
+        The first descriptor becomes the VMM's 1 and 2, the others 3, 4...
     {"op": "share_add", "pid", "name", "path", "read_only"} -> {}
     {"op": "share_remove", "pid", "name"} -> {}
     {"exited": pid, "status": waitpid's}           told when a VMM it started has ended
@@ -97,7 +97,7 @@ def _launch(request: Request, fds: list[int]) -> Request:
     answers, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
     if child == 0:
-        _guarded(child_end, lambda answers: _become(request["argv"], jail, fds, answers))
+        _guarded(child_end, lambda answers: _become(request, fds, answers))
     child_end.close()
     with answers:
         pid = child
@@ -111,7 +111,8 @@ def _launch(request: Request, fds: list[int]) -> Request:
     return {"pid": pid}
 
 
-def _become(argv: list[str], jail: Request | None, fds: list[int], answers: socket.socket) -> None:
+def _become(request: Request, fds: list[int], answers: socket.socket) -> None:
+    jail = request["jail"]
     os.setsid()
     if jail is not None:
         confine.join_cgroups(jail["cgroups"])
@@ -135,11 +136,13 @@ def _become(argv: list[str], jail: Request | None, fds: list[int], answers: sock
     else:
         ns.prctl(ns.PR_SET_NO_NEW_PRIVS, 1)
         confine.limit(MAX_OPEN_FILES)
+    if request["memory_fd"] >= 0:
+        confine.ignore_holes(request["memory_fd"])
     _arrange(fds)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    os.execve(argv[0], argv, {})
+    os.execve(request["argv"][0], request["argv"], {})
 
 
 def _arrange(fds: list[int]) -> None:

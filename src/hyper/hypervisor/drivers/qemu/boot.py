@@ -26,6 +26,7 @@ from hyper.hypervisor.drivers.qemu.arguments import (
 )
 from hyper.hypervisor.drivers.qemu.disks import SLOT_READ_ONLY, JsonObject
 from hyper.hypervisor.drivers.qemu.files import Descriptors, add_disk
+from hyper.hypervisor.drivers.qemu.memory import MemoryNumbers, Watch
 from hyper.hypervisor.drivers.qemu.prelude import Prelude
 from hyper.hypervisor.drivers.qemu.vm import AGENT_SOCKET, CONSOLE_PIPE, QMP_SOCKET, QemuVm
 from hyper.hypervisor.jail import MAPPED, jail_for
@@ -52,6 +53,7 @@ class Source:
     memory_fd: int = -1
     shared: bool = False
     state_fd: int = -1
+    numbers: MemoryNumbers | None = None
 
 
 async def boot(
@@ -60,9 +62,10 @@ async def boot(
     """Start a VMM for `spec`. Raises HypervisorError, InvalidArgument."""
     source = source or Source()
     jail, security_model = _jail(spec, engine)
+    watch = Watch(source.numbers, spec)
     with Descriptors() as descriptors:
         descriptors.add(make_pipe(spec.run_dir / CONSOLE_PIPE))
-        plan, addresses = _plan(spec, source, descriptors)
+        plan, addresses = _plan(spec, source, descriptors, watch)
         share = SHARE if jail else _unjailed_share(spec.run_dir)
         files = replace(plan.files, share=share, security_model=security_model)
         invocation = replace(
@@ -70,7 +73,8 @@ async def boot(
         )
         argv = command_line(invocation)
         _log.debug("%s: %s", spec.vm_id[:12], shlex.join(argv))
-        process = await launcher.launch(argv, descriptors.open, jail)
+        process = await launcher.launch(argv, descriptors.open, jail, watch.expected)
+        watch.pid = process.pid
     record = VmRecord(
         driver="qemu",
         vm_id=spec.vm_id,
@@ -91,7 +95,7 @@ async def boot(
 
 
 def _plan(
-    spec: VmSpec, source: Source, descriptors: Descriptors
+    spec: VmSpec, source: Source, descriptors: Descriptors, watch: Watch
 ) -> tuple[Invocation, list[DeviceAddress]]:
     """Open all a VMM needs; return the invocation but for program and share, and the disks."""
     nodes, slots, luns, addresses, fdsets = _place_disks(spec, descriptors)
@@ -105,12 +109,13 @@ def _plan(
         security_model="",
         fdsets=tuple(fdsets),
         tap_fd=_tap(spec, descriptors),
-        prelude_fd=_prelude(source.state_fd, descriptors) if incoming else -1,
+        prelude_fd=_prelude(source.state_fd, descriptors, watch) if incoming else -1,
     )
     memory = Memory()
     if source.memory_fd >= 0:
         number = descriptors.lend(source.memory_fd)
         memory = Memory(f"/proc/self/fd/{number}", source.shared)
+        watch.given = number
     invocation = Invocation(
         program="",
         accelerator="",
@@ -157,8 +162,8 @@ def _listen(path: Path, descriptors: Descriptors) -> int:
     return descriptors.add(listener.detach())
 
 
-def _prelude(state_fd: int, descriptors: Descriptors) -> int:
-    prelude = Prelude(descriptors.lend(state_fd))
+def _prelude(state_fd: int, descriptors: Descriptors, watch: Watch) -> int:
+    prelude = Prelude(descriptors.lend(state_fd), watch.check)
     return descriptors.add(prelude.theirs.detach())
 
 

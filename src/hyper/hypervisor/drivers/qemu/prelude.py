@@ -8,14 +8,18 @@ import asyncio
 import json
 import logging
 import socket
+from collections.abc import Callable
 
 _log = logging.getLogger("hypervisor.qemu")
 
 
 class Prelude:
-    """Owns our end of the socket pair until QEMU has answered every command."""
+    """Owns our end of the socket pair until QEMU has answered every command.
 
-    def __init__(self, state_fd: int) -> None:
+    Then it calls `done`, on the loop, before the guest can have done anything.
+    """
+
+    def __init__(self, state_fd: int, done: Callable[[], None]) -> None:
         capability = {"capability": "x-ignore-shared", "state": True}
         commands: tuple[dict[str, object], ...] = (
             {"execute": "qmp_capabilities"},
@@ -23,6 +27,7 @@ class Prelude:
             {"execute": "migrate-incoming", "arguments": {"uri": f"fd:{state_fd}"}},
         )
         self._left = len(commands)
+        self._done = done
         self._buffer = b""
         self._ours, self.theirs = socket.socketpair()
         self._ours.sendall(b"".join(json.dumps(command).encode() for command in commands))
@@ -51,3 +56,4 @@ class Prelude:
                 self._left = 0
         if not data or self._left <= 0:
             self.close()
+            self._done()

@@ -25,6 +25,7 @@ from hyper.host.threads import in_thread
 from hyper.hypervisor.driver import Ready
 from hyper.hypervisor.drivers.qemu.arguments import KERNEL_PARAMETERS, LAYOUT
 from hyper.hypervisor.drivers.qemu.boot import Engine, Source, boot
+from hyper.hypervisor.drivers.qemu.memory import MemoryNumbers
 from hyper.hypervisor.drivers.qemu.vm import QemuVm
 from hyper.hypervisor.launcher import Launcher
 from hyper.hypervisor.qmp import Qmp
@@ -52,6 +53,7 @@ class Templates:
         self._launcher = launcher
         self._memory: dict[tuple[str, int], int] = {}
         self._loading = asyncio.Lock()
+        self._numbers = MemoryNumbers()
 
     async def make(self, spec: VmSpec, engine: Engine, directory: Path, ready: Ready) -> None:
         """Boot `spec` without its disks until `ready`, and keep its state in `directory`."""
@@ -81,7 +83,9 @@ class Templates:
         except OSError as err:
             raise HypervisorError(f"the template {directory.name} is gone") from err
         try:
-            return await boot(spec, engine, self._launcher, Source(memory, state_fd=state))
+            return await boot(
+                spec, engine, self._launcher, Source(memory, state_fd=state, numbers=self._numbers)
+            )
         finally:
             os.close(state)
 
