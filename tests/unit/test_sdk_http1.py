@@ -1,5 +1,4 @@
-"""HTTP, JSON and frames as pure functions: whatever the pieces, the same result; garbage is
-refused."""
+"""HTTP, JSON and frames as pure functions: whatever the pieces, one result; garbage is refused."""
 
 import json
 from itertools import pairwise
@@ -15,7 +14,11 @@ from hyper.sdk.frames import FrameDecoder, encode_frame
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: a\r\nX-Y:  z \r\n"
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 

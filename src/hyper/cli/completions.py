@@ -1,7 +1,7 @@
-"""Completion scripts as text: one generated table of words, one small function per shell.
+"""What can follow a command line that is being typed, from the tables of commands and flags.
 
-The table has a line for each command: `words_<path> = flags`, the kind of its arguments, and the
-words of flags that have a fixed choice. Runs nothing.
+All shells ask this one place, through `hyper __complete`; their scripts only carry words
+(shells.py).
 """
 
 from hyper.cli import registry
@@ -9,206 +9,119 @@ from hyper.cli.__main__ import GLOBAL_FLAGS
 from hyper.cli.command import Command
 from hyper.cli.flags import BOOL, Flag
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-def script(shell: str) -> str:
-    """Return the completion script for bash, zsh or fish."""
-    return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]()
+    Names = Callable[[str], list[str]]
 
-
-def _commands() -> dict[str, tuple[Command, str]]:
-    return {
-        path: (registry.load(where), summary)
-        for path, (where, summary) in sorted(registry.entries().items())
-    }
+FILES = ":files"  # the shell is to offer names of files
+# Flags whose value is the name of an object.
+_NAMED = {"network": "network", "net": "network", "volumes-from": "container", "kernel": "kernel"}
 
 
-def _spellings(flags: tuple[Flag, ...]) -> list[str]:
+def candidates(words: "Sequence[str]", names: "Names") -> list[tuple[str, str]]:
+    """Return (word, description) for the last of `words`, which may be empty.
+
+    `names` returns the names of a kind of object (container, image, ...).
+    """
+    *before, current = words or [""]
+    rest = _after_globals(before)
+    if rest is None:
+        return [(FILES, "")]
+    if not rest:
+        if current.startswith("-"):
+            return _matching(_flag_words(GLOBAL_FLAGS), current)
+        return _matching(_top_level(), current)
+    path, rest = rest[0], rest[1:]
+    if path in registry.GROUPS:
+        if not rest:
+            return _matching([(name, text) for name, _, text in registry.GROUPS[path][1]], current)
+        path, rest = f"{path} {rest[0]}", rest[1:]
+    found = registry.find(path)
+    return _of_command(registry.load(found[0]), rest, current, names) if found else []
+
+
+def _after_globals(words: list[str]) -> list[str] | None:
+    """Return the words from the command on, None when a global flag's value is being typed."""
+    taking = _taking(GLOBAL_FLAGS)
+    position = 0
+    while position < len(words) and words[position].startswith("-"):
+        position += 2 if words[position] in taking else 1
+    return words[position:] if position <= len(words) else None
+
+
+def _of_command(
+    command: Command, words: list[str], current: str, names: "Names"
+) -> list[tuple[str, str]]:
+    taking = _taking(command.flags)
+    arguments = 0
+    flag: Flag | None = None
+    for word in words:
+        if flag is not None:
+            flag = None
+        elif word.startswith("-") and (command.interspersed or not arguments):
+            flag = taking.get(word)
+        else:
+            arguments += 1
+    if flag is not None:
+        return _values(flag, current, names)
+    if arguments and not command.interspersed:
+        return [(FILES, "")]
+    if current.startswith("--") and "=" in current:
+        name, _, value = current.partition("=")
+        flag = taking.get(name)
+        found = _values(flag, value, names) if flag else []
+        return [(text if text == FILES else f"{name}={text}", note) for text, note in found]
+    if current.startswith("-"):
+        return _matching(_flag_words(command.flags), current)
+    return _arguments(command, current, names)
+
+
+def _arguments(command: Command, current: str, names: "Names") -> list[tuple[str, str]]:
+    if command.names == "shell":
+        return _matching([(shell, "") for shell in ("bash", "zsh", "fish")], current)
+    if not command.names:
+        return [(FILES, "")] if command.maximum else []
+    found = _matching([(name, "") for name in names(command.names)], current)
+    return found or ([(FILES, "")] if command.names == "container" else [])
+
+
+def _values(flag: Flag, current: str, names: "Names") -> list[tuple[str, str]]:
+    if flag.values:
+        return _matching([(value, "") for value in flag.values], current)
+    if flag.name in _NAMED:
+        return _matching([(name, "") for name in names(_NAMED[flag.name])], current)
+    return [(FILES, "")]
+
+
+def _taking(flags: tuple[Flag, ...]) -> dict[str, Flag]:
+    """Return the flags that take a value, by how they are written; -it counts by its last
+    letter."""
+    found: dict[str, Flag] = {}
+    for flag in flags:
+        if flag.kind is not BOOL:
+            found[f"--{flag.name}"] = flag
+            if flag.short:
+                found[f"-{flag.short}"] = flag
+    return found
+
+
+def _flag_words(flags: tuple[Flag, ...]) -> list[tuple[str, str]]:
     words = []
     for flag in sorted(flags, key=lambda flag: flag.name):
         if not flag.hidden:
-            words += [f"--{flag.name}", *([f"-{flag.short}"] if flag.short else [])]
-    return [*words, "--help"]
-
-
-def _kind(command: Command) -> str:
-    return command.names if command.names != "shell" else ""
-
-
-def _table() -> str:
-    """Return the cases that set words, kind and choices for a command's path."""
-    lines = []
-    for path, (command, _) in _commands().items():
-        lines.append(f"    '{path}')")
-        lines.append(f"      flags='{' '.join(_spellings(command.flags))}'")
-        taking = [
-            spelling
-            for flag in command.flags
-            if flag.kind is not BOOL
-            for spelling in (f"--{flag.name}", *([f"-{flag.short}"] if flag.short else []))
-        ]
-        if taking:
-            lines.append(f"      taking=' {' '.join(taking)} '")
-        if _kind(command):
-            lines.append(f"      kind={_kind(command)}")
-        if command.names == "shell":
-            lines.append("      words='bash zsh fish'")
-        if not command.interspersed:
-            lines.append("      once=1")
-        lines.append("      ;;")
-    for group, (_, members) in registry.GROUPS.items():
-        words = " ".join(name for name, _, _ in members)
-        lines.append(f"    '{group}') words='{words}' ;;")
-    top = sorted({name.partition(" ")[0] for name in registry.entries()} | set(registry.GROUPS))
-    lines.append(
-        f"    '') flags='{' '.join(_spellings(GLOBAL_FLAGS))}'; words='{' '.join(top)}' ;;"
-    )
-    return "\n".join(lines)
-
-
-def _choices() -> str:
-    """Return the cases of flags with a fixed choice or whose value is a name."""
-    found: dict[str, str] = {}
-    for command, _ in _commands().values():
-        for flag in command.flags:
-            if flag.values:
-                found.setdefault(f"--{flag.name}", " ".join(flag.values))
-    lines = [f"    {name}) choices='{words}' ;;" for name, words in sorted(found.items())]
-    lines.append("    --network|--net) asked=network ;;")
-    lines.append("    --volumes-from) asked=container ;;")
-    lines.append("    --kernel) asked=kernel ;;")
-    lines.append(
-        "    --env-file|--label-file|--cidfile|--input|--output|-i|-o|-v|--volume) files=1 ;;"
-    )
-    return "\n".join(lines)
-
-
-_BASH = """\
-# bash completion of hyper. Generated by: hyper completion bash
-_hyper_of() {
-  flags='' taking='' kind='' words='' once=''
-  case "$1" in
-@TABLE@
-  esac
-}
-_hyper_value() {
-  choices='' asked='' files=''
-  case "$1" in
-@CHOICES@
-  esac
-}
-_hyper_names() { "${COMP_WORDS[0]}" "${_hyper_globals[@]}" __complete "$1" 2>/dev/null; }
-_hyper() {
-  local cur prev line flags taking kind words once choices asked files path='' i word given=0
-  local -a _hyper_globals=()
-  line=${COMP_LINE:0:COMP_POINT}
-  # Words as the shell splits them, not at colons and equal signs as readline does.
-  local -a w; read -ra w <<< "$line"; [[ $line == *[[:space:]] || ${#w[@]} -eq 0 ]] && w+=('')
-  local last=$(( ${#w[@]} - 1 ))
-  cur=${w[last]} prev=${w[last-1]}
-  _hyper_of ''
-  for (( i = 1; i < last; i++ )); do
-    word=${w[i]}
-    case "$word" in
-      -H|--host|--config|-l|--log-level)
-        if [[ -z $path ]]; then _hyper_globals+=("$word" "${w[i+1]}"); (( i++ )); continue; fi ;;&
-      -*) [[ $taking == *" $word "* ]] && (( i++ )) ;;
-      *)
-        if [[ -z $path || ( -n $words && -z $flags ) ]]; then
-          path=${path:+$path }$word; _hyper_of "$path"
-        else (( given++ )); fi ;;
-    esac
-  done
-  COMPREPLY=()
-  if [[ $cur == --*=* ]]; then
-    _hyper_value "${cur%%=*}"; local value=${cur#*=}
-    [[ -n $asked ]] && choices=$(_hyper_names "$asked")
-    COMPREPLY=($(compgen -W "$choices" -- "$value"))
-    [[ -n $files ]] && COMPREPLY=($(compgen -f -- "$value"))
-    [[ $COMP_WORDBREAKS != *=* ]] && COMPREPLY=("${COMPREPLY[@]/#/${cur%%=*}=}")
-    return
-  fi
-  if [[ $taking == *" $prev "* && ( -z $once || $given -eq 0 ) ]]; then
-    _hyper_value "$prev"
-    if [[ -n $asked ]]; then COMPREPLY=($(compgen -W "$(_hyper_names "$asked")" -- "$cur"))
-    elif [[ -n $choices ]]; then COMPREPLY=($(compgen -W "$choices" -- "$cur"))
-    else COMPREPLY=($(compgen -f -- "$cur")); fi
-    return
-  fi
-  if [[ -n $once && $given -gt 0 ]]; then COMPREPLY=($(compgen -c -f -- "$cur")); return; fi
-  if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "$flags" -- "$cur")); return; fi
-  if [[ -n $words ]]; then COMPREPLY=($(compgen -W "$words" -- "$cur"))
-  elif [[ -n $kind ]]; then
-    COMPREPLY=($(compgen -W "$(_hyper_names "$kind")" -- "$cur"))
-    # readline replaces only what follows the last colon
-    if [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]]; then
-      COMPREPLY=("${COMPREPLY[@]#"${cur%"${cur##*:}"}"}")
-    fi
-  else COMPREPLY=($(compgen -f -- "$cur")); fi
-}
-complete -F _hyper hyper
-"""
-
-
-def _bash() -> str:
-    return _BASH.replace("@TABLE@", _table()).replace("@CHOICES@", _choices())
-
-
-def _zsh() -> str:
-    """Return zsh's script: bash's through bashcompinit, which zsh ships for this."""
-    return (
-        "#compdef hyper\n"
-        "# Generated by: hyper completion zsh\n"
-        "autoload -U +X bashcompinit && bashcompinit\n"
-        "emulate -L ksh -c '' 2>/dev/null\n"
-        + _bash().split("\n", 1)[1].replace("read -ra w", "read -rA w")
-    )
-
-
-def _fish() -> str:
-    lines = [
-        "# fish completion of hyper. Generated by: hyper completion fish",
-        "function __hyper_path",
-        "    set -l words (commandline -opc)[2..-1]",
-        "    string join ' ' -- (string match -v -- '-*' $words)",
-        "end",
-        'function __hyper_at; string match -qr -- "^$argv[1]( |\\$)" (__hyper_path); end',
-        'function __hyper_exact; test (__hyper_path) = "$argv[1]"; end',
-        "complete -c hyper -f",
-    ]
-    for name, summary in _top_level():
-        lines.append(f"complete -c hyper -n '__hyper_exact \"\"' -a {name} -d {_quote(summary)}")
-    for group, (_, members) in registry.GROUPS.items():
-        for name, _, summary in members:
-            lines.append(
-                f"complete -c hyper -n '__hyper_exact {group}' -a {name} -d {_quote(summary)}"
-            )
-    for path, (command, _) in _commands().items():
-        at = f"-n '__hyper_at \"{path}\"'"
-        for flag in command.flags:
-            if not flag.hidden:
-                lines.append(f"complete -c hyper {at} {_fish_flag(flag)}")
-        if _kind(command):
-            lines.append(
-                f"complete -c hyper {at} -a '(hyper __complete {_kind(command)} 2>/dev/null)'"
-            )
-        elif command.names == "shell":
-            lines.append(f"complete -c hyper {at} -a 'bash zsh fish'")
-    return "\n".join(lines) + "\n"
+            text = flag.help.split("\n", 1)[0]
+            words.append((f"--{flag.name}", text))
+            if flag.short:
+                words.append((f"-{flag.short}", text))
+    return [*words, ("--help", "Print usage")]
 
 
 def _top_level() -> list[tuple[str, str]]:
-    plain = [(name, summary) for name, _, summary in (*registry.COMMON, *registry.PLAIN)]
-    return [*plain, *((group, entry[0]) for group, entry in registry.GROUPS.items())]
+    found = [(name, text) for name, _, text in (*registry.COMMON, *registry.PLAIN)]
+    return sorted([*found, *((name, group[0]) for name, group in registry.GROUPS.items())])
 
 
-def _fish_flag(flag: Flag) -> str:
-    words = f"-l {flag.name}" + (f" -s {flag.short}" if flag.short else "")
-    if flag.kind is not BOOL:
-        words += " -r"
-    if flag.values:
-        words += f" -a '{' '.join(flag.values)}'"
-    return words + f" -d {_quote(flag.help.splitlines()[0])}"
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _matching(words: list[tuple[str, str]], current: str) -> list[tuple[str, str]]:
+    return [pair for pair in words if pair[0].startswith(current)]

@@ -1,6 +1,7 @@
-"""hyper __complete: names for the shells' completion, one a line. Never an error to see."""
+"""hyper __complete: what can be typed next, for the shells' completion. Never an error to see."""
 
 from hyper.cli.command import Command, Invocation
+from hyper.cli.completions import candidates
 from hyper.core.errors import HyperError
 from hyper.sdk import answers
 from hyper.sdk.daemon import Daemon
@@ -10,13 +11,16 @@ _RUNNING = {"status": ["running", "paused", "restarting"]}
 
 
 def complete(call: Invocation) -> int:
-    """Print the names of a kind of object; the daemon is not started for it."""
-    daemon = Daemon(call.address, start=False)
-    try:
-        for name in _names(daemon, call.arguments[0]):
-            print(name)
-    except HyperError:
-        return 1
+    """Print words and descriptions; the daemon is asked for names, but not started for it."""
+
+    def names(kind: str) -> list[str]:
+        try:
+            return _names(Daemon(call.address, start=False), kind)
+        except HyperError:
+            return []
+
+    for word, text in candidates(call.arguments, names):
+        print(f"{word}\t{text}" if text else word)
     return 0
 
 
@@ -43,4 +47,4 @@ def _names(daemon: Daemon, kind: str) -> list[str]:
     return [answers.text(item, "Name") for item in found]
 
 
-COMMAND = Command(complete, "KIND", minimum=1, maximum=1)
+COMMAND = Command(complete, "-- [WORD...]", interspersed=False)

@@ -1,21 +1,16 @@
-"""hyper completion: scripts for bash, zsh and fish, made from the tables of commands and flags.
-
-Names of containers, images, ... are asked for when they are needed: `hyper __complete KIND`.
-"""
+"""hyper completion: scripts for bash, zsh and fish."""
 
 from hyper.cli.command import Command, CommandFailed, Invocation
-
-SHELLS = ("bash", "zsh", "fish")
 
 
 def completion(call: Invocation) -> int:
     """Print the script of a shell."""
-    shell = call.arguments[0]
-    if shell not in SHELLS:
-        raise CommandFailed(f'unknown shell "{shell}": use one of {", ".join(SHELLS)}')
-    from hyper.cli.completions import script
+    from hyper.cli.shells import SCRIPTS
 
-    print(script(shell), end="")
+    shell = call.arguments[0]
+    if shell not in SCRIPTS:
+        raise CommandFailed(f'unknown shell "{shell}": use one of {", ".join(SCRIPTS)}')
+    print(SCRIPTS[shell], end="")
     return 0
 
 
