@@ -42,6 +42,9 @@ class FakeVm:
             raise HypervisorError("no")
         self.bound = spec
 
+    async def resume(self) -> None:
+        return None
+
     async def kill(self) -> None:
         self.dead = True
 

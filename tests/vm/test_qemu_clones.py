@@ -210,3 +210,17 @@ async def test_a_clone_gives_freed_memory_back(
 def resident_kib(pid: int) -> int:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
+
+
+async def test_a_slot_can_be_emptied_and_filled_again(
+    driver: Driver, new_spec: NewSpec, keep: Keep, template: Path, chain: Disk, writable: Disk
+) -> None:
+    vm = keep(await driver.clone(new_spec("waiting"), template))
+    async with shell(vm.agent_socket) as guest:
+        await vm.bind(new_spec("wanted", chain, writable))
+        await vm.detach_disk("chain")
+        assert await guest.read("/dev/vda", 0, 4096) == bytes(4096)
+        booted = keep(await driver.start(new_spec("booted", chain)))
+        async with shell(booted.agent_socket) as other:
+            await booted.detach_disk("chain")
+            assert await other.read("/dev/vda", 0, 512) == bytes(512)

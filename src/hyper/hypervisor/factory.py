@@ -208,6 +208,7 @@ class Factory:
             spec = replace(self._shapes[key], vm_id=vm_id, run_dir=run_dir, nic=nic)
             vm = await self._driver.clone(spec, template)
             await self._answering(vm.agent_socket)
+            await vm.resume()  # it runs; but the monitor is connected now, not when it is taken
             return vm
         except BaseException as err:
             if vm is not None:

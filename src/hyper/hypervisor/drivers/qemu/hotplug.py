@@ -36,16 +36,18 @@ def lun_node(lun: int) -> str:
 
 
 async def fill_slot(qmp: Qmp, slot: int, disk: Disk) -> None:
-    """Put a disk into an empty slot."""
+    """Put a disk into an empty slot; the empty node stays for when the disk goes."""
     await _add_node(qmp, slot_node(slot), disk)
     await _set_drive(qmp, slot, slot_node(slot))
-    await qmp.execute("blockdev-del", {"node-name": empty_node(slot)})
 
 
 async def empty_slot(qmp: Qmp, slot: int) -> None:
     """Take the disk out of a slot."""
-    node = disks.null_node(empty_node(slot), SLOT_READ_ONLY[slot])
-    await qmp.execute("blockdev-add", node)
+    nodes = await qmp.execute("query-named-block-nodes", {"flat": True})
+    assert isinstance(nodes, list)
+    if not any(node["node-name"] == empty_node(slot) for node in nodes):  # filled at the boot
+        node = disks.null_node(empty_node(slot), SLOT_READ_ONLY[slot])
+        await qmp.execute("blockdev-add", node)
     await _set_drive(qmp, slot, empty_node(slot))
     await _remove_node(qmp, slot_node(slot))
 
