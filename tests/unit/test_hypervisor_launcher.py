@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyper.core.errors import HyperError, HypervisorError
-from hyper.hypervisor.jail import jail_for, jail_works
+from hyper.hypervisor.jail import IDS, PASSTHROUGH, _first_of, jail_for, jail_works
 from hyper.hypervisor.launcher import Jail, Launcher
 
 SHELL = "/bin/sh"
@@ -149,3 +149,35 @@ async def test_a_dead_spawner_is_started_again(launcher: Launcher, output: int) 
     launcher._process.send_signal(signal.SIGKILL)
     await launcher._process.wait()
     assert await run(launcher, "echo again", [output]) == "again\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("user:100000:65536\n", 100000),
+        ("other:1:65536\nuser:200000:65535\n", 200000),
+        ("user:100000:1000\nuser:300000:70000\n", 300000),
+        ("user:100000:1000\n", 0),
+        ("user\nuser:x:y\n", 0),
+        ("", 0),
+    ],
+)
+def test_subordinate_ids_are_found_if_there_are_enough(
+    tmp_path: Path, text: str, first: int
+) -> None:
+    path = tmp_path / "subuid"
+    path.write_text(text)
+    assert _first_of(path, {"user"}) == first
+
+
+def test_no_subordinate_ids_without_the_file(tmp_path: Path) -> None:
+    assert _first_of(tmp_path / "none", {"user"}) == 0
+
+
+def test_vms_of_root_have_ids_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    one, model = jail_for("one", devices=(), network=False)
+    other, _ = jail_for("other", devices=(), network=False)
+    assert one.uid_map != other.uid_map and one.drop_groups and model == PASSTHROUGH
+    assert all(jail.first_id >= 0x70000000 for jail in (one, other))
+    assert all(jail.first_id + IDS <= 1 << 31 for jail in (one, other))

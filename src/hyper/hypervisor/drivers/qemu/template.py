@@ -1,6 +1,6 @@
 """Templates: a booted, stopped VM kept as a file of memory and one of device state; their clones.
 
-A template directory holds `memory` (sparse: untouched guest memory costs nothing), `state` (44 KB)
+A template directory holds `memory` (sparse: untouched guest memory costs nothing), `state` (76 KB)
 and is complete once it has its final name, which is the caller's business (`factory`).
 
 The clone maps memory copy-on-write. QEMU 7.2 insists on opening the memory file for writing, and a
