@@ -131,7 +131,8 @@ async def test_every_flag_that_means_something_is_kept(served: Served, cli: Dock
     outcome = await cli(
         *"create --name all -e A=1 -w /w -u 5:6 --hostname h1 --read-only --cpus 1.5".split(),
         *"--memory-reservation 32m --pids-limit 9 -m 64m --ulimit nofile=10:20".split(),
-        *"--cap-add NET_ADMIN --cap-drop ALL --security-opt no-new-privileges --shm-size 1m".split(),
+        *"--shm-size 1m".split(),
+        *"--cap-add NET_ADMIN --cap-drop ALL --security-opt no-new-privileges".split(),
         *"--tmpfs /t:size=1m -v vol:/v:ro -v /tmp:/b --mount type=volume,src=m,dst=/m".split(),
         *"--dns 1.1.1.1 --dns-search x --dns-option y --add-host a:1.2.3.4".split(),
         *"--restart on-failure:3 --stop-signal INT --stop-timeout 7 --init".split(),

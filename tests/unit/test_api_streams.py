@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 
 from hyper.api.frames import DetachParser, parse_detach_keys
-from hyper.core.errors import InvalidArgument
+from hyper.core.errors import Failure, InvalidArgument
+from hyper.engine.logs import LogRecord
 from tests.support.api_client import Client
 from tests.support.fake_engine import FakeEngine
 
@@ -273,3 +275,33 @@ async def test_a_client_that_leaves_a_run_leaves_the_container(served: Served) -
         await raw.head()
         await raw.frame()
     assert engine.containers.get("x1").active
+
+
+async def test_logs_that_fail_in_the_middle_are_cut_off(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, client = served
+
+    async def broken(reference: str, **options: object) -> AsyncIterator[LogRecord]:
+        yield LogRecord(1, 1, b"x" * 40_000)
+        raise Failure("the disk is gone")
+
+    monkeypatch.setattr(engine.sessions, "logs", broken)
+    await client.finish("true", name="x1")
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await client("GET", "/containers/x1/logs", stdout=1)
+
+
+async def test_an_unexpected_error_is_one_line_with_status_500(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, client = served
+
+    async def broken(reference: str) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(engine.containers, "start", broken)
+    await client.create("true", name="x1")
+    reply = await client("POST", "/containers/x1/start")
+    assert reply.status == 500
+    assert reply.body == {"message": "internal error: RuntimeError: a bug"}

@@ -42,6 +42,14 @@ class PageNotFound(HyperError):
         super().__init__("page not found")
 
 
+def cause_of(error: Exception) -> Exception:
+    """Return the error inside a task group's wrapping; a lost client only if nothing else failed."""
+    while isinstance(error, ExceptionGroup):
+        inner = [item for item in error.exceptions if not isinstance(item, ConnectionError)]
+        error = (inner or error.exceptions)[0]
+    return error
+
+
 def status_of(error: Exception) -> int:
     """Return the HTTP status of an error; anything unexpected is 500."""
     if isinstance(error, PageNotFound):

@@ -21,8 +21,8 @@ import hyper
 from hyper.api.call import Call
 from hyper.api.connection import Connection, ConnectionServer
 from hyper.api.dispatch import Router, split_version
-from hyper.api.errors import error_response
-from hyper.core.errors import Conflict, HyperError, InvalidArgument, Unavailable
+from hyper.api.errors import cause_of, error_response
+from hyper.core.errors import Conflict, InvalidArgument, Unavailable
 from hyper.schema.routes import MAXIMUM_VERSION, ROUTES
 
 if TYPE_CHECKING:
@@ -111,18 +111,36 @@ class Server:
             call = Call(request, self._engine, version, parameters, HEADERS)
             log.debug("%s %s -> %s", request.method, request.path_qs, route.operation)
             response = await handler(call)
-        except ConnectionError:
-            raise
-        except Exception as error:
-            response = error_response(error)
-            if not isinstance(error, HyperError):
-                log.error("%s %s failed", request.method, request.path_qs)
+        except Exception as raised:
+            response = self._failed(request, cause_of(raised))
         if not response.prepared:
             response.headers.update(HEADERS)
         connection = request.protocol
         if isinstance(connection, Connection) and connection.half_closed:
             response.force_close()
         return response
+
+    def _failed(self, request: web.BaseRequest, error: Exception) -> web.StreamResponse:
+        if isinstance(error, ConnectionError):
+            log.debug("%s %s: the client went away", request.method, request.path)
+            return Nothing()
+        answer = error_response(error)
+        if request.writer.output_size:
+            # Half an answer is out: an end without its last chunk tells the client.
+            log.warning("%s %s broke off: %s", request.method, request.path, error)
+            return Nothing()
+        return answer
+
+
+class Nothing(web.StreamResponse):
+    """The answer when there is nobody, or no way left, to answer: the connection is closed."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Send nothing."""
+        self.force_close()
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send nothing."""
 
 
 def unix_listener(path: Path, group: str = "") -> socket.socket:
