@@ -305,3 +305,17 @@ async def test_an_unexpected_error_is_one_line_with_status_500(
     reply = await client("POST", "/containers/x1/start")
     assert reply.status == 500
     assert reply.body == {"message": "internal error: RuntimeError: a bug"}
+
+
+async def test_statistics_that_fail_have_a_status(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, client = served
+
+    async def broken(reference: str) -> None:
+        raise Failure("the guest does not answer")
+
+    monkeypatch.setattr(engine.sessions, "statistics", broken)
+    await client.run("sleep", name="x1")
+    reply = await client("GET", "/containers/x1/stats")
+    assert (reply.status, reply.body["message"]) == (500, "the guest does not answer")

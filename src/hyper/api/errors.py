@@ -43,7 +43,7 @@ class PageNotFound(HyperError):
 
 
 def cause_of(error: Exception) -> Exception:
-    """Return the error inside a task group's wrapping; a lost client only if nothing else failed."""
+    """Return the error inside a task group's wrapping; a lost client if nothing else failed."""
     while isinstance(error, ExceptionGroup):
         inner = [item for item in error.exceptions if not isinstance(item, ConnectionError)]
         error = (inner or error.exceptions)[0]

@@ -202,8 +202,9 @@ async def stats(call: Call) -> web.StreamResponse:
         raise InvalidArgument("cannot have stream=true and one-shot=true")
     response = web.StreamResponse(headers={"Content-Type": "application/json", **call.headers})
     with call.connection.cancelling():
-        await response.prepare(call.request)
         async for shown in _samples(call, view, stream, call.flag("one-shot")):
+            if not response.prepared:
+                await response.prepare(call.request)
             await response.write(json.dumps(shown).encode() + b"\n")
     return response
 
