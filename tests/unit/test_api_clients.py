@@ -88,6 +88,12 @@ async def test_run_of_a_missing_program_exits_127(cli: Docker) -> None:
 
 
 @needs_docker
+async def test_run_rm_of_a_missing_program_leaves_nothing(served: Served, cli: Docker) -> None:
+    assert (await cli("run", "--rm", "busybox", "nope")).status == 127
+    assert served[0].containers.all == {}
+
+
+@needs_docker
 async def test_detached_run_ps_logs_stop_and_rm(cli: Docker) -> None:
     made = await cli("run", "-d", "--name", "web", "-p", "8080:80", "-l", "a=b", "busybox", "cat")
     assert made.status == 0

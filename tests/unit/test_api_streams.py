@@ -248,12 +248,14 @@ async def test_run_is_one_request_with_control_frames(client: Client) -> None:
 
 
 async def test_run_of_a_missing_program_tells_error_and_status(client: Client) -> None:
-    async with client.hijack("/hyper/v1/run", {"Image": "busybox", "Cmd": ["nope"]}) as raw:
+    body = {"Image": "busybox", "Cmd": ["nope"], "HostConfig": {"AutoRemove": True}}
+    async with client.hijack("/hyper/v1/run", body) as raw:
         await raw.head()
         frames = await raw.frames()
     message = json.loads(frames[-1][1])
     assert message["StatusCode"] == 127
     assert "executable file not found" in message["Error"]
+    assert (await client("GET", "/containers/json", all=1)).body == []
 
 
 async def test_run_of_a_missing_image_is_an_ordinary_error(client: Client) -> None:

@@ -1,8 +1,11 @@
-"""Owns what a container takes over from its image when it is created through the API."""
+"""Owns creating a container for a client: what it takes over from its image, and what becomes of
+it when it does not start."""
 
+import contextlib
 from dataclasses import replace
 
 from hyper.api.call import Call
+from hyper.core.errors import Conflict, NotFound
 from hyper.core.spec import ContainerSpec, PortBinding
 from hyper.engine.views import ContainerView
 from hyper.images.catalog import Image
@@ -13,6 +16,16 @@ async def create_container(call: Call, spec: ContainerSpec, name: str) -> Contai
     """Create a container. Raises what the engine raises."""
     image = call.engine.images.get(spec.image)
     return await call.engine.containers.create(inherit(spec, image), name)
+
+
+async def remove_unstarted(call: Call, view: ContainerView) -> None:
+    """Remove a container that could not start if it has AutoRemove, as dockerd does.
+
+    The docker command waits for that removal.
+    """
+    if view.spec.auto_remove:
+        with contextlib.suppress(NotFound, Conflict):
+            await call.engine.containers.remove(view.id, force=True, volumes=True)
 
 
 def inherit(spec: ContainerSpec, image: Image) -> ContainerSpec:

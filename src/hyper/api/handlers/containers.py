@@ -8,10 +8,10 @@ from aiohttp import web
 
 from hyper.api.call import Call, json_response, no_content
 from hyper.api.container_filters import ALLOWED, PRUNE_ALLOWED, ContainerFilter, prunable
-from hyper.api.creation import create_container
+from hyper.api.creation import create_container, remove_unstarted
 from hyper.api.filters import parse_filters
 from hyper.api.render import containers as render
-from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound
+from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, NotModified
 from hyper.core.spec import RestartPolicy
 from hyper.engine.containers import WaitCondition
 from hyper.engine.states import ContainerState
@@ -64,7 +64,14 @@ async def start(call: Call) -> web.StreamResponse:
             "starting container with non-empty request body was deprecated since API v1.22 "
             "and removed in v1.24"
         )
-    await call.engine.containers.start(call.parameters["id"])
+    view = call.engine.containers.get(call.parameters["id"])
+    try:
+        await call.engine.containers.start(view.id)
+    except (NotFound, NotModified, Conflict):
+        raise
+    except HyperError:
+        await remove_unstarted(call, view)
+        raise
     return no_content()
 
 

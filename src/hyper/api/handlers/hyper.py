@@ -8,7 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from hyper.api.call import Call, json_response, no_content
-from hyper.api.creation import create_container
+from hyper.api.creation import create_container, remove_unstarted
 from hyper.api.errors import text_of
 from hyper.api.frames import CONTROL, frame
 from hyper.api.hijack import MULTIPLEXED, Hijack, Outcome, RawChannel, detach_parser, run_session
@@ -96,7 +96,9 @@ class _Run:
                 await containers.start(self._view.id)
             except HyperError as err:
                 ended.cancel()
-                await self._control({"Error": text_of(err), "StatusCode": self._failed_status()})
+                status = self._failed_status()
+                await remove_unstarted(self._call, self._view)
+                await self._control({"Error": text_of(err), "StatusCode": status})
                 return self._hijack
             if await self._attached() is not Outcome.ENDED:
                 ended.cancel()

@@ -19,8 +19,8 @@ class Sample:
     counters: ContainerStatistics
 
 
-def show(view: ContainerView, now: Sample, before: Sample | None) -> JSON:
-    """Return the body of one statistics message; `before` is the sample a second ago."""
+def show(view: ContainerView, now: Sample, before: Sample | None, vm_bytes: int) -> JSON:
+    """Return the body of one message; `before` is the sample a second ago."""
     counters = now.counters
     shown: JSON = {
         "name": "/" + view.name,
@@ -31,7 +31,7 @@ def show(view: ContainerView, now: Sample, before: Sample | None) -> JSON:
         "pids_stats": _pids(counters),
         "cpu_stats": _cpu(counters),
         "precpu_stats": _cpu(before.counters) if before else _no_cpu(),
-        "memory_stats": _memory(counters),
+        "memory_stats": _memory(counters, vm_bytes),
         "blkio_stats": _block_io(counters),
         "storage_stats": {},
     }
@@ -94,14 +94,13 @@ def _cpu(counters: ContainerStatistics) -> JSON:
     }
 
 
-def _memory(counters: ContainerStatistics) -> JSON:
-    shown: JSON = {
+def _memory(counters: ContainerStatistics, vm_bytes: int) -> JSON:
+    limited = counters.memory_max_bytes != _NO_LIMIT
+    return {
         "usage": counters.memory_current_bytes,
         "stats": {pair.key: _number(pair.value) for pair in counters.memory_stat},
+        "limit": counters.memory_max_bytes if limited else vm_bytes,
     }
-    if counters.memory_max_bytes != _NO_LIMIT:
-        shown["limit"] = counters.memory_max_bytes
-    return shown
 
 
 def _number(text: str) -> int:
