@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 
 from hyper.api.server import Server
-from tests.support.fake_engine import FakeEngine
 from tests.support import specification
+from tests.support.fake_engine import FakeEngine
 
 
 @dataclass(frozen=True, slots=True)
