@@ -90,11 +90,14 @@ def _default(flag: Flag) -> str:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, max(width, 24), break_long_words=False, break_on_hyphens=False) or [
-        ""
-    ]
+    """Return `text` in lines; by hand, because textwrap costs the import of re."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > max(width, 24):
+            lines.append(word)
+        else:
+            lines[-1] += f" {word}" if lines[-1] else word
+    return lines
 
 
 def group_help(group: str) -> str:

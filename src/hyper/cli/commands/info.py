@@ -4,7 +4,6 @@ import sys
 
 from hyper.cli.command import Command, CommandFailed, Invocation
 from hyper.cli.flags import TEXT, Flag
-from hyper.cli.inspection import compile_layout, print_formatted
 from hyper.cli.usage_texts import OBJECT_FORMAT_HELP
 from hyper.core.errors import HyperError
 from hyper.sdk import answers
@@ -13,7 +12,11 @@ from hyper.sdk import answers
 def info(call: Invocation) -> int:
     """Show the daemon's information."""
     layout = call.options.text("format")
-    compiled = compile_layout(layout) if layout else None
+    compiled = None
+    if layout:
+        from hyper.cli.inspection import compile_layout, print_formatted
+
+        compiled = compile_layout(layout)
     if not layout:
         import hyper
 

@@ -4,7 +4,6 @@ import sys
 
 from hyper.cli.command import Command, Invocation
 from hyper.cli.flags import BOOL, TEXT, Flag
-from hyper.cli.inspection import compile_layout, print_formatted
 from hyper.cli.usage_texts import OBJECT_FORMAT_HELP
 from hyper.core.errors import HyperError
 from hyper.sdk import answers
@@ -33,7 +32,11 @@ def version(call: Invocation) -> int:
         "Context": "default",
     }
     layout = call.options.text("format")
-    compiled = compile_layout(layout) if layout else None
+    compiled = None
+    if layout:
+        from hyper.cli.inspection import compile_layout, print_formatted
+
+        compiled = compile_layout(layout)
     server: object = None
     failure: HyperError | None = None
     try:
@@ -92,7 +95,7 @@ def _print_server(server: object) -> None:
         rows += [
             (_LABELS.get(name, name), str(value))
             for name, value in details.items()
-            if name not in _SHOWN_ELSEWHERE
+            if value and name not in _SHOWN_ELSEWHERE
         ]
         _rows(tuple(rows), "  ")
     if not components:
