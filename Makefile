@@ -42,7 +42,7 @@ bench: ## measure against docker and podman; figures and chart in bench/ (ARGS=-
 	@$(PYTHON) -m tools bench
 	@$(VENV)/python -m tests.bench $(ARGS)
 
-dev: ## start a throw-away daemon on the fake hypervisor driver
+dev: ## run a throw-away daemon in the foreground, with folders of its own
 	@$(PYTHON) -m tools dev
 	@$(VENV)/python -m tools.dev $(ARGS)
 

@@ -52,7 +52,12 @@ TARGETS: dict[str, tuple[Step, ...]] = {
         guest.ensure_kernel,
         guest.ensure_initrd,
     ),
-    "dev": (_packages("python", "run"), environment.ensure_development),
+    "dev": (
+        _packages("python", "run", "kernel", "guest"),
+        environment.ensure_development,
+        guest.ensure_kernel,
+        guest.ensure_initrd,
+    ),
 }
 
 
