@@ -8,6 +8,7 @@ _BANNED_CALLS = {"ensure_future", "gather", "run_coroutine_threadsafe"}
 _PROCESS_MODULES = {"subprocess", "pty", "multiprocessing"}
 _PROCESS_CALLS = {"system", "popen", "posix_spawn", "posix_spawnp", "fork", "forkpty"}
 _MAY_START_PROCESSES = {
+    "src/hyper/cli/credentials.py",  # asks docker-credential-* helpers, without host and asyncio
     "src/hyper/host/process.py",
     "src/hyper/hypervisor/spawner.py",  # the single-threaded process that becomes the VMMs
     "src/hyper/sdk/autostart.py",  # starts hyperd from the command line, which imports nothing slow

@@ -109,7 +109,7 @@ def _ask_helper(helper: str, server: str) -> dict[str, str]:
 def run_helper(helper: str, verb: str, given: bytes) -> bytes:
     """Return what docker-credential-HELPER answers. Raises Unavailable.
 
-    Not through host/process.py: it needs asyncio, which the command line does not import.
+    Not through host/process.py, which is the daemon's.
     """
     program = f"docker-credential-{helper}"
     given_reader, given_writer = os.pipe()

@@ -200,20 +200,6 @@ class AsyncContainers:
         stdout, stderr = collector.output()
         return Result(stdout, stderr, await self._daemon.call(calls.exec_exit_code(identifier)))
 
-    async def put(self, name: str, path: str, data: bytes, mode: int = 0o644) -> None:
-        """Write a file in a container. Its directory must exist."""
-        directory, _, base = path.rpartition("/")
-        body = b"".join(pack_bytes(base, data, mode))
-        query = {"path": directory or "/"}
-        async with self._daemon.open("PUT", calls.container(name, "/archive"), query, body):
-            pass
-
-    async def get(self, name: str, path: str) -> bytes:
-        """Return the contents of a file in a container."""
-        archive = calls.container(name, "/archive")
-        async with self._daemon.open("GET", archive, {"path": path}) as answer:
-            return only_file(iter([await answer.read()]), path)
-
 
 async def _exchange(answer: _Answer, stdin: bytes, collector: Collector) -> None:
     """Send `stdin` and collect the output until it ends."""
@@ -234,6 +220,27 @@ async def _send_input(writer: asyncio.StreamWriter, data: bytes) -> None:
         writer.write_eof()
     except OSError:
         pass  # the process does not read; its end is told by the other direction
+
+
+class AsyncFiles:
+    """Files in containers, running or not."""
+
+    def __init__(self, daemon: AsyncDaemon) -> None:
+        self._daemon = daemon
+
+    async def put(self, container: str, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Write a file in a container. Its directory must exist."""
+        directory, _, base = path.rpartition("/")
+        body = b"".join(pack_bytes(base, data, mode))
+        query = {"path": directory or "/"}
+        async with self._daemon.open("PUT", calls.container(container, "/archive"), query, body):
+            pass
+
+    async def get(self, container: str, path: str) -> bytes:
+        """Return the contents of a file in a container."""
+        archive = calls.container(container, "/archive")
+        async with self._daemon.open("GET", archive, {"path": path}) as answer:
+            return only_file(iter([await answer.read()]), path)
 
 
 class AsyncImages:
@@ -301,6 +308,7 @@ class AsyncClient:
     def __init__(self, host: str = "", *, start: bool = True) -> None:
         self._daemon = AsyncDaemon(resolve(host), start)
         self.containers = AsyncContainers(self._daemon)
+        self.files = AsyncFiles(self._daemon)
         self.images = AsyncImages(self._daemon)
         self.volumes = AsyncVolumes(self._daemon)
 

@@ -86,11 +86,11 @@ class AsyncSandbox:
     async def put(self, path: str, data: bytes | str, mode: int = 0o644) -> None:
         """Write a file in the sandbox."""
         contents = data.encode() if isinstance(data, str) else data
-        await self._client.containers.put(self.id, path, contents, mode)
+        await self._client.files.put(self.id, path, contents, mode)
 
     async def get(self, path: str) -> bytes:
         """Return the contents of a file in the sandbox."""
-        return await self._client.containers.get(self.id, path)
+        return await self._client.files.get(self.id, path)
 
     async def close(self) -> None:
         """Remove the sandbox."""

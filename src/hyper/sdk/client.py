@@ -108,25 +108,6 @@ class Containers:
             channel.close()
         return Result(stdout, stderr, _send(self._daemon, calls.exec_exit_code(identifier)))
 
-    def put(self, name: str, path: str, data: bytes, mode: int = 0o644) -> None:
-        """Write a file in a container. Its directory must exist."""
-        directory, _, base = path.rpartition("/")
-        response = self._daemon.open(
-            "PUT",
-            calls.container(name, "/archive"),
-            {"path": directory or "/"},
-            pack_bytes(base, data, mode),
-        )
-        response.close()
-
-    def get(self, name: str, path: str) -> bytes:
-        """Return the contents of a file in a container."""
-        response = self._daemon.open("GET", calls.container(name, "/archive"), {"path": path})
-        try:
-            return only_file(response.pieces(), path)
-        finally:
-            response.close()
-
 
 def only_file(pieces: Iterator[bytes], path: str) -> bytes:
     """Return the contents of the one file in an archive. Raises ApiError when it is none."""
@@ -140,6 +121,32 @@ def only_file(pieces: Iterator[bytes], path: str) -> bytes:
             raise ApiError(400, f"{path} is not a regular file")
         data: bytes = source.read()
         return data
+
+
+class Files:
+    """Files in containers, running or not."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def put(self, container: str, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Write a file in a container. Its directory must exist."""
+        directory, _, base = path.rpartition("/")
+        response = self._daemon.open(
+            "PUT",
+            calls.container(container, "/archive"),
+            {"path": directory or "/"},
+            pack_bytes(base, data, mode),
+        )
+        response.close()
+
+    def get(self, container: str, path: str) -> bytes:
+        """Return the contents of a file in a container."""
+        response = self._daemon.open("GET", calls.container(container, "/archive"), {"path": path})
+        try:
+            return only_file(response.pieces(), path)
+        finally:
+            response.close()
 
 
 class Images:
@@ -244,6 +251,7 @@ class Client:
     def __init__(self, host: str = "", *, start: bool = True) -> None:
         self._daemon = Daemon(resolve(host), start)
         self.containers = Containers(self._daemon)
+        self.files = Files(self._daemon)
         self.images = Images(self._daemon)
         self.volumes = Volumes(self._daemon)
         self.pods = Pods(self._daemon)

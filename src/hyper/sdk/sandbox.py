@@ -91,11 +91,11 @@ class Sandbox:
     def put(self, path: str, data: bytes | str, mode: int = 0o644) -> None:
         """Write a file in the sandbox."""
         contents = data.encode() if isinstance(data, str) else data
-        self._client.containers.put(self.id, path, contents, mode)
+        self._client.files.put(self.id, path, contents, mode)
 
     def get(self, path: str) -> bytes:
         """Return the contents of a file in the sandbox."""
-        return self._client.containers.get(self.id, path)
+        return self._client.files.get(self.id, path)
 
     def close(self) -> None:
         """Remove the sandbox."""
