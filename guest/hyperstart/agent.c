@@ -64,33 +64,44 @@ static void dispatch_frames(void)
                  (unsigned long long)(decoder.dropped_bytes - dropped));
 }
 
-static void read_frames(void)
+/* Tells whether anything was read: then the host was there, whatever the port says. Its news that the
+ * host has come may arrive after the host's first bytes, and in a clone it mostly does; to drop
+ * the session then would be to drop the answer to `hello`. If the host really has gone, the next
+ * `hello` drops it. */
+static bool read_frames(void)
 {
+    bool received = false;
+
     while (connection.fd >= 0) {
         ssize_t size;
 
         reading_stopped = buffer_used(&output) > OUTPUT_STOP_BYTES;
         if (reading_stopped || buffer_reserve(&decoder.buffer, READ_BYTES) < 0)
-            return;
+            break;
         size = read(connection.fd, decoder.buffer.data + decoder.buffer.end, READ_BYTES);
         if (size < 0 && errno == EINTR)
             continue;
         if (size < 0 && errno == EAGAIN)
-            return;
+            break;
         if (size <= 0) {
-            disconnected();
-            return;
+            if (!received || transport != TRANSPORT_PORT)
+                disconnected();
+            break;
         }
+        received = true;
         decoder.buffer.end += (size_t)size;
         dispatch_frames();
     }
+    return received;
 }
 
 static void connection_ready(struct watch *watch, uint32_t events)
 {
+    bool received = events & EPOLLIN && read_frames();
+
     (void)watch;
-    if (events & EPOLLIN)
-        read_frames();
+    if (received && transport == TRANSPORT_PORT)
+        return;
     if (events & (EPOLLHUP | EPOLLERR) && connection.fd >= 0)
         disconnected();
 }

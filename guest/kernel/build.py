@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import signal
-import subprocess  # noqa: TID251 (stand-alone: it runs without the package)
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +31,7 @@ from options import (
     find_losses,
     parse_allow_list,
     parse_config,
-    read_fragments,
+    read_texts,
     requested_options,
 )
 from progress import Progress
@@ -45,7 +45,7 @@ RECIPE_VERSION = 1
 EXPECTED_STEPS = 2430
 LOG_TAIL_LINES = 25
 ARCH = "x86_64"
-TOOLS = ("make", "gcc", "ld", "flex", "bison", "bc", "tar", "xz", "strip")
+TOOLS = ("make", "gcc", "ld", "flex", "bison", "bc", "tar", "xz", "patch", "strip")
 
 
 def tool_output(argv: Sequence[str]) -> str | None:
@@ -91,7 +91,8 @@ def collect_inputs(tarball: Path, folder: Path = HERE) -> Inputs:
     if compiler is None:
         raise missing_tools(["gcc"])
     return Inputs(
-        fragments=read_fragments(folder / "fragments"),
+        fragments=read_texts(folder / "fragments", "*.config"),
+        patches=read_texts(folder / "patches", "*.patch"),
         allow_list=(folder / "missing-ok.txt").read_text(),
         source=identify_source(tarball),
         compiler=compiler.splitlines()[0],
@@ -118,20 +119,21 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """One build under way: its scratch folder, log, and the lock its children inherit."""
+    """One build under way: its folders, log, and the lock its children inherit."""
 
     scratch: Path
+    tree: Path
     log: Path
     lock_fd: int
     jobs: int
 
     @property
     def source(self) -> Path:
-        return self.scratch / "source"
+        return self.tree / "source"
 
     @property
     def output(self) -> Path:
-        return self.scratch / "output"
+        return self.tree / "output"
 
     def run(self, argv: Sequence[str], what: str, progress: Progress | None = None) -> None:
         """Run one command of the build with a fixed environment and everything it says in the log.
@@ -176,12 +178,23 @@ class Workshop:
         return BuildError(what, why, "\n".join([f"The whole log is in {kept}; its end:", *tail]))
 
 
-def unpack(work: Workshop, tarball: Path) -> None:
-    """Unpack the kernel source into the scratch folder."""
-    work.source.mkdir()
-    work.output.mkdir()
+def prepare(work: Workshop, tarball: Path, inputs: Inputs) -> None:
+    """Unpack and patch the kernel source, unless a kept tree has just that already."""
+    marker = work.tree / "prepared.json"
+    content = json.dumps([inputs.source, dict(inputs.patches)])
+    if marker.is_file() and marker.read_text() == content:
+        return
+    for folder in (work.source, work.output):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
     argv = ("tar", "-xf", str(tarball), "-C", str(work.source), "--strip-components=1")
     work.run(argv, f"cannot unpack {tarball}")
+    for name, text in inputs.patches.items():
+        path = work.scratch / name
+        path.write_text(text)
+        patch = ("patch", "-p1", "--batch", "-d", str(work.source), "-i", str(path))
+        work.run(patch, f"cannot apply {name}")
+    marker.write_text(content)
 
 
 def configure(work: Workshop, inputs: Inputs) -> None:
@@ -281,7 +294,9 @@ def locked(path: Path, stream: TextIO) -> Iterator[int]:
         os.close(fd)
 
 
-def build(inputs: Inputs, tarball: Path, cache: Path, jobs: int, stream: TextIO) -> Path:
+def build(
+    inputs: Inputs, tarball: Path, cache: Path, tree: Path | None, jobs: int, stream: TextIO
+) -> Path:
     """Return the folder of the built kernel, building it when the cache does not have it.
 
     Raises BuildError.
@@ -301,10 +316,10 @@ def build(inputs: Inputs, tarball: Path, cache: Path, jobs: int, stream: TextIO)
             shutil.rmtree(stale, ignore_errors=True)
         scratch = Path(tempfile.mkdtemp(prefix=f"{name}.build-", dir=target.parent))
         try:
-            work = Workshop(scratch, scratch / "build.log", lock_fd, jobs)
+            work = Workshop(scratch, tree or scratch, scratch / "build.log", lock_fd, jobs)
             stream.write(f"kernel: building {inputs.source} (once; some minutes)\n")
             started = time.monotonic()
-            unpack(work, tarball)
+            prepare(work, tarball, inputs)
             configure(work, inputs)
             steps = compile_kernel(work, stream)
             facts = {"steps": steps, "build_s": round(time.monotonic() - started)}
@@ -331,6 +346,12 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--source", type=Path, default=SOURCE_TARBALL, metavar="TARBALL")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR")
+    parser.add_argument(
+        "--tree",
+        type=Path,
+        metavar="DIR",
+        help="keep source and objects there: the next build compiles only what changed",
+    )
     return parser.parse_args(argv)
 
 
@@ -349,7 +370,9 @@ def main(argv: Sequence[str]) -> int:
             path = options.cache / "kernel" / inputs.fingerprint() / "vmlinux"
             print(path)
             return 0 if path.is_file() else 1
-        folder = build(inputs, options.source, options.cache, options.jobs, sys.stderr)
+        folder = build(
+            inputs, options.source, options.cache, options.tree, options.jobs, sys.stderr
+        )
         print(folder / "vmlinux")
         return 0
     except BuildError as error:

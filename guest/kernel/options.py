@@ -37,6 +37,7 @@ class Inputs:
     """Everything that decides what the built kernel is."""
 
     fragments: Mapping[str, str]
+    patches: Mapping[str, str]
     allow_list: str
     source: str
     compiler: str
@@ -44,8 +45,16 @@ class Inputs:
     recipe: int
 
     def fingerprint(self) -> str:
-        """Return the name of this kernel in the cache."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        """Return the name of this kernel in the cache: a better comment does not change it."""
+        text = json.dumps(
+            {
+                **asdict(self),
+                "fragments": [parse_config(text) for text in self.fragments.values()],
+                "patches": [text.partition("\n--- ")[2] for text in self.patches.values()],
+                "allow_list": sorted(parse_allow_list(self.allow_list)),
+            },
+            sort_keys=True,
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -60,9 +69,9 @@ def parse_config(text: str) -> dict[str, str]:
     return options
 
 
-def read_fragments(folder: Path) -> dict[str, str]:
-    """Return the fragments by file name, in the order in which they are merged."""
-    return {path.name: path.read_text() for path in sorted(folder.glob("*.config"))}
+def read_texts(folder: Path, pattern: str) -> dict[str, str]:
+    """Return the files of a folder by name, in the order in which they apply."""
+    return {path.name: path.read_text() for path in sorted(folder.glob(pattern))}
 
 
 def requested_options(fragments: Mapping[str, str]) -> dict[str, str]:

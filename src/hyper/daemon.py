@@ -25,7 +25,8 @@ from hyper.host.artifacts import find_initrd, find_kernel
 from hyper.host.files import private_directory
 from hyper.hypervisor.driver import DriverOptions, create_driver
 from hyper.hypervisor.launcher import Launcher
-from hyper.images.store import ImageStore, RegistryOptions
+from hyper.images.http import RegistryOptions
+from hyper.images.store import ImageStore
 from hyper.network.user import UserNetworks
 
 LEVELS = {
@@ -142,7 +143,7 @@ async def _engine(settings: Settings, places: Places) -> AsyncIterator[Engine]:
         )
         images = ImageStore(
             places.images,
-            RegistryOptions(
+            options=RegistryOptions(
                 mirrors=settings.registry_mirrors,
                 insecure=settings.insecure_registries,
                 max_concurrent_downloads=settings.max_concurrent_downloads,

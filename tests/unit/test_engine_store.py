@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import replace
 
 import pytest
+
 from hyper.core.errors import Conflict, Failure
 from hyper.core.spec import ContainerSpec, Mount, MountKind, PodSpec, Resources
 from hyper.engine.events import Event
@@ -49,7 +50,9 @@ def test_what_is_stored_is_read_back_by_another_daemon(store, tmp_path):
 
 def test_a_taken_name_is_a_conflict_in_dockers_words_and_adds_nothing(store):
     store.add_container(container(), pod(), [])
-    with pytest.raises(Conflict, match='container name "/c1" is already in use by container "id-c1"'):
+    with pytest.raises(
+        Conflict, match='container name "/c1" is already in use by container "id-c1"'
+    ):
         store.add_container(replace(container(), id="other"), pod("p2"), [])
     assert [row.id for row in store.pods()] == ["id-p1"]
 

@@ -25,7 +25,7 @@ from hyper.core.spec import (
 )
 from hyper.core.units import MIB
 from hyper.engine.views import Command, MountView, Status
-from hyper.images.store import Image
+from hyper.images.catalog import Image
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MASKED_PATHS = (

@@ -15,7 +15,7 @@ from hyper.engine.events import Event, EventFeed
 from hyper.engine.plan import clean_path
 from hyper.engine.store import Store
 from hyper.engine.views import ContainerView, MountView, VolumeView
-from hyper.images.store import Image
+from hyper.images.catalog import Image
 from hyper.storage.volumes import Volumes as VolumeFolders
 
 
