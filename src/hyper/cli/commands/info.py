@@ -8,6 +8,20 @@ from hyper.cli.usage_texts import OBJECT_FORMAT_HELP
 from hyper.core.errors import HyperError
 from hyper.sdk import answers
 
+_DRIVERS = (
+    ("Logging Driver", "LoggingDriver"),
+    ("Cgroup Driver", "CgroupDriver"),
+    ("Cgroup Version", "CgroupVersion"),
+)
+_MACHINE = (
+    ("Kernel Version", "KernelVersion"),
+    ("Operating System", "OperatingSystem"),
+    ("OSType", "OSType"),
+    ("Architecture", "Architecture"),
+    ("CPUs", "NCPU"),
+)
+_IDENTITY = (("Name", "Name"), ("ID", "ID"), ("Docker Root Dir", "DockerRootDir"))
+
 
 def info(call: Invocation) -> int:
     """Show the daemon's information."""
@@ -42,71 +56,73 @@ def info(call: Invocation) -> int:
 
 
 def _lines(found: object) -> list[str]:
-    from hyper.core.units import binary_size
+    return [*_counts(found), *_parts(found), *_host(found), *_registries(found)]
 
+
+def _counts(found: object) -> list[str]:
     def get(name: str) -> object:
         return answers.dig(found, name)
 
-    lines = [
+    return [
         f" Containers: {get('Containers')}",
         f"  Running: {get('ContainersRunning')}",
         f"  Paused: {get('ContainersPaused')}",
         f"  Stopped: {get('ContainersStopped')}",
         f" Images: {get('Images')}",
         f" Server Version: {get('ServerVersion')}",
-        f" Storage Driver: {get('Driver')}",
     ]
-    status = get("DriverStatus")
-    for pair in status if isinstance(status, list) else []:
-        lines.append(f"  {pair[0]}: {pair[1]}")
-    lines += _optional(
-        found, (("Logging Driver", "LoggingDriver"), ("Cgroup Driver", "CgroupDriver"))
-    )
-    lines += _optional(found, (("Cgroup Version", "CgroupVersion"),))
+
+
+def _parts(found: object) -> list[str]:
+    lines = [f" Storage Driver: {answers.text(found, 'Driver')}"]
+    status = answers.dig(found, "DriverStatus")
+    lines += [f"  {pair[0]}: {pair[1]}" for pair in (status if isinstance(status, list) else [])]
+    lines += _optional(found, _DRIVERS)
     lines.append(" Plugins:")
     for name in ("Volume", "Network", "Log"):
         plugins = answers.strings(found, "Plugins", name)
         if plugins:
             lines.append(f"  {name}: {' '.join(plugins)}")
     lines.append(f" Swarm: {answers.text(found, 'Swarm', 'LocalNodeState') or 'inactive'}")
-    runtimes = sorted(answers.mapping(found, "Runtimes"))
-    lines.append(f" Runtimes: {' '.join(runtimes)}")
+    lines.append(f" Runtimes: {' '.join(sorted(answers.mapping(found, 'Runtimes')))}")
     lines += _optional(found, (("Default Runtime", "DefaultRuntime"),))
     security = answers.strings(found, "SecurityOptions")
     if security:
         lines.append(" Security Options:")
-        for option in security:
-            fields = dict(part.partition("=")[::2] for part in option.split(","))
-            lines.append(f"  {fields.pop('name', option)}")
-            lines += [f"   {name.title()}: {value}" for name, value in fields.items()]
-    lines += _optional(
-        found,
-        (
-            ("Kernel Version", "KernelVersion"),
-            ("Operating System", "OperatingSystem"),
-            ("OSType", "OSType"),
-            ("Architecture", "Architecture"),
-            ("CPUs", "NCPU"),
-        ),
-    )
-    lines.append(f" Total Memory: {binary_size(answers.number(found, 'MemTotal'))}")
-    lines += _optional(
-        found, (("Name", "Name"), ("ID", "ID"), ("Docker Root Dir", "DockerRootDir"))
-    )
-    lines.append(f" Debug Mode: {'true' if get('Debug') else 'false'}")
-    for label, name in (("HTTP Proxy", "HttpProxy"), ("HTTPS Proxy", "HttpsProxy")):
-        if get(name):
-            lines.append(f" {label}: {get(name)}")
-    lines.append(f" Experimental: {'true' if get('ExperimentalBuild') else 'false'}")
-    for title, path in (
-        ("Insecure Registries", ("RegistryConfig", "InsecureRegistryCIDRs")),
-        ("Registry Mirrors", ("RegistryConfig", "Mirrors")),
+    for option in security:
+        fields = dict(part.partition("=")[::2] for part in option.split(","))
+        lines.append(f"  {fields.pop('name', option)}")
+        lines += [f"   {name.title()}: {value}" for name, value in fields.items()]
+    return lines
+
+
+def _host(found: object) -> list[str]:
+    from hyper.core.units import binary_size
+
+    return [
+        *_optional(found, _MACHINE),
+        f" Total Memory: {binary_size(answers.number(found, 'MemTotal'))}",
+        *_optional(found, _IDENTITY),
+        f" Debug Mode: {_boolean(found, 'Debug')}",
+        *_optional(found, (("HTTP Proxy", "HttpProxy"), ("HTTPS Proxy", "HttpsProxy"))),
+        f" Experimental: {_boolean(found, 'ExperimentalBuild')}",
+    ]
+
+
+def _registries(found: object) -> list[str]:
+    lines = []
+    for title, name in (
+        ("Insecure Registries", "InsecureRegistryCIDRs"),
+        ("Registry Mirrors", "Mirrors"),
     ):
-        values = answers.strings(found, *path)
+        values = answers.strings(found, "RegistryConfig", name)
         if values:
             lines += [f" {title}:", *(f"  {value}" for value in values)]
-    lines.append(f" Live Restore Enabled: {'true' if get('LiveRestoreEnabled') else 'false'}")
-    return lines
+    return [*lines, f" Live Restore Enabled: {_boolean(found, 'LiveRestoreEnabled')}"]
+
+
+def _boolean(found: object, name: str) -> str:
+    return "true" if answers.dig(found, name) else "false"
 
 
 def _optional(found: object, rows: tuple[tuple[str, str], ...]) -> list[str]:
