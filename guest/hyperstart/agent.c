@@ -28,6 +28,7 @@ static struct frame_decoder decoder;
 static struct buffer output;
 static uint32_t session;
 static bool greeted;
+static bool answered; /* the host has read something of this session */
 static bool reading_stopped;
 
 static void drop_session(void)
@@ -40,6 +41,11 @@ static void disconnected(void)
 {
     struct error err;
 
+    /* The port's news of the host leaving and coming travel beside the bytes and may come after them,
+     * and do in a clone: before the first answer, "no host" is old news. A host that leaves then costs
+     * nothing: the next `hello` drops the session. */
+    if (transport == TRANSPORT_PORT && greeted && !answered)
+        return;
     drop_session();
     if (transport == TRANSPORT_PORT)
         return;
@@ -155,6 +161,7 @@ void agent_greet(void)
     drop_session();
     session++;
     greeted = true;
+    answered = false;
 }
 
 bool agent_greeted(void)
@@ -243,6 +250,7 @@ void agent_flush(void)
             return;
         }
         buffer_consume(&output, (size_t)size);
+        answered = size > 0 || answered;
     }
     if (reading_stopped && buffer_used(&output) <= OUTPUT_STOP_BYTES)
         read_frames();

@@ -18,6 +18,7 @@ from hyper.core.errors import (
     Timeout,
     Unavailable,
 )
+from hyper.core.health import resolve_healthcheck
 from hyper.core.ids import check_hostname, check_name, new_id, new_name
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec, PodSpec, Resources, RestartPolicy
@@ -30,7 +31,6 @@ from hyper.engine.states import ACTIVE, ContainerState, PodState
 from hyper.engine.store import ContainerRow, PodRow
 from hyper.engine.views import ContainerView, Exit, Status
 from hyper.engine.volumes import Volumes
-from hyper.core.health import resolve_healthcheck
 
 KILL_WAIT_S = 10.0
 WaitCondition = Literal["not-running", "next-exit", "removed"]
