@@ -93,9 +93,9 @@ static int resolve_user(const char *wanted, struct user *user, char *name, size_
         user->uid = uid;
         user->gid = parse_id(fields[3], &uid) ? uid : 0;
         if (*fields[5] && strlen(fields[5]) < sizeof user->home)
-            strcpy(user->home, fields[5]);
+            memcpy(user->home, fields[5], strlen(fields[5]) + 1);
         if (strlen(fields[0]) < name_size)
-            strcpy(name, fields[0]);
+            memcpy(name, fields[0], strlen(fields[0]) + 1);
         return 0;
     }
     if (!numeric)

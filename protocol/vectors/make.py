@@ -15,7 +15,7 @@ DOCUMENT = tomllib.loads((HERE.parent / "agent.toml").read_text())
 FORMATS = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i32": "i", "i64": "q", "bool": "B"}
 LARGE = {"u8": 200, "u16": 60000, "u32": 4_000_000_000, "u64": 2**63 + 5}
 LARGE |= {"i32": -500, "i64": -(2**40)}
-TEXTS = ("", "plain", "grüße € 𝄞", "a/b c")
+TEXTS = ("", "plain", "gr\u00fc\u00dfe \u20ac \U0001d11e", "a/b c")
 HEADING = "# One golden frame a line: message and bytes; their values are in messages.json.\n"
 
 
