@@ -42,7 +42,7 @@ SOURCE_TARBALL = Path(f"/usr/src/{SOURCE_PACKAGE}.tar.xz")
 # Raise it when this file changes what it builds from the same inputs.
 RECIPE_VERSION = 1
 # Lines a complete build prints; only the progress display depends on it.
-EXPECTED_STEPS = 2430
+EXPECTED_STEPS = 2790
 LOG_TAIL_LINES = 25
 ARCH = "x86_64"
 TOOLS = ("make", "gcc", "ld", "flex", "bison", "bc", "tar", "xz", "patch", "strip")
