@@ -41,9 +41,9 @@ static void disconnected(void)
 {
     struct error err;
 
-    /* The port's news of the host leaving and coming travel beside the bytes and may come after them,
-     * and do in a clone: before the first answer, "no host" is old news. A host that leaves then costs
-     * nothing: the next `hello` drops the session. */
+    /* The port's news of the host leaving and coming travel beside the bytes and may come after
+     * them, and do in a clone: before the first answer, "no host" is old news. A host that leaves
+     * then costs nothing: the next `hello` drops the session. */
     if (transport == TRANSPORT_PORT && greeted && !answered)
         return;
     drop_session();
@@ -70,44 +70,33 @@ static void dispatch_frames(void)
                  (unsigned long long)(decoder.dropped_bytes - dropped));
 }
 
-/* Tells whether anything was read: then the host was there, whatever the port says. Its news that the
- * host has come may arrive after the host's first bytes, and in a clone it mostly does; to drop
- * the session then would be to drop the answer to `hello`. If the host really has gone, the next
- * `hello` drops it. */
-static bool read_frames(void)
+static void read_frames(void)
 {
-    bool received = false;
-
     while (connection.fd >= 0) {
         ssize_t size;
 
         reading_stopped = buffer_used(&output) > OUTPUT_STOP_BYTES;
         if (reading_stopped || buffer_reserve(&decoder.buffer, READ_BYTES) < 0)
-            break;
+            return;
         size = read(connection.fd, decoder.buffer.data + decoder.buffer.end, READ_BYTES);
         if (size < 0 && errno == EINTR)
             continue;
         if (size < 0 && errno == EAGAIN)
-            break;
+            return;
         if (size <= 0) {
-            if (!received || transport != TRANSPORT_PORT)
-                disconnected();
-            break;
+            disconnected();
+            return;
         }
-        received = true;
         decoder.buffer.end += (size_t)size;
         dispatch_frames();
     }
-    return received;
 }
 
 static void connection_ready(struct watch *watch, uint32_t events)
 {
-    bool received = events & EPOLLIN && read_frames();
-
     (void)watch;
-    if (received && transport == TRANSPORT_PORT)
-        return;
+    if (events & EPOLLIN)
+        read_frames();
     if (events & (EPOLLHUP | EPOLLERR) && connection.fd >= 0)
         disconnected();
 }
