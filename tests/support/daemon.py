@@ -19,6 +19,9 @@ _START_S = 30.0
 _STOP_S = 20.0
 _COMMAND_S = 120.0
 
+# Emulation works everywhere and is the same everywhere; what acceleration does has its own tests.
+_DEFAULTS = {"hyper": {"accelerator": "tcg"}}
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -82,7 +85,7 @@ class Daemon:
         for path in (self.root, self.run_dir, self.folder / "docker"):
             path.mkdir(mode=0o700, exist_ok=True)
         settings = self.folder / "daemon.json"
-        settings.write_text(json.dumps(dict(self.config)))
+        settings.write_text(json.dumps({**_DEFAULTS, **self.config}))
         reader, writer = os.pipe()
         argv = [
             str(HYPERD),

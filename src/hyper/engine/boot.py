@@ -65,6 +65,12 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
     return machine
 
 
+async def release(services: Services, pod_id: str) -> None:
+    """Give back what a pod's VM had on the host, once it is gone: its link and its run folder."""
+    await services.networks.disconnect(pod_id)
+    await in_thread("delete", shutil.rmtree, services.places.pods / pod_id[:12], True)
+
+
 def _vm_spec(
     pod: Booting,
     services: Services,

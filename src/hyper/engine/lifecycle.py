@@ -97,7 +97,7 @@ async def lost(pod: Pod, reason: str) -> None:
         pod.machine.ending = True
         await pod.machine.agent.close()
         pod.machine = None
-    await pod.services.networks.disconnect(pod.row.id)
+    await boot.release(pod.services, pod.row.id)
     await pod.move(PodEvent.GONE)
     for container in tuple(pod.containers.values()):
         if container.status.state in (ContainerState.RUNNING, ContainerState.PAUSED):

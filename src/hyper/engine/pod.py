@@ -88,7 +88,7 @@ class Pod:
         await machine.vm.kill()
         await machine.agent.close()
         self.machine = None
-        await self.services.networks.disconnect(self.row.id)
+        await boot.release(self.services, self.row.id)
         await self.move(PodEvent.GONE)
 
     async def stop_if_idle(self) -> None:
