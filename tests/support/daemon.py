@@ -1,5 +1,6 @@
 """Owns a real hyperd in folders of its own, and the `hyper` command against it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hyper.host.pidfd import start_time_ticks
 from tests.support import leaks
 from tools.places import INITRD, KERNEL, VENV
 
@@ -41,6 +43,8 @@ class Result:
     def error(self) -> str:
         """The one line a user reads when a command fails; more than one is a failed test."""
         lines = [line for line in self.stderr.splitlines() if line.strip()]
+        # docker's own closing words, which say nothing of the failure
+        lines = [line for line in lines if not line.startswith(("Run '", "Error: failed to start"))]
         assert len(lines) == 1, f"{' '.join(self.argv)}: not one line on stderr: {self.stderr!r}"
         return lines[0]
 
@@ -161,10 +165,15 @@ class Daemon:
         if ids:
             self.hyper("rm", "--force", "--volumes", *ids)
 
-    def vmms(self) -> dict[int, str]:
-        """Return the VMM processes of this daemon, by pid."""
-        found = leaks.processes_naming(str(self.run_dir / "pods"))
-        return {pid: argv for pid, argv in found.items() if "qemu" in argv.split()[0]}
+    def vmms(self) -> set[int]:
+        """Return the processes of this daemon's VMs, by the records it keeps of them."""
+        pids = set()
+        for record in self.run_dir.rglob("vmm.json"):
+            with contextlib.suppress(OSError, ValueError):
+                fields = json.loads(record.read_text())
+                if start_time_ticks(fields["pid"]) == fields["start_ticks"]:
+                    pids.add(fields["pid"])
+        return pids
 
     def snapshot(self) -> leaks.Snapshot:
         """Return what this daemon holds now."""
@@ -194,9 +203,10 @@ class Daemon:
         try:
             self.stop()
         finally:
-            for pid in leaks.processes_naming(str(self.run_dir)):
-                os.kill(pid, signal.SIGKILL)
-            leaks.settle(lambda: leaks.processes_naming(str(self.run_dir)))
+            for pid in self.vmms() | set(leaks.processes_naming(str(self.run_dir))):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            leaks.settle(lambda: self.vmms() | set(leaks.processes_naming(str(self.run_dir))))
             shutil.rmtree(self.folder)
 
     def log_tail(self, lines: int = 40) -> str:

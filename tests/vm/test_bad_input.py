@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import leaks
 from tests.support.daemon import Daemon, Result
-from tests.support.userland import ImageRecipe, busybox_layer, save
+from tests.support.userland import Entry, ImageRecipe, busybox_layer, save
 
 Hyper = Callable[..., Result]
 StartDaemon = Callable[..., Daemon]
@@ -31,11 +31,13 @@ def test_malformed_reference(hyper: Hyper) -> None:
 
 
 def test_wrong_architecture(hyper: Hyper, tmp_path: Path) -> None:
-    recipe = ImageRecipe("otherarch:1", [busybox_layer()], architecture="s390x")
-    archive = save([recipe], tmp_path / "other.tar")
+    foreign = b"\x7fELF\x02\x02\x01".ljust(16, b"\0") + (2).to_bytes(2) + (22).to_bytes(2)  # s390x
+    layer = [Entry("bin"), Entry("bin/true", foreign.ljust(4096, b"\0"))]
+    archive = save([ImageRecipe("otherarch:1", [layer], architecture="s390x")], tmp_path / "a.tar")
     hyper("load", "--input", str(archive))
-    result = hyper("run", "--rm", "otherarch:1", "true", status=125)
-    assert "s390x" in result.stderr
+    result = hyper("run", "--rm", "otherarch:1", "/bin/true", status=None)
+    assert result.status in (125, 126, 127)
+    assert "exec format error" in result.stderr
     hyper("rmi", "otherarch:1")
 
 
@@ -88,7 +90,7 @@ def test_kernel_that_is_not_a_kernel(daemon: Daemon, tmp_path: Path) -> None:
     noise = tmp_path / "vmlinux"
     noise.write_bytes(os.urandom(4096))
     result = daemon.hyper("run", "--rm", "--kernel", str(noise), "busybox", "true", status=125)
-    assert len(result.stderr.splitlines()) == 1
+    assert str(noise) in result.error
 
 
 def test_no_guest_kernel(start_daemon: StartDaemon, busybox_archive: Path) -> None:
@@ -97,21 +99,6 @@ def test_no_guest_kernel(start_daemon: StartDaemon, busybox_archive: Path) -> No
     result = daemon.hyper("run", "--rm", "busybox", "true", status=125)
     assert "/nosuch/vmlinux" in result.error
     assert daemon.hyper("ps", "--all", "--quiet").stdout == ""
-
-
-def test_no_qemu(start_daemon: StartDaemon, busybox_archive: Path, tmp_path: Path) -> None:
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    for folder in ("/usr/bin", "/bin", "/usr/sbin", "/sbin"):
-        for program in Path(folder).iterdir():
-            link = programs / program.name
-            if not program.name.startswith("qemu") and not link.exists():
-                link.symlink_to(program)
-    daemon = start_daemon(environment={"PATH": str(programs)})
-    daemon.hyper("load", "--input", str(busybox_archive))
-    result = daemon.hyper("run", "--rm", "busybox", "true", status=125)
-    assert "qemu-system-x86" in result.error
-    assert not daemon.vmms()
 
 
 def test_full_disk(start_daemon: StartDaemon, busybox_archive: Path) -> None:

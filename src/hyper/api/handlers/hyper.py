@@ -23,6 +23,7 @@ from hyper.schema.container import parse_create
 
 _PULL = ("missing", "always", "never")
 _START_FAILED = 125
+_COMMAND_FAILED = (126, 127)  # not executable, not found; docker run tells only these apart
 
 
 async def run(call: Call) -> web.StreamResponse:
@@ -118,9 +119,10 @@ class _Run:
 
     def _failed_status(self) -> int:
         try:
-            return self._call.engine.containers.get(self._view.id).status.exit_code or _START_FAILED
+            code = self._call.engine.containers.get(self._view.id).status.exit_code
         except NotFound:
             return _START_FAILED
+        return code if code in _COMMAND_FAILED else _START_FAILED
 
     async def _control(self, message: dict[str, object]) -> None:
         with contextlib.suppress(ConnectionError):
