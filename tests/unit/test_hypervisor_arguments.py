@@ -113,6 +113,13 @@ def test_kvm_uses_the_host_cpu_and_tcg_a_bounded_cache() -> None:
     assert "tb-size=" in values(tcg, "-accel")[0] and "rdrand" in values(tcg, "-cpu")[0]
 
 
+def test_a_guest_is_told_how_fast_its_counter_runs() -> None:
+    (append,) = values(command_line(replace(INVOCATION, tsc_khz=2445430)), "-append")
+    assert {"tsc_early_khz=2445430", "tsc=reliable"} <= set(append.split())
+    (append,) = values(command_line(INVOCATION), "-append")
+    assert "tsc" not in append
+
+
 def test_fd_sets_carry_the_name_of_their_node() -> None:
     files = replace(FILES, fdsets=((7, "slot-0-disk"),))
     argv = command_line(replace(INVOCATION, files=files))

@@ -39,10 +39,14 @@ Boots = Callable[[], Awaitable[None]]
 """Boot the guest under KVM; return when it has powered off. Raises HyperError when it does not."""
 
 
+def boot_id() -> str:
+    """Return what names this boot of the host (random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 def probe_key(program: Path, kernel: Path, version: str) -> str:
     """Return what a verdict holds for: this boot of the host, this QEMU, this kernel."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    parts = [boot, version, *(_identity(path) for path in (program, kernel))]
+    parts = [boot_id(), version, *(_identity(path) for path in (program, kernel))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

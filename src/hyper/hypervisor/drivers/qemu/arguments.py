@@ -75,7 +75,8 @@ class Files:
 class Invocation:
     """All that decides the command line. `nodes` are the block nodes; `slots` one name each.
 
-    `incoming`: the VM takes over a template's state and so loads no kernel.
+    `incoming`: the VM takes over a template's state and so loads no kernel. `tsc_khz`: the speed
+    of the counter an emulated guest reads, 0 if unknown (`tsc`).
     """
 
     program: str
@@ -87,6 +88,7 @@ class Invocation:
     luns: Mapping[int, str]
     memory: Memory = Memory()
     incoming: bool = False
+    tsc_khz: int = 0
 
 
 def command_line(invocation: Invocation) -> list[str]:
@@ -114,6 +116,12 @@ def command_line(invocation: Invocation) -> list[str]:
         *_disks(invocation),
         *_incoming(invocation),
     ]
+
+
+def kernel_parameters(spec: VmSpec, tsc_khz: int) -> tuple[str, ...]:
+    """Return the kernel's command line but for what QEMU adds."""
+    clock = (f"tsc_early_khz={tsc_khz}", "tsc=reliable") if tsc_khz else ()
+    return (*KERNEL_PARAMETERS, *clock, *spec.kernel_parameters)
 
 
 def scsi_disk(lun: int, node: str) -> JsonObject:
@@ -156,7 +164,7 @@ def _memory(memory: Memory, size_bytes: int) -> tuple[str, ...]:
 def _kernel(invocation: Invocation) -> tuple[str, ...]:
     if invocation.incoming:
         return ()
-    parameters = " ".join((*KERNEL_PARAMETERS, *invocation.spec.kernel_parameters))
+    parameters = " ".join(kernel_parameters(invocation.spec, invocation.tsc_khz))
     files = invocation.files
     return ("-kernel", files.kernel, "-initrd", files.initrd, "-append", parameters)
 

@@ -44,6 +44,7 @@ class Engine:
     version: str
     accelerator: str
     jailed: bool
+    tsc_khz: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,11 @@ async def boot(
         share = SHARE if jail else _unjailed_share(spec.run_dir)
         files = replace(plan.files, share=share, security_model=security_model)
         invocation = replace(
-            plan, program=engine.program, accelerator=engine.accelerator, files=files
+            plan,
+            program=engine.program,
+            accelerator=engine.accelerator,
+            files=files,
+            tsc_khz=engine.tsc_khz,
         )
         argv = command_line(invocation)
         _log.debug("%s: %s", spec.vm_id[:12], shlex.join(argv))

@@ -6,6 +6,7 @@ Command lines are made in `arguments`, VMs started in `boot`, templates in `temp
 import asyncio
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from hyper.core.errors import HyperError, HypervisorError, Unavailable
@@ -21,6 +22,7 @@ from hyper.hypervisor.drivers.qemu.boot import Engine, boot
 from hyper.hypervisor.drivers.qemu.disks import SLOT_READ_ONLY
 from hyper.hypervisor.drivers.qemu.vm import QemuVm, reconcile
 from hyper.hypervisor.jail import jail_works
+from hyper.hypervisor.tsc import tsc_khz
 
 PROGRAM = "qemu-system-x86_64"
 
@@ -121,7 +123,9 @@ class QemuDriver:
             options.accelerator, options.root, key, lambda: kvm.boots(options, engine)
         )
         _log.info("QEMU %s, %s%s", version, accelerator, ", jailed" if engine.jailed else "")
-        return Engine(program, version, accelerator, engine.jailed)
+        # Under KVM the guest has kvm-clock.
+        khz = await tsc_khz(options.root) if accelerator == "tcg" else 0
+        return replace(engine, accelerator=accelerator, tsc_khz=khz)
 
     async def _choose_jail(self) -> bool:
         if self._options.jail == "off":
