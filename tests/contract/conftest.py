@@ -6,10 +6,6 @@ redirects to another host, broken transfers.
 
 import asyncio
 import base64
-import os
-import shutil
-import socket
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +16,7 @@ from aiohttp import web
 
 from hyper.images.http import RegistryOptions
 from hyper.images.store import ImageStore
+from tests.support.registry import Registry, start_registry
 
 # htpasswd -Bbn -C 4 tester secret
 USER, PASSWORD = "tester", "secret"
@@ -27,68 +24,10 @@ HTPASSWD = "tester:$2y$04$gH8iZV/rJ.OkOzPTxeIDRuk415VoFGlBem4dOdvAkH8uzUxfbMUam\
 TOKEN = "a-token-of-the-gate"
 
 
-def free_port() -> int:
-    """Return a loopback port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass(frozen=True)
-class Registry:
-    """A running registry; `root` is where it keeps what it has."""
-
-    port: int
-    root: Path
-
-    @property
-    def host(self) -> str:
-        """The registry's name in image names."""
-        return f"127.0.0.1:{self.port}"
-
-
-def _start(directory: Path, auth: str) -> tuple[Registry, "subprocess.Popen[bytes]"]:
-    program = shutil.which("docker-registry", path="/usr/bin:/usr/local/bin")
-    if program is None:
-        text = "docker-registry is missing: install the package docker-registry"
-        if os.environ.get("CI"):
-            pytest.fail(text)
-        pytest.skip(text)
-    port = free_port()
-    config = directory / "config.yml"
-    config.write_text(
-        "version: 0.1\n"
-        "log: {level: error, accesslog: {disabled: true}}\n"
-        f"storage: {{filesystem: {{rootdirectory: {directory / 'data'}}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}', secret: test}}\n{auth}"
-    )
-    with open(directory / "log", "wb") as log:
-        child = subprocess.Popen(
-            [program, "serve", str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"},
-        )
-    for _ in range(500):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return Registry(port, directory / "data"), child
-        if child.poll() is not None:
-            break
-        try:
-            child.wait(0.02)
-        except subprocess.TimeoutExpired:
-            continue
-    child.kill()
-    child.wait()
-    pytest.fail("docker-registry did not start: " + (directory / "log").read_text()[-2000:])
-
-
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """Return a registry that takes everybody."""
-    found, child = _start(tmp_path_factory.mktemp("registry"), "")
+    found, child = start_registry(tmp_path_factory.mktemp("registry"), "")
     yield found
     child.terminate()
     child.wait(10)
@@ -100,7 +39,7 @@ def private_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regis
     directory = tmp_path_factory.mktemp("private")
     (directory / "htpasswd").write_text(HTPASSWD)
     auth = f"auth: {{htpasswd: {{realm: test, path: {directory / 'htpasswd'}}}}}\n"
-    found, child = _start(directory, auth)
+    found, child = start_registry(directory, auth)
     yield found
     child.terminate()
     child.wait(10)

@@ -18,8 +18,9 @@ from hyper.images.reference import parse
 from hyper.images.registry import Repository
 from hyper.images.shelf import Progress
 from hyper.images.store import ImageStore
-from tests.contract.conftest import PASSWORD, USER, Gate, Registry, free_port
+from tests.contract.conftest import PASSWORD, USER, Gate
 from tests.images_support import Member, content, files_below, image, listing, tar
+from tests.support.registry import Registry, free_port
 
 GOOD = Credentials(USER, PASSWORD)
 BIG = os.urandom(3_000_000)

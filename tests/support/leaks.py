@@ -2,11 +2,12 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-_SETTLE_S = 10.0
+_SETTLE_S = 20.0  # longer than an idle connection to a registry is kept
 
 
 def mounts() -> frozenset[str]:
@@ -68,7 +69,7 @@ class Snapshot:
     """What a daemon holds while no container exists."""
 
     mounts: frozenset[str]
-    descriptors: int
+    descriptors: tuple[str, ...]
     pods: frozenset[str]
     containers: frozenset[str]
 
@@ -76,7 +77,7 @@ class Snapshot:
     def take(cls, pid: int, root: Path, run: Path) -> "Snapshot":
         """Look at a daemon and its folders."""
         return cls(
-            mounts(), len(open_files(pid)), _names(run / "pods"), _names(root / "containers")
+            mounts(), _kinds(open_files(pid)), _names(run / "pods"), _names(root / "containers")
         )
 
     def leaks(self, later: "Snapshot") -> list[str]:
@@ -86,9 +87,16 @@ class Snapshot:
         found += [
             f"container folder: {name}" for name in sorted(later.containers - self.containers)
         ]
-        if later.descriptors > self.descriptors:
-            found.append(f"descriptors of hyperd: {self.descriptors} -> {later.descriptors}")
+        more = Counter(later.descriptors) - Counter(self.descriptors)
+        if len(later.descriptors) > len(self.descriptors):
+            found += [f"descriptor of hyperd: {number} x {kind}" for kind, number in more.items()]
         return found
+
+
+def _kinds(descriptors: dict[int, str]) -> tuple[str, ...]:
+    """Return what descriptors are, without the numbers of sockets and pipes."""
+    named = (target.partition(":[")[0] for target in descriptors.values())
+    return tuple(sorted(named))
 
 
 def _names(folder: Path) -> frozenset[str]:

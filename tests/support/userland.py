@@ -6,6 +6,8 @@ An image is written as a `docker save` archive: a manifest, one config, one tar 
 import hashlib
 import io
 import json
+import shutil
+import subprocess
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -57,9 +59,7 @@ def layer_tar(entries: Sequence[Entry]) -> bytes:
 
 
 def _applets() -> list[str]:
-    from subprocess import run
-
-    done = run([str(BUSYBOX), "--list"], capture_output=True, text=True, check=True)
+    done = subprocess.run([str(BUSYBOX), "--list"], capture_output=True, text=True, check=True)
     return [name for name in done.stdout.split() if name != "busybox"]
 
 
@@ -125,3 +125,47 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes, written: set[str]) ->
 def save_busybox(path: Path) -> Path:
     """Write an archive of an image named busybox and return its path."""
     return save([ImageRecipe("busybox:latest", [busybox_layer()])], path)
+
+
+_MUSL_LOADER = Path("/lib/ld-musl-x86_64.so.1")
+_HELLO = '#include <stdio.h>\nint main(void) { puts("hello from musl"); return 0; }\n'
+
+
+def alpine_layer(folder: Path) -> list[Entry]:
+    """Return an Alpine-like userland: busybox, musl's loader, a program linked with it."""
+    source, program = folder / "hello.c", folder / "hello"
+    source.write_text(_HELLO)
+    subprocess.run(["musl-gcc", "-o", str(program), str(source)], check=True)
+    musl = [
+        Entry("lib"),
+        Entry("lib/ld-musl-x86_64.so.1", _MUSL_LOADER.read_bytes()),
+        Entry("etc/alpine-release", b"3.20.0\n", mode=0o644),
+        Entry("usr/bin/hello", program.read_bytes()),
+    ]
+    return [*busybox_layer(), *musl]
+
+
+def debian_tar(folder: Path) -> Path:
+    """Return a tar of a small Debian 12 with ps and mount, made by mmdebstrap once.
+
+    Raises CalledProcessError when no package source is in reach.
+    """
+    tar = folder / "debian-12.tar"
+    if not tar.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / "debian-12.partial.tar"
+        argv = ["mmdebstrap", "--quiet", "--variant=essential", "--include=procps,mount"]
+        subprocess.run([*argv, "bookworm", str(partial)], check=True, stdin=subprocess.DEVNULL)
+        partial.rename(tar)
+    return tar
+
+
+def push(archive: Path, reference: str, registry: str) -> str:
+    """Copy an image of a `docker save` archive into a loopback registry; return its name there."""
+    program = shutil.which("skopeo") or "skopeo"
+    name = f"{registry}/{reference}"
+    source = f"docker-archive:{archive}:{reference}"
+    options = ["--dest-tls-verify=false", "--insecure-policy", "--quiet"]
+    argv = [program, "copy", *options, source, f"docker://{name}"]
+    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+    return name
