@@ -50,9 +50,7 @@ def test_debian_from_a_registry(daemon: Daemon, debian: str) -> None:
     assert identity == "uid=0(root) gid=0(root) groups=0(root)"
     assert any(" on / type overlay" in line for line in rest)
     assert rest[-1].split()[-2:] == ["ps", "ax"]
-    script = (
-        ". /etc/os-release; echo $VERSION_ID; stat -c %u:%a /usr/bin/su; dpkg --version | head -c4"
-    )
+    script = ". /etc/os-release; echo $VERSION_ID; stat -c %u:%a /usr/bin/su"
     assert daemon.hyper("run", "--rm", debian, "bash", "-c", script).stdout == "12\n0:4755\n"
     daemon.hyper("rmi", debian)
 
