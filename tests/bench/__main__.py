@@ -32,6 +32,9 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
         choices=["docker", "podman"],
         help="what to compare with, where installed",
     )
+    parser.add_argument(
+        "--accelerator", default="auto", choices=["auto", "kvm", "tcg"], help="for VMs (auto)"
+    )
     parser.add_argument("--out", type=Path, default=OUT, help="where the files go (bench/)")
     parser.add_argument(
         "--profile", action="store_true", help="only print a waterfall of one start, end to end"
@@ -48,7 +51,7 @@ def _measure_commands(
     running: list[Contender] = []
     figures: list[Figure] = []
     try:
-        running.append(Hyper())
+        running.append(Hyper(config={"hyper": {"accelerator": options.accelerator}}))
         running += contenders.others(options.against, folder)
         images = write_images(folder)
         for contender in running:
@@ -77,15 +80,15 @@ def main(words: Sequence[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
         if options.profile:
-            print(profile.waterfall(write_images(folder)))
+            print(profile.waterfall(write_images(folder), options.accelerator))
             return 0
         wanted = options.only or ["boot", *SCENARIOS]
         figures: list[Figure] = []
         if "boot" in wanted:
-            figures.append(boot.cold_boot(options.rounds))
+            figures.append(boot.cold_boot(options.rounds, options.accelerator))
             _show(figures[-1])
         if "soak" in wanted:
-            figures.append(boot.soak(options.boots))
+            figures.append(boot.soak(options.boots, options.accelerator))
             _show(figures[-1])
         commands = [name for name in wanted if name in SCENARIOS]
         if commands:

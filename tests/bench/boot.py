@@ -73,12 +73,14 @@ async def _boot(driver: Driver, folder: Path, number: int, parameters: Sequence[
     return Boot(spawned - started, ready - started, phases, console)
 
 
-async def _boots(count: int, parameters: Sequence[str] = ()) -> list[Boot]:
+async def _boots(count: int, accelerator: str, parameters: Sequence[str]) -> list[Boot]:
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     launcher = Launcher()
     try:
         await launcher.start()
-        options = DriverOptions(folder, KERNEL.resolve(), INITRD.resolve(), launcher)
+        options = DriverOptions(
+            folder, KERNEL.resolve(), INITRD.resolve(), launcher, accelerator=accelerator
+        )
         driver = create_driver("qemu", options)
         await driver.capabilities()  # finds out the acceleration, which is not measured here
         return [await _boot(driver, folder, number, parameters) for number in range(count)]
@@ -87,19 +89,19 @@ async def _boots(count: int, parameters: Sequence[str] = ()) -> list[Boot]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def boots(count: int, parameters: Sequence[str] = ()) -> list[Boot]:
+def boots(count: int, accelerator: str, parameters: Sequence[str] = ()) -> list[Boot]:
     """Boot `count` VMs one after another. Raises BenchError when one is lost."""
     from hyper.core.errors import HyperError
 
     try:
-        return asyncio.run(_boots(count, parameters))
+        return asyncio.run(_boots(count, accelerator, parameters))
     except HyperError as error:
         raise BenchError(f"a cold boot failed: {error}") from error
 
 
-def cold_boot(rounds: int) -> Figure:
+def cold_boot(rounds: int, accelerator: str) -> Figure:
     """Measure the cold boot, with the medians of its steps as detail."""
-    measured = boots(rounds + 1)[1:]
+    measured = boots(rounds + 1, accelerator)[1:]
     names = [name for name, _ in measured[0].steps]
     steps = {
         name: round(statistics.median(boot.steps[at][1] for boot in measured) * 1000, 1)
@@ -113,8 +115,8 @@ def cold_boot(rounds: int) -> Figure:
     )
 
 
-def soak(count: int) -> Figure:
+def soak(count: int, accelerator: str) -> Figure:
     """Boot many times in a row; a lost one is an error, so the figure tells of all of them."""
-    measured = boots(count)
+    measured = boots(count, accelerator)
     series = (Series("hyper", tuple(boot.agent_s for boot in measured)),)
     return Figure("soak", f"{count} cold boots in a row, none lost", "s", series, baseline="")

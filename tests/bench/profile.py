@@ -22,16 +22,16 @@ _KERNEL_STEPS = 15
 _LOUD = ("loglevel=7", "printk.time=1")
 
 
-def waterfall(images: Path) -> str:
+def waterfall(images: Path, accelerator: str) -> str:
     """Return the waterfalls of one start as text."""
-    quiet = boot.boots(3)[-1]
-    loud = boot.boots(1, _LOUD)[0]
+    quiet = boot.boots(3, accelerator)[-1]
+    loud = boot.boots(1, accelerator, _LOUD)[0]
     parts = [
         f"Cold boot, VMM spawned to agent ready: {quiet.agent_s * 1000:.0f} ms",
         _bars(quiet.steps),
         f"The kernel's longest steps (it prints here: {loud.agent_s * 1000:.0f} ms in all)",
         _bars(_kernel_steps(loud.console)),
-        _command(images),
+        _command(images, accelerator),
     ]
     return "\n".join(parts)
 
@@ -66,9 +66,9 @@ def _kernel_steps(console: str) -> list[tuple[str, float]]:
     return steps
 
 
-def _command(images: Path) -> str:
+def _command(images: Path, accelerator: str) -> str:
     """Return the waterfall of the command `hyper run`, by the daemon's log."""
-    hyper = Hyper()
+    hyper = Hyper(config={"hyper": {"accelerator": accelerator}})
     try:
         hyper.load(images)
         for _ in range(2):  # the second finds everything warm
