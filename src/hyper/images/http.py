@@ -27,6 +27,7 @@ _REDIRECTS = 5
 _CHUNK = 256 * 1024
 _CONNECT_S = 20.0
 _SILENCE_S = 60.0
+_IDLE_S = 4.0  # a transfer asks again at once, or never
 _USER_AGENT = "hyper/0.1"
 _MOVED = (301, 302, 303, 307, 308)
 
@@ -135,6 +136,7 @@ class Http:
                 headers={"User-Agent": _USER_AGENT},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
+                connector=aiohttp.TCPConnector(keepalive_timeout=_IDLE_S),
             )
         parts = urlsplit(url)
         tls = parts.scheme == "https"
