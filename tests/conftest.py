@@ -6,6 +6,7 @@ logs of every daemon of the test are kept in build/test-logs/<test>.
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,24 @@ from tests.support.daemon import Daemon, Result
 from tools.places import BUILD, INITRD, KERNEL, VENV
 
 TEST_LOGS = BUILD / "test-logs"
+TEST_LIMIT_S = 240
 _REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
+
+
+def _too_long(_signal: int, _frame: object) -> None:
+    raise TimeoutError(f"the test did not end within {TEST_LIMIT_S} s")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> "Iterator[None]":
+    """Fail a test that hangs, so that a run ends and its logs are kept."""
+    before = signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(0 if item.get_closest_marker("soak") else TEST_LIMIT_S)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.hookimpl(wrapper=True)
