@@ -22,6 +22,12 @@ TEST_LIMIT_S = 240
 _REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
 
 
+def pytest_configure() -> None:
+    """Undo what a shell's background job inherits: with SIGINT ignored, children ignore it too."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _too_long(_signal: int, _frame: object) -> None:
     raise TimeoutError(f"the test did not end within {TEST_LIMIT_S} s")
 

@@ -15,7 +15,8 @@ MIB = 1024 * 1024
 MANY_LAYERS = 20
 _ANSWER_S = 300.0
 # A first process that ends at once when asked to: `stop` is measured, not its grace period.
-_WAITING = "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"
+_WAITING = "trap 'exit 0' TERM; : > /up; while :; do sleep 1 & wait; done"
+_UNTIL_UP = "while [ ! -e /up ]; do sleep 0.01; done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ def stop(bench: Bench) -> Figure:
         def sample() -> float:
             start = ("run", "--detach", "--name", "bench-stop", "busybox", "sh", "-c", _WAITING)
             contenders.run(contender, *start)
+            contenders.run(contender, "exec", "bench-stop", "sh", "-c", _UNTIL_UP)
             seconds = timed(lambda: contenders.run(contender, "stop", "bench-stop"))
             contenders.run(contender, "rm", "--force", "bench-stop")
             return seconds

@@ -157,8 +157,6 @@ class Daemon:
             stdin=stdin,
             stdout=stdout,
             stderr=subprocess.STDOUT,
-            # A test run in the background ignores SIGINT, and its children would inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def remove_containers(self) -> None:
