@@ -1,5 +1,6 @@
 """The spawner: launching, descriptors, exit statuses, errors, the jail, and its own death."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -181,3 +182,19 @@ def test_vms_of_root_have_ids_of_their_own(monkeypatch: pytest.MonkeyPatch) -> N
     assert one.uid_map != other.uid_map and one.drop_groups and model == PASSTHROUGH
     assert all(jail.first_id >= 0x70000000 for jail in (one, other))
     assert all(jail.first_id + IDS <= 1 << 31 for jail in (one, other))
+
+
+async def test_many_launches_at_once(launcher: Launcher, output: int) -> None:
+    padding = "x" * 8000  # together more than a socket holds
+    argv = [SHELL, "-c", f": {padding}"]
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(launcher.launch(argv, [output], None), name=f"launch {number}")
+            for number in range(100)
+        ]
+    processes = [task.result() for task in tasks]
+    assert len({process.pid for process in processes}) == 100
+    for process in processes:
+        await process.wait_exit()
+        process.close()
+        assert await launcher.exit_status(process.pid) == 0

@@ -21,6 +21,8 @@ from hyper.host.process import Process, spawn
 
 _PACKET_BYTES = 1 << 17
 _STATUS_WAIT_S = 0.5
+_IN_FLIGHT = 4
+_STARTS = 8
 _SOURCE = Path(__file__).parents[2]
 _CODE = "import sys; sys.path[:0] = sys.argv[1:]; from hyper.hypervisor.spawner import main; main()"
 
@@ -56,6 +58,10 @@ class Launcher:
         self._process: Process | None = None
         self._control: socket.socket | None = None
         self._starting = asyncio.Lock()
+        # The spawner takes one request after the other; more than fit into the socket would fail.
+        self._turns = asyncio.Semaphore(_IN_FLIGHT)
+        self.starts = asyncio.Semaphore(_STARTS)
+        """Held from opening a VM's files to its launch, so that many starts do not exhaust them."""
         self._serial = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._exits: dict[int, asyncio.Future[int]] = {}
@@ -121,6 +127,10 @@ class Launcher:
         self._process, self._control = process, ours
 
     async def _ask(self, request: dict[str, object], fds: Sequence[int]) -> dict[str, Any]:
+        async with self._turns:
+            return await self._ask_now(request, fds)
+
+    async def _ask_now(self, request: dict[str, object], fds: Sequence[int]) -> dict[str, Any]:
         await self.start()
         assert self._control is not None
         self._serial += 1

@@ -61,7 +61,11 @@ async def boot(
     spec: VmSpec, engine: Engine, launcher: Launcher, source: Source | None = None
 ) -> QemuVm:
     """Start a VMM for `spec`. Raises HypervisorError, InvalidArgument."""
-    source = source or Source()
+    async with launcher.starts:
+        return await _boot(spec, engine, launcher, source or Source())
+
+
+async def _boot(spec: VmSpec, engine: Engine, launcher: Launcher, source: Source) -> QemuVm:
     jail, security_model = _jail(spec, engine)
     watch = Watch(source.numbers, spec)
     with Descriptors() as descriptors:
