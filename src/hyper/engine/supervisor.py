@@ -74,8 +74,10 @@ class Supervisor:
         return result
 
     def _report(self, result: asyncio.Future[Any]) -> None:
-        if not result.cancelled() and (err := result.exception()):
-            self._log.error("an internal step failed: %s", err)
+        failed = None if result.cancelled() else result.exception()
+        # Of a removed pod nothing is left to do: its VM's end, say, is no news any more.
+        if failed and not self._finished:
+            self._log.error("an internal step failed: %s", failed)
 
     def spawn(self, work: Callable[[], Awaitable[object]], name: str) -> None:
         """Run `work` beside the inbox, named; what it raises is logged and ends nothing else."""
