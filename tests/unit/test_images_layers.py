@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hyper.core.errors import Failure, ProcessError
@@ -448,6 +448,7 @@ def merged(layers_: list[list[str]]) -> dict[str, str]:
 
 
 @given(_LAYERS)
+@example([["b/x/"], ["b", "b/"]])
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=400, deadline=None)
 def test_a_merged_chain_is_what_a_container_sees(layers_: list[list[str]]) -> None:
     try:

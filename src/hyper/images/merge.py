@@ -104,23 +104,27 @@ class Merger:
                 entries.append((serial, item.path, item.kind, item.link))
         for item in hidden:  # before the layer's own entries, which they never hide
             self._hide(item)
+        # A layer is unpacked by itself and then laid over the others, as overlay file systems do: a
+        # file it replaces by a directory again hides nothing of the layers below.
+        own = _Node(Kind.DIRECTORY, layer, _IMPLIED)
         for serial, path, kind, link in entries:
             if kind is None:
-                self._directory(path, layer)
+                _directory(own, path, layer)
             else:
-                self._add(layer, serial, path, kind, link)
+                _add(own, layer, serial, path, kind, link)
+        _overlay(self._root, own)
         if keep_whiteouts:
             for item in hidden:
                 self._keep(item, layer)
 
     def _hide(self, item: Whiteout) -> None:
         if item.opaque:
-            node = self._find(item.path)
+            node = _find(self._root, item.path)
             if node is not None:
                 node.children.clear()
             return
         parent, _, name = item.path.rpartition(b"/")
-        node = self._find(parent)
+        node = _find(self._root, parent)
         if node is not None:
             node.children.pop(name, None)
 
@@ -128,56 +132,14 @@ class Merger:
         """Leave a whiteout in the tree for the layers below, which are not part of this merge."""
         parent, _, name = item.path.rpartition(b"/")
         if item.opaque or not name:
-            self._directory(item.path, layer).opaque = True
+            _directory(self._root, item.path, layer).opaque = True
             return
-        children = self._directory(parent, layer).children
+        children = _directory(self._root, parent, layer).children
         node = children.get(name)
         if node is None:
             children[name] = _Node(Kind.CHAR, layer, _WHITEOUT)
         elif node.kind is Kind.DIRECTORY:
             node.opaque = True
-
-    def _add(self, layer: int, serial: int, path: bytes, kind: Kind, link: bytes) -> None:
-        if not path:
-            return
-        parent, _, name = path.rpartition(b"/")
-        siblings = self._directory(parent, layer).children
-        old = siblings.get(name)
-        if kind is Kind.DIRECTORY and old is not None and old.kind is Kind.DIRECTORY:
-            old.origin, old.layer = (layer, serial), layer
-            return
-        node = _Node(kind, layer, (layer, serial))
-        if kind is Kind.HARDLINK:
-            target = self._find(link)
-            found = target if target is not None and target.layer == layer else None
-            if found is old and found is not None:
-                return
-            check_link(Entry(path, kind, link=link), found.kind if found else None)
-            assert found is not None
-            node.kind, node.origin = found.kind, found.origin
-        siblings[name] = node
-
-    def _directory(self, path: bytes, layer: int) -> _Node:
-        """Return the directory at `path`, made where the layer only implies it."""
-        node = self._root
-        for name in path.split(b"/") if path else ():
-            child = node.children.get(name)
-            if child is None or child.kind is not Kind.DIRECTORY:
-                if child is not None and child.layer == layer and child.origin != _WHITEOUT:
-                    raise Failure(f"entry below {show(path)}: {show(name)} is not a directory")
-                child = node.children[name] = _Node(Kind.DIRECTORY, layer, _IMPLIED)
-            child.layer = layer
-            node = child
-        return node
-
-    def _find(self, path: bytes) -> _Node | None:
-        node = self._root
-        for name in path.split(b"/") if path else ():
-            child = node.children.get(name)
-            if child is None:
-                return None
-            node = child
-        return node
 
     def _emit(
         self, layer: int, plan: dict[Origin, list[bytes]], directories: dict[bytes, Entry]
@@ -195,6 +157,65 @@ class Merger:
             yield replace(item, path=first), reader.content()
             for path in others:
                 yield Entry(path, Kind.HARDLINK, mode=item.mode, link=first), ()
+
+
+def _add(root: _Node, layer: int, serial: int, path: bytes, kind: Kind, link: bytes) -> None:
+    if not path:
+        return
+    parent, _, name = path.rpartition(b"/")
+    siblings = _directory(root, parent, layer).children
+    old = siblings.get(name)
+    if kind is Kind.DIRECTORY and old is not None and old.kind is Kind.DIRECTORY:
+        old.origin = (layer, serial)
+        return
+    node = _Node(kind, layer, (layer, serial))
+    if kind is Kind.HARDLINK:
+        found = _find(root, link)
+        if found is old and found is not None:
+            return
+        check_link(Entry(path, kind, link=link), found.kind if found else None)
+        assert found is not None
+        node.kind, node.origin = found.kind, found.origin
+    siblings[name] = node
+
+
+def _directory(root: _Node, path: bytes, layer: int) -> _Node:
+    """Return the directory at `path`, made where the layer only implies it."""
+    node = root
+    for name in path.split(b"/") if path else ():
+        child = node.children.get(name)
+        if child is None or child.kind is not Kind.DIRECTORY:
+            if child is not None and child.layer == layer and child.origin != _WHITEOUT:
+                raise Failure(f"entry below {show(path)}: {show(name)} is not a directory")
+            child = node.children[name] = _Node(Kind.DIRECTORY, layer, _IMPLIED)
+        node = child
+    return node
+
+
+def _find(root: _Node, path: bytes) -> _Node | None:
+    node = root
+    for name in path.split(b"/") if path else ():
+        child = node.children.get(name)
+        if child is None:
+            return None
+        node = child
+    return node
+
+
+def _overlay(base: _Node, own: _Node) -> None:
+    """Lay a layer's own tree over what is below it."""
+    stack = [(base, own)]
+    while stack:
+        below, above = stack.pop()
+        for name, child in above.children.items():
+            old = below.children.get(name)
+            if old is None or {old.kind, child.kind} != {Kind.DIRECTORY}:
+                below.children[name] = child
+                continue
+            old.layer = child.layer
+            if child.origin != _IMPLIED:
+                old.origin = child.origin
+            stack.append((old, child))
 
 
 def _walk(root: _Node) -> Iterator[tuple[bytes, _Node]]:
