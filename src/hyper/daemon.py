@@ -19,11 +19,13 @@ from pathlib import Path
 from hyper import __version__
 from hyper.api.server import Server
 from hyper.core.errors import HyperError, Unavailable
+from hyper.engine.boot import greet
 from hyper.engine.engine import Engine, Parts, running
 from hyper.engine.settings import Places, Settings, default_places, load_settings
 from hyper.host.artifacts import find_initrd, find_kernel
 from hyper.host.files import private_directory
 from hyper.hypervisor.driver import DriverOptions, create_driver
+from hyper.hypervisor.factory import Factory, FactoryOptions
 from hyper.hypervisor.launcher import Launcher
 from hyper.images.http import RegistryOptions
 from hyper.images.store import ImageStore
@@ -150,7 +152,13 @@ async def _engine(settings: Settings, places: Places) -> AsyncIterator[Engine]:
             ),
         )
         stack.push_async_callback(images.close)
-        parts = Parts(settings, places, images, driver, UserNetworks(), kernel, initrd)
+        options = FactoryOptions(
+            templates=settings.templates,
+            waiting=settings.pool_waiting,
+            shapes=settings.pool_shapes,
+        )
+        factory = Factory(driver, places.templates, places.pool, greet, options)
+        parts = Parts(settings, places, images, driver, factory, UserNetworks(), kernel, initrd)
         yield await stack.enter_async_context(running(parts))
 
 

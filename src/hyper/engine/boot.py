@@ -53,9 +53,15 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
         shutil.rmtree(run_dir, ignore_errors=True)
         private_directory(run_dir)
         undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
-        vm = await services.driver.start(_vm_spec(pod, services, specs, disks, link, run_dir))
+        spec = _vm_spec(pod, services, specs, disks, link, run_dir)
+        vm = await services.factory.start(spec)
         undo.push_async_callback(vm.kill)
-        machine = await connect(pod, vm, link, watch, resume=False)
+        try:
+            machine = await connect(pod, vm, link, watch, resume=False)
+        except HypervisorError:
+            # If it was a clone, its template may be bad; a few of these and it is made anew.
+            services.factory.reject(await services.driver.template_key(spec))
+            raise
         undo.push_async_callback(_abandon, machine)
         machine.disks.update(disk.disk_id for disk in disks)
         await machine.setup(
@@ -124,6 +130,12 @@ async def connect(pod: Booting, vm: Vm, link: Link, watch: Watch, *, resume: boo
     )
     watch(machine)
     return machine
+
+
+async def greet(agent_socket: Path) -> None:
+    """Return once a VM's agent answers; for templates and waiting clones, which have no pod yet."""
+    agent = await AgentClient.connect(agent_socket, resume=False, timeout_s=CONNECT_S)
+    await agent.close()
 
 
 async def _abandon(machine: Machine) -> None:

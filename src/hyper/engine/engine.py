@@ -25,6 +25,7 @@ from hyper.engine.store import Store
 from hyper.engine.system import System
 from hyper.engine.volumes import Volumes
 from hyper.hypervisor.driver import Driver
+from hyper.hypervisor.factory import Factory
 from hyper.images.store import ImageStore
 from hyper.network.networks import Networks
 from hyper.storage.volumes import Volumes as VolumeFolders
@@ -56,6 +57,7 @@ class Parts:
     places: Places
     images: ImageStore
     driver: Driver
+    factory: Factory
     networks: Networks
     kernel: Path
     initrd: Path
@@ -76,6 +78,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             feed=feed,
             images=parts.images,
             driver=parts.driver,
+            factory=parts.factory,
             networks=parts.networks,
             kernel_of=kernels.path,
             initrd=parts.initrd,
@@ -85,6 +88,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             pods = Pods(tasks)
             containers = Containers(services, pods, volumes)
             await restore(services, pods)
+            making = tasks.create_task(parts.factory.run(), name="factory")
             yield Engine(
                 parts.settings,
                 parts.places,
@@ -99,6 +103,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 kernels,
                 System(parts.settings, parts.places, parts.driver, kernels, containers, pods),
             )
+            making.cancel()
             pods.close()
     finally:
         store.close()

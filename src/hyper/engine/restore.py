@@ -63,7 +63,11 @@ async def _remove_strays(services: Services, pod_ids: set[str], container_ids: s
 async def _resume(services: Services, pod: Pod) -> None:
     """Reconnect to a pod's VM, or record that it is gone."""
     try:
-        vm = await services.driver.reattach(VmRecord.from_json(pod.row.vm)) if pod.row.vm else None
+        # The driver keeps its own record current: disks and shares come and go while a VM runs.
+        record = read_record(services.places.pods / pod.row.id[:12])
+        if record is None and pod.row.vm:
+            record = VmRecord.from_json(pod.row.vm)
+        vm = await services.driver.reattach(record) if record else None
         if vm is None:
             await lifecycle.lost(pod, "the VM ended while the daemon was not running")
             return

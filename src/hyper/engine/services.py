@@ -11,6 +11,7 @@ from hyper.engine.settings import Places, Settings
 from hyper.engine.store import Store
 from hyper.engine.views import MountView
 from hyper.hypervisor.driver import Driver
+from hyper.hypervisor.factory import Factory
 from hyper.images.store import ImageStore
 from hyper.network.networks import Networks
 
@@ -25,6 +26,7 @@ class Services:
     feed: EventFeed
     images: ImageStore
     driver: Driver
+    factory: Factory
     networks: Networks
     kernel_of: Callable[[str], Path]
     initrd: Path

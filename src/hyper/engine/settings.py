@@ -7,7 +7,7 @@ An unknown key is refused by name: none is silently ignored.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,16 @@ class Places:
         return self.root / "kernels"
 
     @property
+    def templates(self) -> Path:
+        """Templates that VMs are cloned from."""
+        return self.root / "templates"
+
+    @property
+    def pool(self) -> Path:
+        """One folder per waiting clone."""
+        return self.run / "pool"
+
+    @property
     def pods(self) -> Path:
         """One folder per running VM: its sockets and console."""
         return self.run / "pods"
@@ -87,7 +97,9 @@ class Settings:
     dns_options: tuple[str, ...] = ()
     stop_timeout_s: float = 10.0
     labels: tuple[str, ...] = ()
-    pool: tuple[tuple[str, str], ...] = field(default=())
+    templates: bool = True
+    pool_waiting: int = 2
+    pool_shapes: int = 1
 
 
 def default_places() -> Places:
@@ -118,7 +130,9 @@ def load_settings(path: Path | None) -> Settings:
     try:
         own = _object(content.pop("hyper", {}), "hyper")
         settings = _apply(Settings(), content, _DOCKER_KEYS)
-        return _apply(settings, own, _OWN_KEYS)
+        pool = _object(own.pop("pool", {}), "pool")
+        settings = _apply(settings, own, _OWN_KEYS)
+        return _apply(settings, pool, _POOL_KEYS)
     except InvalidArgument as err:
         raise InvalidArgument(f"{path}: {err}") from err
 
@@ -149,6 +163,16 @@ def _texts(value: Any, key: str) -> tuple[str, ...]:
 def _number(value: Any, key: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidArgument(f"{key}: expected a positive number, got {value!r}")
+    return value
+
+
+def _count(value: Any, key: str) -> int:
+    return 0 if value == 0 and not isinstance(value, bool) else _number(value, key)
+
+
+def _flag(value: Any, key: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"{key}: expected true or false, got {value!r}")
     return value
 
 
@@ -204,6 +228,10 @@ _OWN_KEYS: Mapping[str, Any] = {
     "initrd": ("initrd", _text),
     "kernel": ("kernel", _text),
     "memory": ("memory_bytes", _size),
-    "pool": ("pool", _pairs),
+    "templates": ("templates", _flag),
     "vcpus": ("vcpus", _number),
+}
+_POOL_KEYS: Mapping[str, Any] = {
+    "shapes": ("pool_shapes", _number),
+    "waiting": ("pool_waiting", _count),
 }
