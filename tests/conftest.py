@@ -55,9 +55,9 @@ def pytest_runtest_makereport(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in tests/vm, and skip what needs root for an ordinary user."""
+    """Mark what lies in tests/vm and tests/faults; skip what needs root for an ordinary user."""
     for item in items:
-        if "vm" in item.path.relative_to(item.config.rootpath / "tests").parts[:-1]:
+        if {"vm", "faults"} & set(item.path.relative_to(item.config.rootpath).parts[:-1]):
             item.add_marker(pytest.mark.vm)
         if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root"))

@@ -22,7 +22,8 @@ _STOP_S = 20.0
 _COMMAND_S = 120.0
 
 # Emulation works everywhere and is the same everywhere; what acceleration does has its own tests.
-_DEFAULTS = {"hyper": {"accelerator": "tcg"}}
+# No VM but those of a test, so that leaks can be counted; tests of clones ask for them.
+_DEFAULTS = {"hyper": {"accelerator": "tcg", "templates": False, "pool": {"waiting": 0}}}
 
 
 @dataclass(frozen=True, slots=True)

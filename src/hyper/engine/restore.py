@@ -15,6 +15,7 @@ from hyper.engine.container import Container
 from hyper.engine.machine import Attached, Machine
 from hyper.engine.pod import Pod
 from hyper.engine.pods import Pods
+from hyper.engine.processes import STDERR, STDOUT
 from hyper.engine.services import Services
 from hyper.engine.states import ContainerEvent, ContainerState, PodState
 from hyper.host.files import remove_tree
@@ -86,9 +87,19 @@ async def _take_over(services: Services, pod: Pod, vm: Vm) -> None:
     machine.disks.update(record["disks"])
     states = {state.process_id: state for state in machine.agent.welcome.processes}
     machine.next_process = max([machine.next_process, *(number + 1 for number in states)])
-    for container in pod.containers.values():
+    for container in tuple(pod.containers.values()):
         await _take_over_container(services, pod, machine, container, states)
+    mains = {container.status.process_id for container in pod.containers.values()}
+    for state in machine.agent.welcome.processes:
+        if state.process_id not in mains:
+            _let_go(machine, state)
     pod.log.info("taken over, VMM pid %d", vm.record.pid)
+
+
+def _let_go(machine: Machine, state: guest.ProcessState) -> None:
+    """Take an exec's output from the guest and drop it: its client went with the last daemon."""
+    for which, acked in ((STDOUT, state.stdout_acked), (STDERR, state.stderr_acked)):
+        machine.agent.stream(state.process_id, which, resume_offset=acked).discard()
 
 
 async def _take_over_container(

@@ -1,0 +1,90 @@
+"""hyperd is killed without warning: pods go on, and the next one knows what happened meanwhile."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support import leaks
+from tests.support.daemon import Daemon
+
+StartDaemon = Callable[..., Daemon]
+
+
+def _state(daemon: Daemon, name: str) -> dict[str, object]:
+    state: dict[str, object] = json.loads(daemon.hyper("inspect", name).stdout)[0]["State"]
+    return state
+
+
+def _with_busybox(start_daemon: StartDaemon, archive: Path) -> Daemon:
+    daemon = start_daemon()
+    daemon.hyper("load", "--quiet", "--input", str(archive))
+    return daemon
+
+
+def test_pods_go_on_and_are_found_again(start_daemon: StartDaemon, busybox_archive: Path) -> None:
+    daemon = _with_busybox(start_daemon, busybox_archive)
+    daemon.hyper("run", "-d", "--name", "lasting", "busybox", "sleep", "600")
+    vmms = daemon.vmms()
+    daemon.kill()
+    assert daemon.vmms() == vmms
+    daemon.start()
+    assert _state(daemon, "lasting")["Running"] is True
+    assert daemon.hyper("exec", "lasting", "echo", "here").stdout == "here\n"
+    daemon.hyper("rm", "--force", "lasting")
+    assert leaks.settle(daemon.vmms)
+
+
+def test_no_line_of_output_is_lost(start_daemon: StartDaemon, busybox_archive: Path) -> None:
+    daemon = _with_busybox(start_daemon, busybox_archive)
+    script = "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; usleep 10000; done"
+    daemon.hyper("run", "-d", "--name", "counter", "busybox", "sh", "-c", script)
+    assert leaks.settle(lambda: not daemon.hyper("logs", "--tail", "1", "counter").stdout)
+    daemon.kill()
+    daemon.start()
+    daemon.hyper("wait", "counter")
+    assert daemon.hyper("logs", "counter").lines == [str(number) for number in range(1, 301)]
+
+
+def test_an_exit_meanwhile_is_known(start_daemon: StartDaemon, busybox_archive: Path) -> None:
+    daemon = _with_busybox(start_daemon, busybox_archive)
+    script = "while [ ! -e /go ]; do usleep 20000; done; echo last; exit 7"
+    daemon.hyper("run", "-d", "--name", "brief", "busybox", "sh", "-c", script)
+    waiting = "(sleep 2; touch /go) > /dev/null 2>&1 &"
+    daemon.hyper("exec", "-d", "brief", "sh", "-c", waiting)
+    daemon.kill()
+    daemon.start()
+    assert daemon.hyper("wait", "brief").stdout == "7\n"
+    assert daemon.hyper("logs", "brief").stdout == "last\n"
+
+
+def test_a_vm_that_dies_meanwhile_is_recorded(
+    start_daemon: StartDaemon, busybox_archive: Path
+) -> None:
+    daemon = _with_busybox(start_daemon, busybox_archive)
+    daemon.hyper("run", "-d", "--name", "lost", "busybox", "sleep", "600")
+    (pid,) = daemon.vmms()
+    daemon.kill()
+    os.kill(pid, signal.SIGKILL)
+    daemon.start()
+    state = _state(daemon, "lost")
+    assert state["Running"] is False
+    assert state["ExitCode"] != 0
+    daemon.hyper("rm", "lost")
+    assert not list((daemon.run_dir / "pods").iterdir())
+
+
+def test_an_exec_that_ran_meanwhile_is_let_go(
+    start_daemon: StartDaemon, busybox_archive: Path
+) -> None:
+    daemon = _with_busybox(start_daemon, busybox_archive)
+    daemon.hyper("run", "-d", "--name", "host", "busybox", "sleep", "600")
+    talk = "while [ ! -e /stop ]; do echo talking; done; touch /stopped"
+    daemon.hyper("exec", "-d", "host", "sh", "-c", talk)
+    daemon.kill()
+    daemon.start()
+    daemon.hyper("exec", "host", "touch", "/stop")
+    assert leaks.settle(
+        lambda: daemon.hyper("exec", "host", "test", "-e", "/stopped", status=None).status
+    )
