@@ -17,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hyper import __version__
+from hyper.agent import capabilities
+from hyper.agent.seccomp import default_program
 from hyper.api.server import Server
 from hyper.core.errors import HyperError, Unavailable
 from hyper.engine.boot import greet
@@ -73,6 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
             stream=sys.stderr,
         )
+        if options.ready_fd is not None:
+            os.chdir("/")  # started in the background: keep nobody's folder busy
+        # Compiling the default filter takes milliseconds that the first container need not wait.
+        default_program(capabilities.DEFAULT)
         with _locked(places):
             asyncio.run(_run(settings, places, options.ready_fd))
     except HyperError as err:

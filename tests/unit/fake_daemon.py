@@ -139,6 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
+    request_queue_size = 64  # more clients at once than a test has
     fake: FakeDaemon
 
     def handle_error(self, request: object, client_address: object) -> None:

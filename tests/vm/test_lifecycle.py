@@ -70,6 +70,7 @@ def test_kill_with_a_signal(hyper: Hyper) -> None:
 
 def test_restart(hyper: Hyper) -> None:
     hyper("run", "-d", "--name", "phoenix", "busybox", "sh", "-c", "echo up; sleep 600")
+    assert leaks.settle(lambda: hyper("logs", "phoenix").lines != ["up"])
     hyper("restart", "--time", "0", "phoenix")
     assert _state(hyper, "phoenix") == "running"
     assert leaks.settle(lambda: hyper("logs", "phoenix").lines != ["up", "up"])

@@ -48,6 +48,7 @@ class AgentClient:
         self._requests: dict[int, tuple[type[Message], asyncio.Future[Message] | None]] = {}
         self._last_request = 1  # 1 was hello
         self._streams: dict[int, OutputStream | InputStream] = {}
+        self._last_process = 0
         self._acks: dict[int, OutputStream] = {}
         self._acks_due = asyncio.Event()
         self._lost: Unavailable | None = None
@@ -191,6 +192,7 @@ class AgentClient:
         """
         self._check_alive()
         number = stream_id(process_id, which)
+        self._last_process = max(self._last_process, process_id)
         assert number not in self._streams, "a stream is opened once"
         name = f"{_WHICH[which]} of process {process_id}"
         offset = resume_offset or 0
@@ -277,7 +279,9 @@ class AgentClient:
             raise ProtocolError(f"the guest asks: {type(message).__name__}")
         match message:
             case m.Data():
-                self._output(frame.stream_id).received(message, bool(frame.flags & m.FLAG_EOF))
+                output = self._output(frame.stream_id)
+                if output is not None:
+                    output.received(message, bool(frame.flags & m.FLAG_EOF))
             case m.Window():
                 self._acknowledged(frame.stream_id, message)
             case m.ProcessExited():
@@ -303,8 +307,11 @@ class AgentClient:
         elif future is not None and not future.done():
             future.set_result(message)
 
-    def _output(self, number: int) -> OutputStream:
+    def _output(self, number: int) -> OutputStream | None:
+        """Return an open output, None for one we are done with: its end may cross our news."""
         stream = self._streams.get(number)
+        if stream is None and number // 4 <= self._last_process:
+            return None
         if not isinstance(stream, OutputStream):
             raise ProtocolError(f"data of stream {number}, which is not an open output")
         return stream

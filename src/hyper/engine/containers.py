@@ -21,7 +21,7 @@ from hyper.core.errors import (
 from hyper.core.health import resolve_healthcheck
 from hyper.core.ids import check_hostname, check_name, new_id, new_name
 from hyper.core.signals import signal_number
-from hyper.core.spec import ContainerSpec, PodSpec, Resources, RestartPolicy
+from hyper.core.spec import ContainerSpec, LogSpec, PodSpec, Resources, RestartPolicy
 from hyper.engine import lifecycle, plan
 from hyper.engine.container import Container, allocated_bytes
 from hyper.engine.pod import Pod
@@ -95,8 +95,8 @@ class Containers:
         if spec.auto_remove and spec.restart_policy != RestartPolicy():
             raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
         if not spec.log.driver:
-            log = replace(spec.log, driver=settings.log_driver, options=settings.log_options)
-            spec = replace(spec, log=log)
+            options = spec.log.options or settings.log_options
+            spec = replace(spec, log=LogSpec(settings.log_driver, options))
         if spec.kernel:
             self._services.kernel_of(spec.kernel)
         return replace(

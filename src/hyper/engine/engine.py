@@ -88,6 +88,10 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             pods = Pods(tasks)
             containers = Containers(services, pods, volumes)
             await restore(services, pods)
+            # What a daemon that died in the middle of a pull left.
+            await parts.images.collect_garbage(
+                {view.spec.image_id for view in containers.list(all=True)}
+            )
             making = tasks.create_task(parts.factory.run(), name="factory")
             yield Engine(
                 parts.settings,
