@@ -67,6 +67,15 @@ int disks_listen(struct error *err)
     return loop_add(&uevents, EPOLLIN, err);
 }
 
+/* The node of a new disk is there before the disk can be opened (linux/block/genhd.c,
+ * device_add_disk: device_add, then bdev_add, then the uevent). */
+static int opens(const char *node)
+{
+    cleanup_close int fd = open(node, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+    return fd < 0 ? -1 : 0;
+}
+
 /* The disk of a LUN is the one entry of /sys/bus/scsi/devices/0:0:0:<LUN>/block. */
 static int find_scsi(uint32_t lun, char *name, size_t size)
 {
@@ -82,7 +91,7 @@ static int find_scsi(uint32_t lun, char *name, size_t size)
         if (entry->d_name[0] == '.')
             continue;
         snprintf(name, size, "/dev/%.24s", entry->d_name);
-        return access(name, F_OK);
+        return opens(name);
     }
     return -1;
 }
@@ -99,6 +108,9 @@ static int find_disk(const struct wire_device *device, char *node, size_t size, 
         snprintf(node, size, "/dev/vd%c", 'a' + (char)device->index);
         found = access(node, F_OK);
     } else if (device->bus == BUS_SCSI) {
+        /* Listen first: what comes up after the look below is then heard. */
+        if (disks_listen(err) < 0)
+            return -1;
         found = find_scsi(device->index, node, size);
     } else {
         return error_set(err, EINVAL, "device", "bus %u index %u", device->bus, device->index);

@@ -150,6 +150,7 @@ async def _launch(
     container.log.open()
     undo.callback(container.log.close)
     machine = await running_machine(pod, container)
+    plan.check_ports(container.spec.ports, machine.network.ports)
     disks = await boot.prepare_disks(pod.services, container)
     await machine.create(container, await machine.attach(container, disks))
     request = plan.main_process(

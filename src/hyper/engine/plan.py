@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from hyper.agent import messages as guest
 from hyper.agent.capabilities import resolve as resolve_capabilities
 from hyper.agent.seccomp import compile_profile, default_program
-from hyper.core.errors import GuestError, HyperError, InvalidArgument
+from hyper.core.errors import GuestError, HyperError, InvalidArgument, Unsupported
 from hyper.core.spec import (
     ContainerSpec,
     ExecSpec,
     MountKind,
+    PortBinding,
     Resources,
     RestartPolicy,
     RestartPolicyName,
@@ -356,6 +357,21 @@ def vm_vcpus(specs: Sequence[ContainerSpec], default: int, host_cpus: int) -> in
             f"available"
         )
     return max(default, math.ceil(wanted))
+
+
+def check_ports(wanted: Sequence[PortBinding], open_ports: Sequence[PortBinding]) -> None:
+    """Check that a container's ports are among those its pod's VM was started with.
+
+    Raises Unsupported: the user-mode network has the ports of its VM's start.
+    """
+    opened = {(port.container_port, port.protocol) for port in open_ports}
+    for port in wanted:
+        if (port.container_port, port.protocol) not in opened:
+            raise Unsupported(
+                f"cannot publish {port.container_port}/{port.protocol}: the pod runs already "
+                f"and its "
+                "ports are those of its start: create the container before the pod starts"
+            )
 
 
 # --- how starts fail and when they are repeated
