@@ -66,7 +66,8 @@ async def test_who_asks_a_removed_pod_is_told(
     assert queued.result()
     supervisor.post(late)
     await asyncio.sleep(0)
-    assert not caplog.records
+    # asyncio itself may speak of a slow step: that is not ours.
+    assert not [r for r in caplog.records if r.name == "test.supervisor"]
 
 
 async def _conflict(supervisor: Supervisor, request: object) -> bool:
