@@ -374,7 +374,7 @@ def test_first_process_is_pid_1(host: Host) -> None:
 def test_init_forwards_signals_reaps_and_passes_the_exit_on(init_host: Host) -> None:
     host = init_host
     create(host, init=True)
-    script = "trap 'exit 42' TERM; (sleep 0.1 & ) ; echo $$; while :; do sleep 0.05; done"
+    script = "trap 'exit 42' TERM; (sleep 0.1 & ) ; echo $$; sleep 60 & wait"
     host.request(start(1, "sh", "-c", script, main=True))
     host.wait_for(lambda: host.stdout(1))
     assert int(host.stdout(1)) > 1
