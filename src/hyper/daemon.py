@@ -147,6 +147,7 @@ async def _engine(settings: Settings, places: Places) -> AsyncIterator[Engine]:
                 initrd=initrd,
                 launcher=launcher,
                 accelerator=settings.accelerator,
+                program=settings.qemu,
             ),
         )
         images = ImageStore(

@@ -13,8 +13,6 @@ C_FILE_LINES = 600
 
 # "file" or "file:name" -> why it may be larger. Never more than three.
 EXEMPT: dict[str, str] = {
-    "src/hyper/engine/store.py:Store": "one method per transition; all SQL is to stay in one place",
-    "src/hyper/engine/containers.py:Containers": "Docker's verbs; sizes is to move out",
     "tests/unit/test_hyperstart_processes.py": "one suite per subject is to be split off",
 }
 

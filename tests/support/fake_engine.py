@@ -314,10 +314,6 @@ class FakeContainers:
             raise Conflict(f"Container {found.view.id} is not running")
         self._set(found, state=S.PAUSED if paused else S.RUNNING)
 
-    async def sizes(self, ref: str) -> tuple[int, int]:
-        self.find(ref)
-        return 12345, 67890
-
     def _set(self, found: FakeContainer, **changes: Any) -> None:
         found.view = replace(found.view, status=dataclasses.replace(found.view.status, **changes))
 
@@ -466,7 +462,13 @@ class FakeEngine:
         self.containers = FakeContainers(self)
         self.pods = SimpleNamespace(list=lambda: [], get=_no_pod)
         self.kernels = SimpleNamespace(list=lambda: [])
-        self.system = SimpleNamespace(info=self._info, doctor=_checks)
+        self.system = SimpleNamespace(
+            info=self._info, doctor=_checks, container_sizes=self._container_sizes
+        )
+
+    def _container_sizes(self, ref: str) -> tuple[int, int]:
+        self.containers.find(ref)
+        return 12345, 67890
 
     async def _info(self) -> SystemInfo:
         states = [view.state for view in self.containers.list(all=True)]

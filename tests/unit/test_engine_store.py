@@ -64,15 +64,15 @@ def test_removing_a_lone_container_removes_its_pod(store):
 
 
 def test_a_volume_in_use_cannot_be_removed(store):
-    store.put_volume(VolumeView("data", "local", "/v", 1), [])
+    store.volume_table.put(VolumeView("data", "local", "/v", 1), [])
     mounts = [MountView(MountKind.VOLUME, "/data", name="data", source="/v")]
     store.add_container(container(mounts=mounts), pod(), [])
-    assert store.volumes()[0].reference_count == 1
+    assert store.volume_table.all()[0].reference_count == 1
     with pytest.raises(Conflict, match=r"volume is in use - \[id-c1\]"):
-        store.remove_volume("data", [])
+        store.volume_table.remove("data", [])
     store.remove_container("id-c1", "id-p1", [])
-    store.remove_volume("data", [])
-    assert store.volumes() == []
+    store.volume_table.remove("data", [])
+    assert store.volume_table.all() == []
 
 
 def test_renaming_to_a_taken_name_keeps_the_old_one(store):

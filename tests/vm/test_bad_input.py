@@ -101,6 +101,16 @@ def test_no_guest_kernel(start_daemon: StartDaemon, busybox_archive: Path) -> No
     assert daemon.hyper("ps", "--all", "--quiet").stdout == ""
 
 
+def test_no_qemu(start_daemon: StartDaemon, busybox_archive: Path) -> None:
+    qemu = {"accelerator": "tcg", "qemu": "/nosuch/qemu-system-x86_64"}
+    daemon = start_daemon({"hyper": qemu})
+    daemon.hyper("load", "--input", str(busybox_archive))
+    result = daemon.hyper("run", "--rm", "busybox", "true", status=125)
+    assert "/nosuch/qemu-system-x86_64 is missing: install the package qemu" in result.error
+    assert daemon.hyper("ps", "--all", "--quiet").stdout == ""
+    assert not list((daemon.run_dir / "pods").iterdir())
+
+
 def test_full_disk(start_daemon: StartDaemon, busybox_archive: Path) -> None:
     """A store that may not grow: RLIMIT_FSIZE makes every large write fail, as a full disk does."""
     daemon = start_daemon()

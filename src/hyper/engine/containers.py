@@ -23,7 +23,7 @@ from hyper.core.ids import check_hostname, check_name, new_id, new_name
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec, LogSpec, PodSpec, Resources, RestartPolicy
 from hyper.engine import lifecycle, plan
-from hyper.engine.container import Container, allocated_bytes
+from hyper.engine.container import Container
 from hyper.engine.pod import Pod
 from hyper.engine.pods import Pods, find_container
 from hyper.engine.services import Services
@@ -280,12 +280,6 @@ class Containers:
         await store.call(store.put_spec, container.id, spec, (updated,))
         container.row = replace(container.row, spec=spec)
         self._services.feed.publish(updated)
-
-    async def sizes(self, reference: str) -> tuple[int, int]:
-        """Return the bytes a container has written, and those with its image's layers."""
-        _, container = find_container(self._pods, reference)
-        written = allocated_bytes(container.rw_disk)
-        return written, written + self._services.images.get(container.spec.image_id).size_bytes
 
     async def set_paused(self, reference: str, paused: bool) -> None:
         """Freeze or thaw a container. Raises Conflict when it does not run or already is so."""

@@ -105,7 +105,15 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 volumes,
                 feed,
                 kernels,
-                System(parts.settings, parts.places, parts.driver, kernels, containers, pods),
+                System(
+                    parts.settings,
+                    parts.places,
+                    parts.driver,
+                    kernels,
+                    containers,
+                    pods,
+                    parts.images,
+                ),
             )
             making.cancel()
             pods.close()

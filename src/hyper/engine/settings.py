@@ -78,6 +78,7 @@ class Settings:
     """What an administrator may set. Sizes in bytes, times in seconds."""
 
     accelerator: str = "auto"
+    qemu: str = ""
     kernel: str = ""
     initrd: str = ""
     vcpus: int = 1
@@ -228,6 +229,7 @@ _OWN_KEYS: Mapping[str, Any] = {
     "initrd": ("initrd", _text),
     "kernel": ("kernel", _text),
     "memory": ("memory_bytes", _size),
+    "qemu": ("qemu", _text),
     "templates": ("templates", _flag),
     "vcpus": ("vcpus", _number),
 }

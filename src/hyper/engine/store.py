@@ -86,6 +86,86 @@ class ContainerRow:
     status: Status
 
 
+class _Database:
+    """The file: its schema and its transactions."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                self.connection.execute(f"PRAGMA {pragma}")
+            self._migrate()
+        except sqlite3.Error as err:
+            raise Failure(f"cannot open the state database {path}: {err}") from err
+
+    def _migrate(self) -> None:
+        (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if version > len(_MIGRATIONS):
+            raise Failure(
+                f"the state database has schema {version}, this release knows {len(_MIGRATIONS)}: "
+                "start a newer hyperd or use another --root"
+            )
+        for number, script in enumerate(_MIGRATIONS[version:], version + 1):
+            self.connection.executescript(
+                f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;"
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+            except BaseException:
+                self.connection.execute("ROLLBACK")
+                raise
+            self.connection.execute("COMMIT")
+        except sqlite3.OperationalError as err:
+            raise Failure(f"cannot write the state database: {err}") from err
+
+
+class VolumeTable:
+    """The named volumes; see Store.call."""
+
+    def __init__(self, database: _Database) -> None:
+        self._database = database
+
+    def put(self, volume: VolumeView, events: Sequence[Event]) -> None:
+        """Add or replace a volume."""
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO volume VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET volume = "
+                "excluded.volume",
+                (volume.name, dump(replace(volume, reference_count=0))),
+            )
+            _put_events(db, events)
+
+    def all(self) -> list[VolumeView]:
+        """Return every volume with the number of containers that name it."""
+        rows = self._database.connection.execute(
+            "SELECT volume, (SELECT count(DISTINCT container_id) FROM container_mount"
+            " WHERE container_mount.volume = volume.name) FROM volume ORDER BY name"
+        )
+        return [replace(load(VolumeView, row[0]), reference_count=row[1]) for row in rows]
+
+    def users(self, name: str) -> list[str]:
+        """Return the ids of the containers that name a volume."""
+        rows = self._database.connection.execute(
+            "SELECT DISTINCT container_id FROM container_mount WHERE volume = ?", (name,)
+        )
+        return [row[0] for row in rows]
+
+    def remove(self, name: str, events: Sequence[Event]) -> None:
+        """Forget a volume. Raises Conflict when a container names it."""
+        try:
+            with self._database.transaction() as db:
+                db.execute("DELETE FROM volume WHERE name = ?", (name,))
+                _put_events(db, events)
+        except sqlite3.IntegrityError as err:
+            users = ", ".join(self.users(name))
+            raise Conflict(f"remove {name}: volume is in use - [{users}]") from err
+
+
 class Store:
     """The database. Every method blocks; `call` runs one in the store's thread."""
 
@@ -94,14 +174,9 @@ class Store:
 
         Raises Failure when it is unreadable or written by a newer release.
         """
+        self._database = _Database(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        try:
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                self._db.execute(f"PRAGMA {pragma}")
-            self._migrate()
-        except sqlite3.Error as err:
-            raise Failure(f"cannot open the state database {path}: {err}") from err
+        self.volume_table = VolumeTable(self._database)
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """Run one of this store's methods in its thread and return its result.
@@ -113,43 +188,15 @@ class Store:
     def close(self) -> None:
         """Finish what is running and close the file."""
         self._thread.shutdown(wait=True)
-        self._db.close()
-
-    def _migrate(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
-            raise Failure(
-                f"the state database has schema {version}, this release knows {len(_MIGRATIONS)}: "
-                "start a newer hyperd or use another --root"
-            )
-        for number, script in enumerate(_MIGRATIONS[version:], version + 1):
-            self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-        except sqlite3.OperationalError as err:
-            raise Failure(f"cannot write the state database: {err}") from err
+        self._database.connection.close()
 
     # --- pods and containers ------------------------------------------------------------------
-
-    def add_pod(self, pod: PodRow) -> None:
-        """Add an empty pod. Raises Conflict when the name is taken."""
-        with self._transaction() as db:
-            _insert_pod(db, pod)
 
     def add_container(
         self, container: ContainerRow, new_pod: PodRow | None, events: Sequence[Event]
     ) -> None:
         """Add a container and, for a lone one, its pod. Raises Conflict when the name is taken."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             if new_pod:
                 _insert_pod(db, new_pod)
             db.execute(
@@ -173,19 +220,19 @@ class Store:
 
     def put_status(self, container_id: str, status: Status, events: Sequence[Event] = ()) -> None:
         """Store a container's new status together with the events it causes."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             _put_status(db, container_id, status)
             _put_events(db, events)
 
     def put_spec(self, container_id: str, spec: ContainerSpec, events: Sequence[Event]) -> None:
         """Store a container's spec after an update of its limits."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute("UPDATE container SET spec = ? WHERE id = ?", (dump(spec), container_id))
             _put_events(db, events)
 
     def rename(self, container_id: str, name: str, events: Sequence[Event]) -> None:
         """Give a container another name. Raises Conflict when it is taken."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute("DELETE FROM container_name WHERE container_id = ?", (container_id,))
             _insert_name(db, name, container_id)
             _put_events(db, events)
@@ -194,7 +241,7 @@ class Store:
         self, container_id: str, pod_id: str | None, events: Sequence[Event]
     ) -> None:
         """Forget a container, and the pod `pod_id` with it when given."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute("DELETE FROM container WHERE id = ?", (container_id,))
             if pod_id:
                 db.execute("DELETE FROM pod WHERE id = ?", (pod_id,))
@@ -202,21 +249,15 @@ class Store:
 
     def put_pod_state(self, pod_id: str, state: PodState, vm: str, resources: str) -> None:
         """Store a pod's state with the driver's record of its VM."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute(
                 "UPDATE pod_state SET state = ?, vm = ?, resources = ? WHERE pod_id = ?",
                 (state, vm, resources, pod_id),
             )
 
-    def remove_pod(self, pod_id: str, events: Sequence[Event]) -> None:
-        """Forget a pod that has no containers."""
-        with self._transaction() as db:
-            db.execute("DELETE FROM pod WHERE id = ?", (pod_id,))
-            _put_events(db, events)
-
     def pods(self) -> list[PodRow]:
         """Return every pod."""
-        rows = self._db.execute(
+        rows = self._database.connection.execute(
             "SELECT id, created_ns, spec, state, vm, resources FROM pod"
             " JOIN pod_state ON pod_id = id ORDER BY created_ns"
         )
@@ -228,11 +269,11 @@ class Store:
     def containers(self) -> list[ContainerRow]:
         """Return every container."""
         mounts: dict[str, list[MountView]] = {}
-        for container_id, mount in self._db.execute(
+        for container_id, mount in self._database.connection.execute(
             "SELECT container_id, mount FROM container_mount ORDER BY position"
         ):
             mounts.setdefault(container_id, []).append(load(MountView, mount))
-        rows = self._db.execute(
+        rows = self._database.connection.execute(
             "SELECT id, name, pod_id, created_ns, spec, command, status FROM container"
             " JOIN container_name ON container_name.container_id = id"
             " JOIN container_state ON container_state.container_id = id ORDER BY created_ns"
@@ -251,53 +292,16 @@ class Store:
             for row in rows
         ]
 
-    # --- volumes ------------------------------------------------------------------------------
-
-    def put_volume(self, volume: VolumeView, events: Sequence[Event]) -> None:
-        """Add or replace a volume."""
-        with self._transaction() as db:
-            db.execute(
-                "INSERT INTO volume VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET volume = "
-                "excluded.volume",
-                (volume.name, dump(replace(volume, reference_count=0))),
-            )
-            _put_events(db, events)
-
-    def volumes(self) -> list[VolumeView]:
-        """Return every volume with the number of containers that name it."""
-        rows = self._db.execute(
-            "SELECT volume, (SELECT count(DISTINCT container_id) FROM container_mount"
-            " WHERE container_mount.volume = volume.name) FROM volume ORDER BY name"
-        )
-        return [replace(load(VolumeView, row[0]), reference_count=row[1]) for row in rows]
-
-    def volume_users(self, name: str) -> list[str]:
-        """Return the ids of the containers that name a volume."""
-        rows = self._db.execute(
-            "SELECT DISTINCT container_id FROM container_mount WHERE volume = ?", (name,)
-        )
-        return [row[0] for row in rows]
-
-    def remove_volume(self, name: str, events: Sequence[Event]) -> None:
-        """Forget a volume. Raises Conflict when a container names it."""
-        try:
-            with self._transaction() as db:
-                db.execute("DELETE FROM volume WHERE name = ?", (name,))
-                _put_events(db, events)
-        except sqlite3.IntegrityError as err:
-            users = ", ".join(self.volume_users(name))
-            raise Conflict(f"remove {name}: volume is in use - [{users}]") from err
-
     # --- events -------------------------------------------------------------------------------
 
     def put_events(self, events: Sequence[Event]) -> None:
         """Store events that come with no other change."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             _put_events(db, events)
 
     def events(self, since_ns: int, until_ns: int) -> list[Event]:
         """Return the stored events of a span of time, oldest first."""
-        rows = self._db.execute(
+        rows = self._database.connection.execute(
             "SELECT event FROM event WHERE time_ns BETWEEN ? AND ? ORDER BY sequence",
             (since_ns, until_ns),
         )

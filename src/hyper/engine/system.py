@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyper.core.errors import HyperError
+from hyper.engine.container import allocated_bytes
 from hyper.engine.containers import Containers
 from hyper.engine.kernels import Kernels, kernel_version
-from hyper.engine.pods import Pods
+from hyper.engine.pods import Pods, find_container
 from hyper.engine.settings import Places, Settings
 from hyper.engine.states import ContainerState
 from hyper.host.files import free_bytes
 from hyper.hypervisor.check import Check
 from hyper.hypervisor.driver import Capabilities, Driver
+from hyper.images.store import ImageStore
 
 PROGRAMS = (("sqfstar", "squashfs-tools"), ("mkfs.ext4", "e2fsprogs"))
 LOW_DISK_BYTES = 1 << 30
@@ -52,6 +54,7 @@ class System:
         kernels: Kernels,
         containers: Containers,
         pods: Pods,
+        images: ImageStore,
     ) -> None:
         self._settings = settings
         self._places = places
@@ -59,6 +62,7 @@ class System:
         self._kernels = kernels
         self._containers = containers
         self._pods = pods
+        self._images = images
 
     async def info(self) -> SystemInfo:
         """Return the facts. Finds out the acceleration if no VM was started yet."""
@@ -86,6 +90,12 @@ class System:
             capabilities=await self._driver.capabilities(),
             settings=self._settings,
         )
+
+    def container_sizes(self, reference: str) -> tuple[int, int]:
+        """Return the bytes a container has written, and those with its image's layers."""
+        _, container = find_container(self._pods, reference)
+        written = allocated_bytes(container.rw_disk)
+        return written, written + self._images.get(container.spec.image_id).size_bytes
 
     async def doctor(self) -> tuple[Check, ...]:
         """Return what is right and wrong with this host, each with what to do."""

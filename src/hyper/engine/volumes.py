@@ -54,7 +54,7 @@ class Volumes:
         path = self._folders.create(name)
         volume = VolumeView(name, "local", str(path), time_ns(), labels, options, anonymous)
         created = Event("volume", "create", name, (("driver", "local"),))
-        await self._store.call(self._store.put_volume, volume, (created,))
+        await self._store.call(self._store.volume_table.put, volume, (created,))
         self._feed.publish(created)
         return volume
 
@@ -67,7 +67,7 @@ class Volumes:
 
     async def list(self) -> list[VolumeView]:
         """Return every volume."""
-        return await self._store.call(self._store.volumes)
+        return await self._store.call(self._store.volume_table.all)
 
     async def remove(self, name: str, force: bool = False) -> None:
         """Remove a volume and what is in it. Raises Conflict while a container names it,
@@ -80,7 +80,7 @@ class Volumes:
                 return
             raise
         removed = Event("volume", "destroy", name, (("driver", "local"),))
-        await self._store.call(self._store.remove_volume, name, (removed,))
+        await self._store.call(self._store.volume_table.remove, name, (removed,))
         await self._folders.remove(name)
         self._feed.publish(removed)
 

@@ -15,7 +15,6 @@ from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, N
 from hyper.core.spec import RestartPolicy
 from hyper.engine.containers import WaitCondition
 from hyper.engine.states import ContainerState
-from hyper.engine.views import ContainerView
 from hyper.schema.container import parse_create
 from hyper.schema.fields import read_fields
 from hyper.schema.hostconfig import RESTART_POLICY
@@ -35,12 +34,11 @@ async def list_all(call: Call) -> web.StreamResponse:
         views = views[:limit]
     sizes = call.flag("size")
     return json_response(
-        [render.summary(view, await _sizes(call, view) if sizes else None) for view in views]
+        [
+            render.summary(view, call.engine.system.container_sizes(view.id) if sizes else None)
+            for view in views
+        ]
     )
-
-
-async def _sizes(call: Call, view: ContainerView) -> tuple[int, int]:
-    return await call.engine.containers.sizes(view.id)
 
 
 async def create(call: Call) -> web.StreamResponse:
@@ -53,7 +51,7 @@ async def create(call: Call) -> web.StreamResponse:
 async def inspect(call: Call) -> web.StreamResponse:
     """GET /containers/{id}/json"""
     view = call.engine.containers.get(call.parameters["id"])
-    sizes = await _sizes(call, view) if call.flag("size") else None
+    sizes = call.engine.system.container_sizes(view.id) if call.flag("size") else None
     return json_response(render.inspect(view, sizes))
 
 
@@ -149,7 +147,7 @@ async def prune(call: Call) -> web.StreamResponse:
         if view.active or view.state is ContainerState.REMOVING or not prunable(filters, view):
             continue
         try:
-            size, _ = await _sizes(call, view)
+            size, _ = call.engine.system.container_sizes(view.id)
             await call.engine.containers.remove(view.id)
         except (Conflict, NotFound):
             continue  # somebody started or removed it meanwhile

@@ -59,7 +59,7 @@ async def usage(call: Call) -> web.StreamResponse:
         shown["LayersSize"] = layers_bytes(call.engine.images.shelf, found)
     if "container" in kinds:
         shown["Containers"] = [
-            containers.summary(view, await call.engine.containers.sizes(view.id))
+            containers.summary(view, call.engine.system.container_sizes(view.id))
             for view in call.engine.containers.list(all=True)
         ]
     if "volume" in kinds:
