@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from hyper.core.errors import Conflict, Failure
-from hyper.core.spec import ContainerSpec, Mount, MountKind, PodSpec, Resources
+from hyper.core.pod_spec import PodSpec
+from hyper.core.spec import ContainerSpec, Mount, MountKind, Resources
 from hyper.engine.events import Event
 from hyper.engine.states import ContainerState, PodState
 from hyper.engine.store import ContainerRow, PodRow, Store

@@ -1,22 +1,24 @@
 """What users ask for and what the packages hand each other, as frozen data. No behaviour, no I/O.
 
-ContainerSpec and PodSpec are what a user asked for (immutable after create); Disk, Nic and VmSpec
-are what the engine tells a hypervisor driver.
+ContainerSpec and pod_spec.PodSpec are what a user asked for (immutable after create); Disk, Nic and
+VmSpec are what the engine tells a hypervisor driver.
 """
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from hyper.core.pod_spec import NO_HOOKS, NO_PROBES, Hooks, InjectedFile, Probes, Role
 from hyper.core.units import MIB
 
 
 class MountKind(StrEnum):
-    """Kinds of user mounts, with Docker's names."""
+    """Kinds of user mounts, with Docker's names; POD is a volume of the pod (PodSpec.volumes)."""
 
     VOLUME = "volume"
     BIND = "bind"
     TMPFS = "tmpfs"
+    POD = "pod"
 
 
 class MountSyntax(StrEnum):
@@ -171,7 +173,8 @@ class ContainerSpec:
     """A container as a user asked for it, in Docker's meaning of each field.
 
     `entrypoint`, `command`, ... of None mean: the image's. Resolution happens at start against the
-    image the container was created from (`image_id`), and never changes afterwards.
+    image the container was created from (`image_id`), and never changes afterwards. The last five
+    are those of containers in pods; `name_in_pod` is unique in its pod only.
     """
 
     image: str
@@ -234,22 +237,11 @@ class ContainerSpec:
     volume_driver: str = ""
     container_id_file: str = ""
     console_size: tuple[int, int] = (0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class PodSpec:
-    """A pod as a user asked for it; 0 and "" mean the daemon's default.
-
-    A pod that `follows` its containers (a lone `hyper run`) stops when the last of them ends.
-    """
-
-    name: str
-    vcpus: int = 0
-    memory_bytes: int = 0
-    kernel: str = ""
-    hostname: str = ""
-    follows: bool = True
-    labels: tuple[tuple[str, str], ...] = ()
+    name_in_pod: str = ""
+    role: Role = Role.MAIN
+    probes: Probes = NO_PROBES
+    hooks: Hooks = NO_HOOKS
+    files: tuple[InjectedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from hyper.core.errors import (
 )
 from hyper.core.health import resolve_healthcheck
 from hyper.core.ids import check_hostname, check_name, new_id, new_name
+from hyper.core.pod_spec import PodSpec
 from hyper.core.signals import signal_number
-from hyper.core.spec import ContainerSpec, LogSpec, PodSpec, Resources, RestartPolicy
+from hyper.core.spec import ContainerSpec, LogSpec, Resources, RestartPolicy
 from hyper.engine import lifecycle, plan
 from hyper.engine.container import Container
 from hyper.engine.pod import Pod
@@ -112,7 +113,7 @@ class Containers:
         if row.spec.pod:
             pod = self._pods.find(row.spec.pod)
         else:
-            pod_spec = PodSpec(name=row.id[:12], kernel=row.spec.kernel)
+            pod_spec = PodSpec(name=row.id[:12], kernel=row.spec.kernel, follows=True, lone=True)
             new_pod = PodRow(new_id(), row.created_ns, pod_spec, PodState.STOPPED, "", "")
             pod = Pod(new_pod, self._services)
         row = replace(row, pod_id=pod.row.id)

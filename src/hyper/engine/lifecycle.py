@@ -307,7 +307,7 @@ async def remove(pod: Pod, container: Container) -> None:
 
 
 def _is_last(pod: Pod) -> bool:
-    return len(pod.containers) == 1 and pod.row.spec.follows
+    return len(pod.containers) == 1 and pod.row.spec.lone
 
 
 def _drop(pod: Pod, container: Container) -> None:

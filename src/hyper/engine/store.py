@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from hyper.core.errors import Conflict, Failure
+from hyper.core.pod_spec import PodSpec
 from hyper.core.serialize import dump, load
-from hyper.core.spec import ContainerSpec, PodSpec
+from hyper.core.spec import ContainerSpec
 from hyper.engine.events import Event
 from hyper.engine.states import ContainerState, PodState
 from hyper.engine.views import Command, MountView, Status, VolumeView

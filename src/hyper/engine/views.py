@@ -4,7 +4,8 @@ does.
 
 from dataclasses import dataclass
 
-from hyper.core.spec import ContainerSpec, ExecSpec, MountKind, PodSpec, PortBinding
+from hyper.core.pod_spec import PodSpec
+from hyper.core.spec import ContainerSpec, ExecSpec, MountKind, PortBinding
 from hyper.engine.states import ACTIVE, ContainerState, PodState
 
 
