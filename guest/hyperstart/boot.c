@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -73,6 +74,25 @@ static int leave_initramfs(struct error *err)
     return 0;
 }
 
+/* What processes inherit where a container sets no limit of its own. The kernel's defaults (4096
+ * open files at most, as many processes as its memory suggests) are for a machine of many users:
+ * here files have systemd's limits, as dockerd's containers do, and processes the pids cgroup. */
+static int set_default_limits(struct error *err)
+{
+    static const struct {
+        int resource;
+        struct rlimit limit;
+    } defaults[] = {
+        { RLIMIT_NOFILE, { 1024, 524288 } },
+        { RLIMIT_NPROC, { RLIM_INFINITY, RLIM_INFINITY } },
+    };
+
+    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
+        if (setrlimit(defaults[i].resource, &defaults[i].limit) < 0)
+            return error_errno(err, "setrlimit", "%d", defaults[i].resource);
+    return 0;
+}
+
 int boot_vm(struct error *err)
 {
     umask(0);
@@ -86,7 +106,8 @@ int boot_vm(struct error *err)
         return error_errno(err, "open", "/sys/fs/cgroup");
     if (cgroup_enable_controllers(runtime.cgroup_root, err) < 0)
         return -1;
-    if (file_write(AT_FDCWD, "/proc/self/oom_score_adj", "-1000", err) < 0)
+    if (file_write(AT_FDCWD, "/proc/self/oom_score_adj", "-1000", err) < 0 ||
+        set_default_limits(err) < 0)
         return -1;
     umask(022);
     return 0;

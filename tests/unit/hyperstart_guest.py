@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hyperstart_client import Host
+from hyperstart_client import Host, start
 
 from hyper.agent import messages as m
 
@@ -105,3 +105,15 @@ def greeted_host(directory: Path) -> Iterator[Host]:
         host.hello()
         yield host
         host.request(m.PodShutdown())
+
+
+def run(host: Host, number: int, *args: str, **fields: object) -> m.ProcessExited:
+    """Start a process and return how it ended."""
+    host.request(start(number, *args, **fields))  # type: ignore[arg-type]
+    return host.exited(number)
+
+
+def shell(host: Host, number: int, script: str, **fields: object) -> str:
+    """Run a shell script as a process and return what it wrote to stdout."""
+    run(host, number, "sh", "-c", script, **fields)
+    return host.stdout(number).decode()

@@ -172,7 +172,9 @@ async def test_past_events_are_filtered(client: Client) -> None:
 
 async def test_what_is_hypers_own(client: Client) -> None:
     checks = (await client("GET", "/hyper/v1/doctor")).body
-    assert checks == [{"Name": "memory", "Ok": False, "Detail": "none", "Advice": "buy some"}]
+    assert checks == [
+        {"Name": "memory", "Ok": False, "Detail": "none", "Advice": "buy some", "Warning": False}
+    ]
     assert (await client("GET", "/hyper/v1/pods")).body == []
     assert (await client("GET", "/hyper/v1/pods/x")).status == 404
     assert (await client("GET", "/hyper/v1/kernels")).body == []

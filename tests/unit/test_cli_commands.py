@@ -378,6 +378,7 @@ def test_doctor_fails_when_a_check_does(hyper: Hyper, daemon: FakeDaemon) -> Non
     checks = [
         {"Name": "kvm", "Ok": False, "Detail": "no /dev/kvm", "Advice": "load the module"},
         {"Name": "qemu", "Ok": True, "Detail": "7.2", "Advice": ""},
+        {"Name": "disk", "Ok": True, "Detail": "1 MiB", "Advice": "free some", "Warning": True},
     ]
     daemon.on("GET", "/hyper/v1/doctor", checks)
     status, out, _ = hyper("doctor")
@@ -386,7 +387,11 @@ def test_doctor_fails_when_a_check_does(hyper: Hyper, daemon: FakeDaemon) -> Non
         "FAIL  kvm   no /dev/kvm",
         "            -> load the module",
         "ok    qemu  7.2",
+        "warn  disk  1 MiB",
+        "            -> free some",
     ]
+    daemon.on("GET", "/hyper/v1/doctor", checks[1:])
+    assert hyper("doctor")[0] == 0
 
 
 def test_env_is_the_line_to_export(hyper: Hyper, daemon: FakeDaemon) -> None:

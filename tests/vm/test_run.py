@@ -149,6 +149,11 @@ def test_seccomp_denies_what_docker_denies(hyper: Hyper) -> None:
     assert "Operation not permitted" in result.stderr
 
 
+def test_default_limits_are_those_of_a_container_not_of_a_small_machine(hyper: Hyper) -> None:
+    result = hyper("run", "--rm", "busybox", "sh", "-c", "ulimit -Sn; ulimit -Hn; ulimit -u")
+    assert result.lines == ["1024", "524288", "unlimited"]
+
+
 def test_processes_of_others_are_not_seen(hyper: Hyper) -> None:
     lines = hyper("run", "--rm", "busybox", "ps", "-o", "pid,args").lines
     assert lines[1].split() == ["1", "ps", "-o", "pid,args"]

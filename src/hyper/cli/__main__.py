@@ -20,7 +20,7 @@ GLOBAL_FLAGS = (
     Flag(
         "log-level",
         TEXT,
-        "Accepted for docker's sake; has no effect",
+        "What to say of a failure: debug shows where it came from",
         short="l",
         values=("debug", "info", "warn", "error", "fatal"),
     ),
@@ -61,7 +61,8 @@ def run(words: list[str]) -> int:
         return _print_program_help()
     if rest[0] == "help":
         rest = [*rest[1:], "--help"]
-    return _dispatch(rest, options.text("host"), options.on("debug"))
+    debug = options.on("debug") or options.text("log-level") == "debug"
+    return _dispatch(rest, options.text("host"), debug)
 
 
 def _dispatch(words: list[str], host: str, debug: bool) -> int:

@@ -2,24 +2,20 @@
 
 import os
 import platform
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyper.core.errors import HyperError
+from hyper.engine import doctor
 from hyper.engine.container import allocated_bytes
 from hyper.engine.containers import Containers
 from hyper.engine.kernels import Kernels, kernel_version
 from hyper.engine.pods import Pods, find_container
 from hyper.engine.settings import Places, Settings
 from hyper.engine.states import ContainerState
-from hyper.host.files import free_bytes
 from hyper.hypervisor.check import Check
 from hyper.hypervisor.driver import Capabilities, Driver
 from hyper.images.store import ImageStore
-
-PROGRAMS = (("sqfstar", "squashfs-tools"), ("mkfs.ext4", "e2fsprogs"))
-LOW_DISK_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +95,7 @@ class System:
 
     async def doctor(self) -> tuple[Check, ...]:
         """Return what is right and wrong with this host, each with what to do."""
-        checks = list(await self._driver.diagnose())
-        for program, package in PROGRAMS:
-            found = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")
-            checks.append(
-                Check(
-                    program,
-                    found is not None,
-                    found or "missing",
-                    "" if found else f"install the package {package}",
-                )
-            )
-        try:
-            path = self._kernels.path("")
-            checks.append(Check("guest kernel", True, f"{kernel_version(path)} ({path})", ""))
-        except HyperError as err:
-            checks.append(Check("guest kernel", False, str(err), "make kernel"))
-        free = free_bytes(self._places.root)
-        enough = free >= LOW_DISK_BYTES
-        advice = "" if enough else "free some space or use another --root"
-        checks.append(
-            Check("disk space", enough, f"{free >> 20} MiB free in {self._places.root}", advice)
-        )
-        return tuple(checks)
+        return await doctor.diagnose(self._driver, self._kernels, self._places.root)
 
 
 def _operating_system() -> str:

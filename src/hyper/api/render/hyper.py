@@ -38,4 +38,10 @@ def kernel(item: Kernel) -> JSON:
 
 def check(item: Check) -> JSON:
     """Return a check of the host."""
-    return {"Name": item.name, "Ok": item.ok, "Detail": item.detail, "Advice": item.advice}
+    return {
+        "Name": item.name,
+        "Ok": item.ok,
+        "Detail": item.detail,
+        "Advice": item.advice,
+        "Warning": item.warning,
+    }

@@ -23,7 +23,7 @@ def doctor(call: Invocation) -> int:
     coloured = os.isatty(1) and "NO_COLOR" not in os.environ
     width = max((len(answers.text(check, "Name")) for check in checks), default=0)
     for check in checks:
-        marks = _MARKS[_passed(check)] if not check.get("Warning") else _WARNING
+        marks = _WARNING if _passed(check) and check.get("Warning") else _MARKS[_passed(check)]
         name, detail = answers.text(check, "Name"), answers.text(check, "Detail")
         print(f"{marks[coloured]}  {name:<{width}}  {detail}".rstrip())
         if answers.text(check, "Advice") and (not _passed(check) or check.get("Warning")):

@@ -99,11 +99,10 @@ class QemuDriver:
         except HyperError as err:
             return (Check("QEMU", False, str(err), "install the package qemu-system-x86"),)
         checks = [Check("QEMU", True, f"{program} {version}"), await self._diagnose_jail()]
-        for name, path in (("kernel", self._options.kernel), ("initrd", self._options.initrd)):
-            found = path.is_file()
-            advice = "" if found else "build the guest: make guest kernel"
-            checks.append(Check(f"guest {name}", found, str(path), advice))
-        if all(check.ok for check in checks[-2:]):
+        initrd = self._options.initrd
+        advice = "" if initrd.is_file() else "build the guest: make guest kernel"
+        checks.append(Check("guest initrd", not advice, str(initrd), advice))
+        if not advice and self._options.kernel.is_file():
             checks.append(await self._diagnose_acceleration())
         return tuple(checks)
 
@@ -148,8 +147,9 @@ class QemuDriver:
         return Check("jail", True, "each VMM has namespaces and ids of its own")
 
     async def _diagnose_acceleration(self) -> Check:
+        advice = "guests run under emulation (TCG), outside QEMU's own security promise"
         if problem := probe.device_problem():
-            return Check("acceleration", False, problem, "guests run under emulation (TCG)")
+            return Check("acceleration", True, problem, advice, warning=True)
         try:
             engine = await self._found()
         except HyperError as err:
@@ -159,8 +159,7 @@ class QemuDriver:
         key = probe.probe_key(Path(engine.program), self._options.kernel, engine.version)
         verdict = probe.recall(self._options.root, key)
         reason = verdict.reason if verdict else "switched off by the configuration"
-        advice = "guests run under emulation (TCG), outside QEMU's own security promise"
-        return Check("acceleration", False, reason, advice)
+        return Check("acceleration", True, reason, advice, warning=True)
 
 
 def _is_zombie(pid: int) -> bool:
