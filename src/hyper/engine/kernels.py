@@ -3,11 +3,14 @@
 import hashlib
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from hyper.core.errors import Conflict, InvalidArgument, NotFound, Unavailable
+from hyper.core.errors import Conflict, Failure, InvalidArgument, NotFound, Unavailable
 from hyper.host.files import private_directory
+from hyper.host.threads import in_thread
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}")
 _ELF = b"\x7fELF"
@@ -56,33 +59,49 @@ class Kernels:
         """Return the default kernel, if built, and every added one."""
         found = [(DEFAULT, self._default)] if self._default.is_file() else []
         if self._folder.is_dir():
-            found += [(path.name, path) for path in sorted(self._folder.iterdir())]
+            added = (path for path in sorted(self._folder.iterdir()) if path.name[0] != ".")
+            found += [(path.name, path) for path in added]
         return [
             Kernel(name, path, path.stat().st_size, kernel_version(path)) for name, path in found
         ]
 
-    def add(self, name: str, source: Path) -> Kernel:
-        """Copy an uncompressed kernel (vmlinux) under a name. Raises Conflict, InvalidArgument."""
+    async def add(self, name: str, source: Path) -> Kernel:
+        """Copy an uncompressed kernel (vmlinux) under a name.
+
+        Raises Conflict, InvalidArgument, NotFound, or Failure when it cannot be copied.
+        """
         if not _NAME.fullmatch(name) or name == DEFAULT:
             raise InvalidArgument(f"invalid kernel name: {name}")
-        if not source.is_file():
-            raise NotFound("kernel", str(source))
-        _check_elf(source)
-        target = private_directory(self._folder) / name
-        if target.exists():
+        return await in_thread("kernel", _copy, name, source, private_directory(self._folder))
+
+    def remove(self, name: str, used_by: Collection[str]) -> None:
+        """Delete an added kernel. Raises NotFound, or Conflict naming the pods in `used_by`."""
+        path = self._folder / name
+        if name == DEFAULT or not _NAME.fullmatch(name) or not path.is_file():
+            raise NotFound("kernel", name)
+        if used_by:
             raise Conflict(
-                f"a kernel named {name} exists: remove it first (hyper kernel rm {name})"
+                f"kernel {name} is used by {', '.join(sorted(used_by))}: remove these first, they "
+                "could not be started without it"
             )
-        temporary = target.with_name(f".{name}.new")
+        path.unlink()
+
+
+def _copy(name: str, source: Path, folder: Path) -> Kernel:
+    if not source.is_file():
+        raise NotFound("kernel", str(source))
+    _check_elf(source)
+    target, temporary = folder / name, folder / f".{name}.new"
+    if target.exists():
+        raise Conflict(f"a kernel named {name} exists: remove it first (hyper kernel rm {name})")
+    try:
         shutil.copyfile(source, temporary)
         temporary.replace(target)
-        return Kernel(name, target, target.stat().st_size, kernel_version(target))
-
-    def remove(self, name: str) -> None:
-        """Delete an added kernel. Pods that run with it are not disturbed. Raises NotFound."""
-        if name == DEFAULT or not _NAME.fullmatch(name) or not (self._folder / name).is_file():
-            raise NotFound("kernel", name)
-        (self._folder / name).unlink()
+    except OSError as err:
+        raise Failure(f"cannot copy the kernel {source}: {err}") from err
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Kernel(name, target, target.stat().st_size, kernel_version(target))
 
 
 def _check_elf(path: Path) -> None:
@@ -97,6 +116,13 @@ def kernel_version(path: Path) -> str:
     """Return the version in a kernel's banner ("Linux version ..."), or a short hash of the
     file.
     """
+    info = path.stat()
+    return _version(path, info.st_mtime_ns, info.st_size)
+
+
+@lru_cache(maxsize=32)
+def _version(path: Path, _mtime_ns: int, _size: int) -> str:
+    # Kernels are 20 MB, and `hyper info` asks each time.
     content = path.read_bytes()
     match = re.search(rb"Linux version (\S+) ", content)
     return match[1].decode(errors="replace") if match else hashlib.sha256(content).hexdigest()[:12]

@@ -147,12 +147,14 @@ async def kernel_add(call: Call) -> web.StreamResponse:
     if not path.startswith("/"):
         raise InvalidArgument("Path: an absolute path of a kernel (vmlinux) is needed")
     name = read_string(body.get("Name") or "", "Name") or Path(path).name
-    return json_response(render.kernel(call.engine.kernels.add(name, Path(path))), 201)
+    return json_response(render.kernel(await call.engine.kernels.add(name, Path(path))), 201)
 
 
 async def kernel_remove(call: Call) -> web.StreamResponse:
     """DELETE /hyper/v1/kernels/{name}"""
-    call.engine.kernels.remove(call.parameters["name"])
+    name = call.parameters["name"]
+    users = [pod.spec.name for pod in call.engine.pods.list() if pod.spec.kernel == name]
+    call.engine.kernels.remove(name, users)
     return no_content()
 
 
