@@ -78,6 +78,8 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("mmdebstrap", "makes a Debian image", program="mmdebstrap"),
         Need("iproute2", "makes network namespaces", program="ip"),
         Need("util-linux", "makes namespaces", program="unshare"),
+        Need("zsh", "completes commands", program="zsh"),
+        Need("fish", "completes commands", program="fish"),
     ),
     "check": (Need("shellcheck", "reads the shell scripts", program="shellcheck"),),
 }
