@@ -18,6 +18,7 @@
 
 #include "cleanup.h"
 #include "commands.h"
+#include "files.h"
 #include "log.h"
 #include "loop.h"
 #include "runtime.h"
@@ -76,6 +77,17 @@ static int opens(const char *node)
     return fd < 0 ? -1 : 0;
 }
 
+/* The kernel looks for nothing by itself (scsi_mod.scan=manual), neither at boot nor when LUN 0 is
+ * plugged in (linux/virtio_scsi.c). Asking for a LUN it knows does no harm. */
+static void scan_lun(uint32_t lun)
+{
+    char text[32];
+    struct error ignored;
+
+    snprintf(text, sizeof text, "0 0 %u", lun);
+    file_write(AT_FDCWD, "/sys/class/scsi_host/host0/scan", text, &ignored);
+}
+
 /* The disk of a LUN is the one entry of /sys/bus/scsi/devices/0:0:0:<LUN>/block. */
 static int find_scsi(uint32_t lun, char *name, size_t size)
 {
@@ -85,6 +97,10 @@ static int find_scsi(uint32_t lun, char *name, size_t size)
 
     snprintf(path, sizeof path, "/sys/bus/scsi/devices/0:0:0:%u/block", lun);
     dir = opendir(path);
+    if (!dir) {
+        scan_lun(lun);
+        dir = opendir(path);
+    }
     if (!dir)
         return -1;
     while ((entry = readdir(dir))) {

@@ -1,7 +1,6 @@
 """Owns what is compared: Hyper, docker (a dockerd of our own) and podman, behind one small face."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from tests.bench import podman
 from tests.bench.dockerd import Dockerd
+from tests.bench.podman import Podman
 from tests.support.daemon import HYPER, Daemon
 
 _COMMAND_S = 300.0
@@ -123,34 +124,6 @@ class Docker:
         self.dockerd.close()
 
 
-@dataclass(slots=True)
-class Podman:
-    """podman with crun, from the distribution, with a storage folder of its own."""
-
-    folder: Path
-    name: str = "podman"
-
-    @property
-    def mark(self) -> str:
-        """The folder that its monitors name."""
-        return str(self.folder)
-
-    def command(self, *arguments: str) -> tuple[list[str], Mapping[str, str]]:
-        """Return argv and environment of a command."""
-        places = ["--root", str(self.folder / "root"), "--runroot", str(self.folder / "run")]
-        options = ["--cgroup-manager", "cgroupfs", "--events-backend", "file"]
-        return ["podman", *places, *options, *arguments], os.environ
-
-    def load(self, archive: Path) -> None:
-        """Bring the images of a `docker save` archive in."""
-        run(self, "load", "--quiet", "--input", str(archive))
-
-    def close(self) -> None:
-        """Remove all containers and the storage."""
-        run(self, "system", "reset", "--force")
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
 def others(wanted: Sequence[str], folder: Path) -> list[Contender]:
     """Start the comparison systems that are installed and wanted; say which are not."""
     found: list[Contender] = []
@@ -160,10 +133,10 @@ def others(wanted: Sequence[str], folder: Path) -> list[Contender]:
         else:
             _absent("docker", "needs root and the packages docker.io and runc")
     if "podman" in wanted:
-        if shutil.which("podman"):
+        if podman.is_available():
             found.append(Podman(folder / "podman"))
         else:
-            _absent("podman", "needs the package podman")
+            _absent("podman", "needs root and the packages podman and crun")
     return found
 
 

@@ -66,7 +66,8 @@ async def test_hot_plug(
     driver: Driver, new_spec: NewSpec, keep: Keep, extents: tuple[Path, ...], writable: Path
 ) -> None:
     vm = keep(await driver.start(new_spec("vm")))
-    find = "for n in $(seq 200); do test -b /dev/sd%s && exit; usleep 20000; done; false"
+    scan = "echo 0 0 - > /sys/class/scsi_host/host0/scan"  # the kernel is told not to by itself
+    find = scan + "; for n in $(seq 200); do test -b /dev/sd%s && exit; usleep 20000; done; false"
     async with shell(vm.agent_socket) as guest:
         assert await vm.attach_disk(Disk("a", extents, True)) == DeviceAddress(Bus.SCSI, 0)
         assert await vm.attach_disk(Disk("b", (writable,), False)) == DeviceAddress(Bus.SCSI, 1)
