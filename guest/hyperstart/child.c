@@ -140,6 +140,7 @@ static int exec_init(const struct child *child, struct error *err)
 static int become(struct child *child, struct error *err)
 {
     const struct message_process_start *start = child->start;
+    cleanup_close int root = -1;
     struct user user;
 
     reset_signals();
@@ -149,7 +150,10 @@ static int become(struct child *child, struct error *err)
         return -1;
     if ((start->main ? enter_new(child, err) : enter_existing(child, err)) < 0)
         return -1;
-    if (user_resolve(start->user, &start->groups, &user, err) < 0)
+    root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return error_errno(err, "open", "/");
+    if (user_resolve(root, start->user, &start->groups, &user, err) < 0)
         return -1;
     if (complete_environment(child, &user, err) < 0 || take_stdio(child, user.uid, err) < 0)
         return -1;

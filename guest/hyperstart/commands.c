@@ -33,6 +33,8 @@ static const command_function commands[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_DATA] = command_data,
     [MESSAGE_WINDOW] = command_window,
     [MESSAGE_STREAM_RESUME] = command_stream_resume,
+    [MESSAGE_FILE_WRITE] = command_file_write,
+    [MESSAGE_CONNECT] = command_connect,
 };
 
 /* A request whose device is not there yet, with its own copy of the frame. */

@@ -33,5 +33,7 @@ COMMAND(process_exit_ack);
 COMMAND(data);
 COMMAND(window);
 COMMAND(stream_resume);
+COMMAND(file_write);
+COMMAND(connect);
 
 #endif

@@ -430,6 +430,36 @@ static const struct wire_layout message_pod_processes_signal_layout = {
     message_pod_processes_signal_fields, 1, 4, sizeof(struct message_pod_processes_signal),
 };
 
+static const struct wire_field message_file_write_fields[] = {
+    { WIRE_STR, false, offsetof(struct message_file_write, container), NULL },
+    { WIRE_STR, false, offsetof(struct message_file_write, volume), NULL },
+    { WIRE_STR, false, offsetof(struct message_file_write, path), NULL },
+    { WIRE_U64, false, offsetof(struct message_file_write, offset), NULL },
+    { WIRE_U32, false, offsetof(struct message_file_write, mode), NULL },
+    { WIRE_STR, false, offsetof(struct message_file_write, owner), NULL },
+    { WIRE_BYTES, false, offsetof(struct message_file_write, content), NULL },
+};
+static const struct wire_layout message_file_write_layout = {
+    message_file_write_fields, 7, 36, sizeof(struct message_file_write),
+};
+
+static const struct wire_field message_connect_fields[] = {
+    { WIRE_BYTES, false, offsetof(struct message_connect, address), NULL },
+    { WIRE_U16, false, offsetof(struct message_connect, port), NULL },
+    { WIRE_U32, false, offsetof(struct message_connect, timeout_ms), NULL },
+    { WIRE_BYTES, false, offsetof(struct message_connect, content), NULL },
+};
+static const struct wire_layout message_connect_layout = {
+    message_connect_fields, 4, 14, sizeof(struct message_connect),
+};
+
+static const struct wire_field message_connected_fields[] = {
+    { WIRE_BYTES, false, offsetof(struct message_connected, content), NULL },
+};
+static const struct wire_layout message_connected_layout = {
+    message_connected_fields, 1, 4, sizeof(struct message_connected),
+};
+
 const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_ERROR] = { "error", &message_error_layout },
     [MESSAGE_OK] = { "ok", &message_ok_layout },
@@ -460,4 +490,7 @@ const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_POD_SHUTDOWN] = { "pod_shutdown", &message_pod_shutdown_layout },
     [MESSAGE_PING] = { "ping", &message_ping_layout },
     [MESSAGE_POD_PROCESSES_SIGNAL] = { "pod_processes_signal", &message_pod_processes_signal_layout },
+    [MESSAGE_FILE_WRITE] = { "file_write", &message_file_write_layout },
+    [MESSAGE_CONNECT] = { "connect", &message_connect_layout },
+    [MESSAGE_CONNECTED] = { "connected", &message_connected_layout },
 };

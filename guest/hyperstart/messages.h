@@ -51,8 +51,11 @@ enum message_id {
     MESSAGE_POD_SHUTDOWN = 27,
     MESSAGE_PING = 28,
     MESSAGE_POD_PROCESSES_SIGNAL = 29,
+    MESSAGE_FILE_WRITE = 30,
+    MESSAGE_CONNECT = 31,
+    MESSAGE_CONNECTED = 32,
 };
-#define MESSAGE_ID_MAX 29u
+#define MESSAGE_ID_MAX 32u
 
 struct str_list {
     const char **items;
@@ -308,11 +311,11 @@ struct message_pod_setup {
     uint64_t shm_bytes;
 };
 
-/* Make a volume known: either a directory below the 9p share (path), or a disk with a file
- * system. */
+/* Make a volume known: a directory below the 9p share (path), a disk with a file system, a tmpfs
+ * (its options in path), or an NFS export (path: ADDRESS:/EXPORT, its options in fstype). */
 struct message_volume_add {
     const char *volume;
-    /* 0 path below the share, 1 disk */
+    /* 0 path below the share, 1 disk, 2 tmpfs, 3 NFS */
     uint8_t kind;
     const char *path;
     struct wire_device device;
@@ -509,6 +512,34 @@ struct message_ping {
 /* Signal every container's main process of the pod. */
 struct message_pod_processes_signal {
     uint32_t signal;
+};
+
+/* Write a piece of a file below the root of a container that has not been started, or below a
+ * volume when `container` is empty. The piece at offset 0 makes or truncates the file, and
+ * missing directories; every piece sets mode and owner. */
+struct message_file_write {
+    const char *container;
+    const char *volume;
+    const char *path;
+    uint64_t offset;
+    uint32_t mode;
+    /* user[:group], by number or as the container's /etc knows it; empty: root */
+    const char *owner;
+    struct wire_bytes content;
+};
+
+/* Connect to a TCP port from inside the pod; when content is not empty, send it and answer with
+ * the first bytes received. */
+struct message_connect {
+    /* 4 or 16 bytes, network order */
+    struct wire_bytes address;
+    uint16_t port;
+    uint32_t timeout_ms;
+    struct wire_bytes content;
+};
+
+struct message_connected {
+    struct wire_bytes content;
 };
 
 /* Indexed by message id; an unused id has no name. */

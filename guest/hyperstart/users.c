@@ -19,10 +19,9 @@
 enum { DATABASE_BYTES_MAX = 4 << 20, FIELDS = 7 };
 
 /* Read a database; a missing or unreadable one is empty. */
-static char *read_database(const char *path)
+static char *read_database(int root, const char *path)
 {
-    cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    cleanup_close int fd = root < 0 ? -1 : root_open_regular(root, path);
+    cleanup_close int fd = root_open_regular(root, path);
     size_t used = 0, capacity = 4096;
     char *text = malloc(capacity);
 
@@ -77,10 +76,10 @@ static bool parse_id(const char *text, uint32_t *id)
 }
 
 /* Find by name or number in /etc/passwd; `name` receives the entry's name. */
-static int resolve_user(const char *wanted, struct user *user, char *name, size_t name_size,
-                        struct error *err)
+static int resolve_user(int root, const char *wanted, struct user *user, char *name,
+                        size_t name_size, struct error *err)
 {
-    cleanup_free char *text = read_database("/etc/passwd");
+    cleanup_free char *text = read_database(root, "/etc/passwd");
     char *rest = text, *fields[FIELDS];
     uint32_t number = 0, uid;
     bool numeric = parse_id(wanted, &number);
@@ -128,9 +127,9 @@ static void add_group(struct user *user, gid_t gid)
 }
 
 /* Every group whose members include the name. */
-static void add_memberships(struct user *user, const char *name)
+static void add_memberships(int root, struct user *user, const char *name)
 {
-    cleanup_free char *text = read_database("/etc/group");
+    cleanup_free char *text = read_database(root, "/etc/group");
     char *rest = text, *fields[FIELDS];
     uint32_t gid;
 
@@ -139,9 +138,9 @@ static void add_memberships(struct user *user, const char *name)
             add_group(user, gid);
 }
 
-static int resolve_group(const char *wanted, gid_t *gid, struct error *err)
+static int resolve_group(int root, const char *wanted, gid_t *gid, struct error *err)
 {
-    cleanup_free char *text = read_database("/etc/group");
+    cleanup_free char *text = read_database(root, "/etc/group");
     char *rest = text, *fields[FIELDS];
     uint32_t number = 0, each;
     bool numeric = parse_id(wanted, &number);
@@ -158,7 +157,7 @@ static int resolve_group(const char *wanted, gid_t *gid, struct error *err)
     return 0;
 }
 
-int user_resolve(const char *text, const struct str_list *groups, struct user *user,
+int user_resolve(int root, const char *text, const struct str_list *groups, struct user *user,
                  struct error *err)
 {
     cleanup_free char *copy = strdup(*text ? text : "0");
@@ -168,16 +167,16 @@ int user_resolve(const char *text, const struct str_list *groups, struct user *u
     *user = (struct user){ .home = "/" };
     if (!copy)
         return error_set(err, ENOMEM, "user", "%s", text);
-    if (resolve_user(*wanted ? wanted : "0", user, name, sizeof name, err) < 0)
+    if (resolve_user(root, *wanted ? wanted : "0", user, name, sizeof name, err) < 0)
         return -1;
     if (group && *group) {
-        if (resolve_group(group, &user->gid, err) < 0)
+        if (resolve_group(root, group, &user->gid, err) < 0)
             return -1;
     } else {
-        add_memberships(user, name);
+        add_memberships(root, user, name);
     }
     for (uint32_t i = 0; i < groups->count; i++) {
-        if (resolve_group(groups->items[i], &gid, err) < 0)
+        if (resolve_group(root, groups->items[i], &gid, err) < 0)
             return -1;
         add_group(user, gid);
     }

@@ -17,8 +17,8 @@ struct user {
     size_t group_count;
 };
 
-/* Resolve Docker's USER ("name|uid[:group|gid]", empty: root) in the /etc of the root we are in. */
-int user_resolve(const char *text, const struct str_list *groups, struct user *user,
+/* Resolve Docker's USER ("name|uid[:group|gid]", empty: root) in the /etc below `root`. */
+int user_resolve(int root, const char *text, const struct str_list *groups, struct user *user,
                  struct error *err);
 
 #endif

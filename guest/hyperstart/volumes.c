@@ -1,4 +1,4 @@
-/* Owns volumes: directories below the 9p share, and disks with a file system. */
+/* Owns volumes: directories below the 9p share, disks with a file system, tmpfs. */
 #include "volumes.h"
 
 #include <errno.h>
@@ -16,15 +16,15 @@
 #include "files.h"
 #include "runtime.h"
 
-enum { VOLUME_SHARE = 0, VOLUME_DISK = 1 };
+enum { VOLUME_SHARE = 0, VOLUME_DISK = 1, VOLUME_TMPFS = 2 };
 
 struct volume {
     struct volume *next;
     char *name;
-    char *path; /* below the share; empty for a disk */
+    char *path; /* below the share; options of a tmpfs; empty for a disk */
     uint8_t kind;
     bool read_only;
-    unsigned number; /* a disk's mount point: <runtime dir>/v/<number> */
+    unsigned number; /* a mount of its own is at <runtime dir>/v/<number> */
     struct wire_device device;
 };
 
@@ -87,6 +87,34 @@ static int mount_disk(struct volume *volume, const char *fstype, struct error *e
     return -1;
 }
 
+static int mount_tmpfs(const struct volume *volume, struct error *err)
+{
+    char path[160];
+
+    snprintf(path, sizeof path, "%s/v/%u", runtime.dir, volume->number);
+    if (make_directory(path, 0755, err) < 0)
+        return -1;
+    if (mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOATIME, volume->path) == 0)
+        return 0;
+    error_errno(err, "mount", "volume %s: tmpfs %s", volume->name, volume->path);
+    rmdir(path);
+    return -1;
+}
+
+static int mount_volume(struct volume *volume, const char *fstype, struct error *err)
+{
+    switch (volume->kind) {
+    case VOLUME_SHARE:
+        return mount_share(err);
+    case VOLUME_DISK:
+        return mount_disk(volume, fstype, err);
+    case VOLUME_TMPFS:
+        return mount_tmpfs(volume, err);
+    default:
+        return error_set(err, EINVAL, "volume", "kind %u", volume->kind);
+    }
+}
+
 COMMAND(volume_add)
 {
     const struct message_volume_add *add = message;
@@ -96,8 +124,6 @@ COMMAND(volume_add)
     (void)request;
     if (find(add->volume))
         return error_set(err, EEXIST, "volume", "%s", add->volume);
-    if (add->kind > VOLUME_DISK)
-        return error_set(err, EINVAL, "volume", "kind %u", add->kind);
     volume = calloc(1, sizeof *volume);
     if (!volume)
         return error_set(err, ENOMEM, "volume", "%s", add->volume);
@@ -110,8 +136,7 @@ COMMAND(volume_add)
     if (!volume->name || !volume->path)
         outcome = error_set(err, ENOMEM, "volume", "%s", add->volume);
     else
-        outcome =
-            add->kind == VOLUME_DISK ? mount_disk(volume, add->fstype, err) : mount_share(err);
+        outcome = mount_volume(volume, add->fstype, err);
     if (outcome != OUTCOME_OK) {
         volume_free(volume);
         return outcome;
@@ -125,12 +150,12 @@ static int unmount(const struct volume *volume, struct error *err)
 {
     char path[160];
 
-    if (volume->kind != VOLUME_DISK)
+    if (volume->kind == VOLUME_SHARE)
         return 0;
     snprintf(path, sizeof path, "%s/v/%u", runtime.dir, volume->number);
     if (umount2(path, 0) < 0 && errno != EINVAL)
         return error_errno(err, "umount", "volume %s", volume->name);
-    if (disk_release(&volume->device, err) < 0)
+    if (volume->kind == VOLUME_DISK && disk_release(&volume->device, err) < 0)
         return -1;
     rmdir(path);
     return 0;
@@ -165,12 +190,13 @@ int volume_open(const char *name, const char *subpath, struct error *err)
 
     if (!volume)
         return error_set(err, ENOENT, "volume", "%s", name);
-    if (volume->kind == VOLUME_DISK)
-        snprintf(path, sizeof path, "%s/v/%u", runtime.dir, volume->number);
-    else
+    if (volume->kind == VOLUME_SHARE)
         snprintf(path, sizeof path, "%s/share", runtime.dir);
+    else
+        snprintf(path, sizeof path, "%s/v/%u", runtime.dir, volume->number);
     base = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    inside = base < 0 ? -1 : root_open(base, volume->path, O_PATH);
+    inside = base < 0 ? -1
+                      : root_open(base, volume->kind == VOLUME_SHARE ? volume->path : ".", O_PATH);
     if (inside < 0)
         return error_errno(err, "open", "volume %s", name);
     if (!*subpath)

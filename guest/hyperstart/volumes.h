@@ -3,7 +3,7 @@
 
 #include "error.h"
 
-/* Open (O_PATH) what a container's mount names: a volume, or something inside it. In the child. */
+/* Open (O_PATH) a volume, or something inside it. */
 int volume_open(const char *volume, const char *subpath, struct error *err);
 
 /* Unmount all at power-off. */

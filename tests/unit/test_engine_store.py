@@ -41,10 +41,12 @@ def test_what_is_stored_is_read_back_by_another_daemon(store, tmp_path):
     store.add_container(row, pod(), [Event("container", "create", row.id, time_ns=5)])
     running = Status(state=ContainerState.RUNNING, pid=7, started_ns=9)
     store.put_status(row.id, running, [Event("container", "start", row.id, time_ns=6)])
-    store.put_pod_state("id-p1", PodState.RUNNING, "vm", "res")
+    store.pod_table.put_state("id-p1", PodState.RUNNING, "vm", "res")
     again = Store(tmp_path / "state.db")
     assert again.containers() == [replace(row, status=running)]
-    assert again.pods() == [replace(pod(), state=PodState.RUNNING, vm="vm", resources="res")]
+    assert again.pod_table.all() == [
+        replace(pod(), state=PodState.RUNNING, vm="vm", resources="res")
+    ]
     assert [event.action for event in again.events(5, 6)] == ["create", "start"]
     again.close()
 
@@ -55,13 +57,13 @@ def test_a_taken_name_is_a_conflict_in_dockers_words_and_adds_nothing(store):
         Conflict, match='container name "/c1" is already in use by container "id-c1"'
     ):
         store.add_container(replace(container(), id="other"), pod("p2"), [])
-    assert [row.id for row in store.pods()] == ["id-p1"]
+    assert [row.id for row in store.pod_table.all()] == ["id-p1"]
 
 
 def test_removing_a_lone_container_removes_its_pod(store):
     store.add_container(container(), pod(), [])
     store.remove_container("id-c1", "id-p1", [])
-    assert store.containers() == [] and store.pods() == []
+    assert store.containers() == [] and store.pod_table.all() == []
 
 
 def test_a_volume_in_use_cannot_be_removed(store):

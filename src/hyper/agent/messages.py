@@ -91,6 +91,7 @@ def _write_list(
 _B = Struct("<B")
 _BIIBQQQQ = Struct("<BIIBQQQQ")
 _BIQQ = Struct("<BIQQ")
+_HI = Struct("<HI")
 _HQ = Struct("<HQ")
 _I = Struct("<I")
 _IB = Struct("<IB")
@@ -737,14 +738,14 @@ def _write_pod_setup(out: bytearray, value: PodSetup) -> None:
 
 @dataclass(frozen=True, slots=True)
 class VolumeAdd:
-    """Make a volume known: either a directory below the 9p share (path), or a disk with a file
-    system.
+    """Make a volume known: a directory below the 9p share (path), a disk with a file system, a
+    tmpfs (its options in path), or an NFS export (path: ADDRESS:/EXPORT, its options in fstype).
     """
 
     TYPE: ClassVar[int] = 6
 
     volume: str = ""
-    kind: int = 0  # 0 path below the share, 1 disk
+    kind: int = 0  # 0 path below the share, 1 disk, 2 tmpfs, 3 NFS
     path: str = ""
     device: Device = Device()
     fstype: str = ""
@@ -1475,6 +1476,90 @@ def _write_pod_processes_signal(out: bytearray, value: PodProcessesSignal) -> No
     out += _I.pack(value.signal)
 
 
+@dataclass(frozen=True, slots=True)
+class FileWrite:
+    """Write a piece of a file below the root of a container that has not been started, or below a
+    volume when `container` is empty. The piece at offset 0 makes or truncates the file, and missing
+    directories; every piece sets mode and owner.
+    """
+
+    TYPE: ClassVar[int] = 30
+
+    container: str = ""
+    volume: str = ""
+    path: str = ""
+    offset: int = 0
+    mode: int = 0
+    owner: str = ""  # user[:group], by number or as the container's /etc knows it; empty: root
+    content: bytes = b""
+
+
+def _read_file_write(payload: bytes, at: int) -> tuple[FileWrite, int]:
+    container, at = _read_str(payload, at)
+    volume, at = _read_str(payload, at)
+    path, at = _read_str(payload, at)
+    offset, mode = _QI.unpack_from(payload, at)
+    at += 12
+    owner, at = _read_str(payload, at)
+    content, at = _read_bytes(payload, at)
+    return FileWrite(container, volume, path, offset, mode, owner, content), at
+
+
+def _write_file_write(out: bytearray, value: FileWrite) -> None:
+    _write_str(out, value.container)
+    _write_str(out, value.volume)
+    _write_str(out, value.path)
+    out += _QI.pack(value.offset, value.mode)
+    _write_str(out, value.owner)
+    _write_bytes(out, value.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Connect to a TCP port from inside the pod; when content is not empty, send it and answer with
+    the first bytes received.
+    """
+
+    TYPE: ClassVar[int] = 31
+
+    address: bytes = b""  # 4 or 16 bytes, network order
+    port: int = 0
+    timeout_ms: int = 0
+    content: bytes = b""
+
+
+def _read_connect(payload: bytes, at: int) -> tuple[Connect, int]:
+    address, at = _read_bytes(payload, at)
+    port, timeout_ms = _HI.unpack_from(payload, at)
+    at += 6
+    content, at = _read_bytes(payload, at)
+    return Connect(address, port, timeout_ms, content), at
+
+
+def _write_connect(out: bytearray, value: Connect) -> None:
+    _write_bytes(out, value.address)
+    out += _HI.pack(value.port, value.timeout_ms)
+    _write_bytes(out, value.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The message `connected`."""
+
+    TYPE: ClassVar[int] = 32
+
+    content: bytes = b""
+
+
+def _read_connected(payload: bytes, at: int) -> tuple[Connected, int]:
+    content, at = _read_bytes(payload, at)
+    return Connected(content), at
+
+
+def _write_connected(out: bytearray, value: Connected) -> None:
+    _write_bytes(out, value.content)
+
+
 Message = (
     Error
     | Ok
@@ -1505,6 +1590,9 @@ Message = (
     | PodShutdown
     | Ping
     | PodProcessesSignal
+    | FileWrite
+    | Connect
+    | Connected
 )
 
 MESSAGES: dict[int, type[Message]] = {
@@ -1537,6 +1625,9 @@ MESSAGES: dict[int, type[Message]] = {
     27: PodShutdown,
     28: Ping,
     29: PodProcessesSignal,
+    30: FileWrite,
+    31: Connect,
+    32: Connected,
 }
 
 # The reply each request asks for; messages not named here get none.
@@ -1557,6 +1648,8 @@ REPLIES: dict[type[Message], type[Message]] = {
     PodShutdown: Ok,
     Ping: Ok,
     PodProcessesSignal: Ok,
+    FileWrite: Ok,
+    Connect: Connected,
 }
 
 _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
@@ -1589,6 +1682,9 @@ _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
     27: _read_pod_shutdown,
     28: _read_ping,
     29: _read_pod_processes_signal,
+    30: _read_file_write,
+    31: _read_connect,
+    32: _read_connected,
 }
 
 _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
@@ -1621,6 +1717,9 @@ _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
     27: _write_pod_shutdown,
     28: _write_ping,
     29: _write_pod_processes_signal,
+    30: _write_file_write,
+    31: _write_connect,
+    32: _write_connected,
 }
 
 

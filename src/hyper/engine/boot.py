@@ -15,8 +15,9 @@ from typing import Protocol
 from hyper.agent import messages as guest
 from hyper.agent.client import AgentClient
 from hyper.core.errors import HyperError, HypervisorError
+from hyper.core.pod_spec import Medium
 from hyper.core.spec import ContainerSpec, Disk, NicKind, VmSpec
-from hyper.engine import plan
+from hyper.engine import plan, pod_plan
 from hyper.engine.container import Container
 from hyper.engine.machine import Machine, container_disks
 from hyper.engine.services import Services
@@ -64,9 +65,10 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
             raise
         undo.push_async_callback(_abandon, machine)
         machine.disks.update(disk.disk_id for disk in disks)
-        await machine.setup(
-            interfaces(link), max((spec.shm_size_bytes for spec in specs), default=0)
+        shm_bytes = max(
+            (spec.shm_size_bytes for spec in specs), default=pod.row.spec.shm_size_bytes
         )
+        await machine.setup(interfaces(link), shm_bytes, pod.row.spec)
         undo.pop_all()
     return machine
 
@@ -92,6 +94,7 @@ def _vm_spec(
         vcpus=plan.vm_vcpus(specs, pod.row.spec.vcpus or settings.vcpus, os.cpu_count() or 1),
         memory_bytes=memory,
         kernel=services.kernel_of(pod.row.spec.kernel),
+        kernel_parameters=pod.row.spec.kernel_parameters,
         initrd=services.initrd,
         run_dir=run_dir,
         disks=disks,
@@ -102,9 +105,10 @@ def _vm_spec(
 async def _connect(
     pod: Booting, services: Services, specs: list[ContainerSpec], undo: AsyncExitStack
 ) -> Link:
-    mode = next((spec.network_mode for spec in specs), "default")
+    mode = next((spec.network_mode for spec in specs), pod.row.spec.network_mode)
     mac = next((spec.mac_address for spec in specs if spec.mac_address), "") or make_mac(pod.row.id)
-    ports = [port for spec in specs for port in spec.ports]
+    ports = [pod_plan.binding(port) for port in pod.row.spec.ports]
+    ports += [port for spec in specs for port in spec.ports]
     link = await services.networks.connect(pod.row.id, mode, mac, ports)
     undo.push_async_callback(services.networks.disconnect, pod.row.id)
     return link
@@ -153,6 +157,33 @@ async def prepare_disks(services: Services, container: Container) -> tuple[Disk,
     return container_disks(container, chain)
 
 
+async def prepare_volumes(services: Services, container: Container) -> dict[str, Disk]:
+    """Return the disks among a container's volumes by their name in the VM.
+
+    One that the pod has for itself is made at its first use.
+    """
+    found = {}
+    for mount in container.mounts:
+        source = mount.volume
+        if source is None or source.medium is not Medium.DISK:
+            continue
+        name = plan.share_name(mount)
+        path = Path(source.source)
+        if not source.source:
+            path = services.places.pod_disks / container.row.pod_id / f"{name}.ext4"
+            if not path.exists():
+                size = source.size_bytes or services.settings.disk_bytes
+                private_directory(path.parent)
+                await create_writable(path, size, empty_images=services.places.empty_disks)
+        found[name] = Disk(name, (path,), read_only=source.read_only)
+    return found
+
+
+async def delete_pod_files(services: Services, pod_id: str) -> None:
+    """Delete the volumes a removed pod had for itself."""
+    await in_thread("delete", shutil.rmtree, services.places.pod_disks / pod_id, True)
+
+
 async def delete_files(container: Container) -> None:
     """Delete a removed container's folder: its log and writable disk."""
     container.log.remove()
@@ -160,7 +191,7 @@ async def delete_files(container: Container) -> None:
 
 
 def hostname(pod: Booting) -> str:
-    """Return the pod's host name: its own, or that of its first container."""
+    """Return the pod's host name: its own or, of a lone one, that of its container."""
     if pod.row.spec.hostname or not pod.containers:
         return pod.row.spec.hostname or pod.row.spec.name
     return next(iter(pod.containers.values())).hostname

@@ -4,7 +4,7 @@ It decides nothing: its pod's supervisor is the only one that changes its status
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,43 @@ from hyper.engine.store import ContainerRow
 from hyper.engine.views import ContainerView, Exit, Health, MountView, NetworkView, Status
 
 
+class Readiness:
+    """What probes and hooks say of a container's run, and who waits for them."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self.ready = False
+        self.hooked = False
+        self.hook_error = ""
+        self._changed = asyncio.Event()
+
+    def probed(self, *, started: bool, ready: bool) -> None:
+        """Take note of what the probes say."""
+        if (started, ready) != (self.started, self.ready):
+            self.started, self.ready = started, ready
+            self._tell()
+
+    def after_hook(self, error: str) -> None:
+        """Take note that the post-start hook has run; `error` is empty when it went well."""
+        self.hooked, self.hook_error = True, error
+        self._tell()
+
+    def reset(self) -> None:
+        """Forget everything: the run ended."""
+        self.started = self.ready = self.hooked = False
+        self.hook_error = ""
+        self._tell()
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def until(self, reached: Callable[["Readiness"], bool]) -> None:
+        """Return once `reached` holds."""
+        while not reached(self):
+            await self._changed.wait()
+
+
 class Container:
     """A container in memory. `row` is what is stored of it."""
 
@@ -30,6 +67,7 @@ class Container:
         self.stdin: asyncio.Future[InputStream] = asyncio.get_running_loop().create_future()
         self.network = NetworkView()
         self.health: Health | None = None
+        self.readiness = Readiness()
         self._turn: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._removed: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
 
@@ -77,6 +115,7 @@ class Container:
         loop = asyncio.get_running_loop()
         turn, self._turn = self._turn, loop.create_future()
         turn.set_result(self.exit)
+        self.readiness.reset()
         self.renew_stdin()
 
     def renew_stdin(self) -> None:
@@ -129,6 +168,8 @@ class Container:
             exec_ids=exec_ids,
             log_path=str(self.log.path) if row.spec.log.driver != "none" else "",
             health=self.health,
+            started=self.readiness.started,
+            ready=self.readiness.ready,
         )
 
 

@@ -3,10 +3,8 @@
 Names, short ids and messages are Docker's.
 """
 
-import asyncio
 import contextlib
 from dataclasses import replace
-from time import time_ns
 from typing import Literal
 
 from hyper.agent import messages as guest
@@ -15,35 +13,35 @@ from hyper.core.errors import (
     Conflict,
     InvalidArgument,
     NotModified,
-    Timeout,
-    Unavailable,
 )
-from hyper.core.health import resolve_healthcheck
-from hyper.core.ids import check_hostname, check_name, new_id, new_name
+from hyper.core.ids import check_name, new_id, new_name
 from hyper.core.pod_spec import PodSpec
 from hyper.core.signals import signal_number
-from hyper.core.spec import ContainerSpec, LogSpec, Resources, RestartPolicy
-from hyper.engine import lifecycle, plan
+from hyper.core.spec import ContainerSpec, Resources, RestartPolicy
+from hyper.engine import ending, lifecycle, plan
 from hyper.engine.container import Container
+from hyper.engine.creation import Creation
 from hyper.engine.pod import Pod
 from hyper.engine.pods import Pods, find_container
 from hyper.engine.services import Services
 from hyper.engine.states import ACTIVE, ContainerState, PodState
 from hyper.engine.store import ContainerRow, PodRow
-from hyper.engine.views import ContainerView, Exit, Status
+from hyper.engine.views import ContainerView, Exit
 from hyper.engine.volumes import Volumes
 
-KILL_WAIT_S = 10.0
 WaitCondition = Literal["not-running", "next-exit", "removed"]
 
 
 class Containers:
     """All containers, by id and by name."""
 
-    def __init__(self, services: Services, pods: Pods, volumes: Volumes) -> None:
+    def __init__(
+        self, services: Services, pods: Pods, volumes: Volumes, creation: Creation
+    ) -> None:
         self._services = services
         self._pods = pods
         self._volumes = volumes
+        self._creation = creation
 
     def get(self, reference: str) -> ContainerView:
         """Return a container's view. Raises NotFound."""
@@ -69,65 +67,36 @@ class Containers:
         """
         if name:
             check_name(name.removeprefix("/"))
-        image = self._services.images.get(spec.image)
-        health = resolve_healthcheck(spec.healthcheck, image.config.healthcheck)
-        spec = self._complete(replace(spec, image_id=image.id, healthcheck=health))
-        container_id = new_id()
-        command = plan.resolve_command(spec, image)
-        plan.main_process(spec, command, 1, container_id, "check")
-        plan.vm_vcpus([spec], 1, self._pods.host_cpus)
-        mounts = await self._volumes.resolve(spec, image, self._volumes_from)
-        plan.user_mounts(mounts)
+        host = self._pods.find(spec.pod) if spec.pod else None
+        row = await self._creation.prepare(spec, host.row if host else None)
         names = [name.removeprefix("/")] if name else [new_name() for _ in range(8)]
         for attempt, chosen in enumerate(names, 1):
-            row = ContainerRow(container_id, chosen, "", time_ns(), spec, command, mounts, Status())
             try:
-                return await self._add(row)
+                return await self._add(replace(row, name=chosen), host)
             except Conflict:
                 if attempt == len(names):
-                    await self._volumes.release(mounts)
+                    await self._volumes.release(row.mounts)
                     raise
         raise AssertionError("unreachable")
 
-    def _complete(self, spec: ContainerSpec) -> ContainerSpec:
-        settings = self._services.settings
-        if spec.hostname:
-            check_hostname(spec.hostname)
-        if spec.auto_remove and spec.restart_policy != RestartPolicy():
-            raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
-        if not spec.log.driver:
-            options = spec.log.options or settings.log_options
-            spec = replace(spec, log=LogSpec(settings.log_driver, options))
-        if spec.kernel:
-            self._services.kernel_of(spec.kernel)
-        return replace(
-            spec,
-            dns=spec.dns or settings.dns,
-            dns_search=spec.dns_search or settings.dns_search,
-            dns_options=spec.dns_options or settings.dns_options,
-        )
-
-    async def _add(self, row: ContainerRow) -> ContainerView:
+    async def _add(self, row: ContainerRow, host: Pod | None) -> ContainerView:
         store = self._services.store
         new_pod = None
-        if row.spec.pod:
-            pod = self._pods.find(row.spec.pod)
-        else:
+        if host is None:
             pod_spec = PodSpec(name=row.id[:12], kernel=row.spec.kernel, follows=True, lone=True)
             new_pod = PodRow(new_id(), row.created_ns, pod_spec, PodState.STOPPED, "", "")
             pod = Pod(new_pod, self._services)
+        else:
+            pod = host
         row = replace(row, pod_id=pod.row.id)
         container = Container(row, self._services.places.containers / row.id)
         created = container.event("create")
         await store.call(store.add_container, row, new_pod, (created,))
         pod.containers[row.id] = container
-        if new_pod:
+        if host is None:
             self._pods.add(pod)
         self._services.feed.publish(created)
         return container.view()
-
-    def _volumes_from(self, reference: str) -> ContainerView:
-        return find_container(self._pods, reference)[1].view()
 
     async def start(self, reference: str) -> None:
         """Start a container. Raises NotModified when it runs, Conflict, NotFound, Failure."""
@@ -146,44 +115,12 @@ class Containers:
         pod, container = find_container(self._pods, reference)
         if container.status.state not in ACTIVE:
             raise NotModified(f"container {container.id} is already stopped")
-        limit_s = timeout_s
-        if limit_s is None:
-            asked = container.spec.stop_timeout_s
-            limit_s = self._services.settings.stop_timeout_s if asked is None else float(asked)
         number = signal_number(signal or container.row.command.stop_signal)
-        await self._end(pod, container, number, limit_s)
+        limit_s = ending.grace_s(pod, container) if timeout_s is None else timeout_s
+        await ending.end(pod, container, number, limit_s)
         stopped = container.event("stop")
         await self._services.store.call(self._services.store.put_events, (stopped,))
         self._services.feed.publish(stopped)
-
-    async def _end(self, pod: Pod, container: Container, number: int, limit_s: float) -> None:
-        ended = container.next_exit()
-        try:
-            await pod.supervisor.call(lambda: pod.signal(container, number, by_user=True))
-        except BaseException:
-            ended.close()
-            raise
-        try:
-            async with asyncio.timeout(None if limit_s < 0 else limit_s):
-                await ended
-                return
-        except TimeoutError:
-            pass
-        await self._kill_and_wait(pod, container)
-
-    async def _kill_and_wait(self, pod: Pod, container: Container) -> None:
-        """End a container for sure: SIGKILL, and if its guest does not obey, its VM."""
-        ended = container.next_exit()
-        try:
-            await pod.supervisor.call(lambda: pod.signal(container, signals.SIGKILL, by_user=True))
-            async with asyncio.timeout(KILL_WAIT_S):
-                await ended
-        except Conflict:
-            ended.close()  # it ended by itself meanwhile
-        except (TimeoutError, Unavailable, Timeout):
-            ended = container.next_exit()
-            await pod.kill_machine(f"container {container.id[:12]} does not die")
-            await ended
 
     async def kill(self, reference: str, signal: str = "KILL") -> None:
         """Send a signal to a container's first process; SIGKILL returns when it has ended.
@@ -197,7 +134,7 @@ class Containers:
                 f"cannot kill container: {reference}: container {container.id} is not running"
             )
         if number == signals.SIGKILL:
-            await self._kill_and_wait(pod, container)
+            await ending.kill_and_wait(pod, container)
         else:
             by_user = number == signal_number(container.row.command.stop_signal)
             await pod.supervisor.call(lambda: pod.signal(container, number, by_user=by_user))
@@ -224,7 +161,7 @@ class Containers:
         pod, container = find_container(self._pods, reference)
         mounts = container.mounts
         if force and container.status.state in ACTIVE:
-            await self._kill_and_wait(pod, container)
+            await ending.kill_and_wait(pod, container)
         if container.id in pod.containers:
             await pod.supervisor.call(lambda: lifecycle.remove(pod, container))
         if volumes:

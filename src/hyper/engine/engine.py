@@ -3,7 +3,8 @@
 Engine
 ├── containers   life cycle of containers          ├── volumes   named volumes
 ├── sessions     attach, exec, logs, top, stats    ├── events    what happened
-├── pods         the VMs                           └── kernels   kernels by name
+├── pods         the VMs                           ├── kernels   kernels by name
+├── pod_verbs    life cycle of pods                │
 └── images       the image store                   system    info and doctor
 """
 
@@ -14,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyper.engine.containers import Containers
+from hyper.engine.creation import Creation
 from hyper.engine.events import EventFeed
 from hyper.engine.kernels import Kernels
+from hyper.engine.pod_verbs import PodVerbs
 from hyper.engine.pods import Pods
 from hyper.engine.restore import restore
 from hyper.engine.services import Services
@@ -43,6 +46,7 @@ class Engine:
     containers: Containers
     sessions: Sessions
     pods: Pods
+    pod_verbs: PodVerbs
     volumes: Volumes
     events: EventFeed
     kernels: Kernels
@@ -86,7 +90,8 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
         )
         async with asyncio.TaskGroup() as tasks:
             pods = Pods(tasks)
-            containers = Containers(services, pods, volumes)
+            creation = Creation(services, pods, volumes)
+            containers = Containers(services, pods, volumes, creation)
             await restore(services, pods)
             # What a daemon that died in the middle of a pull left.
             await parts.images.collect_garbage(
@@ -102,6 +107,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 containers,
                 Sessions(pods),
                 pods,
+                PodVerbs(services, pods, creation),
                 volumes,
                 feed,
                 kernels,

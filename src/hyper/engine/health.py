@@ -7,24 +7,17 @@ import asyncio
 from dataclasses import replace
 from time import time_ns
 
-from hyper.agent import messages as guest
-from hyper.core.errors import HyperError
-from hyper.core.ids import new_id
-from hyper.core.signals import SIGKILL
-from hyper.core.spec import ExecSpec, Healthcheck
-from hyper.engine import plan
+from hyper.core.spec import Healthcheck
+from hyper.engine import actions
 from hyper.engine.container import Container
-from hyper.engine.execs import Exec
 from hyper.engine.machine import Machine
 from hyper.engine.pod import Pod
 from hyper.engine.states import ContainerState
 from hyper.engine.views import Health, HealthProbe
 
-OUTPUT_BYTES = 4096
 PROBES_KEPT = 5
 SHELL = ("/bin/sh", "-c")
 STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
-TIMED_OUT = -1
 
 
 async def monitor(pod: Pod, container: Container, check: Healthcheck) -> None:
@@ -77,51 +70,8 @@ async def _probe(
 ) -> HealthProbe:
     kind, *rest = check.test
     shell = container.spec.shell or SHELL
-    spec = ExecSpec(command=(*shell, *rest) if kind == "CMD-SHELL" else tuple(rest))
+    command = (*shell, *rest) if kind == "CMD-SHELL" else tuple(rest)
     started_ns = time_ns()
-    run = Exec(new_id(), container, spec)
-    feed = run.hub.open(stdout=True, stderr=True)
-    output = bytearray()
-    try:
-        async with asyncio.timeout(check.timeout_s):
-            await _start(pod, machine, run)
-            async for _, data in feed:
-                output += data[: OUTPUT_BYTES - len(output)]
-            code = await run.wait()
-    except TimeoutError:
-        code = TIMED_OUT
-        output = bytearray(f"Health check exceeded timeout ({check.timeout_s:g}s)".encode())
-        await _kill(machine, run)
-    except HyperError as err:
-        code, output = TIMED_OUT, bytearray(str(plan.start_error(err)).encode())
-    finally:
-        feed.close()
-    return HealthProbe(started_ns, time_ns(), code, output.decode(errors="replace"))
-
-
-async def _start(pod: Pod, machine: Machine, run: Exec) -> None:
-    container = run.container
-    process_id = machine.new_process_id()
-    request = plan.exec_process(
-        container.spec,
-        container.row.command,
-        run.spec,
-        process_id,
-        container.id,
-        container.hostname,
-        (0, 0),
-    )
-    run.process_id = process_id
-    pod.processes.open_exec(pod.supervisor, machine, run, request)
-    try:
-        run.pid = await machine.start(request)
-    except HyperError:
-        pod.processes.discard(machine, process_id)
-        raise
-
-
-async def _kill(machine: Machine, run: Exec) -> None:
-    try:
-        await machine.agent.request(guest.ProcessSignal(run.process_id, signal=SIGKILL))
-    except HyperError:
-        return  # it has just ended, or the VM has
+    result = await actions.run(pod, machine, container, command, check.timeout_s)
+    text = f"Health check {result.text}" if result.timed_out else result.text
+    return HealthProbe(started_ns, time_ns(), result.exit_code, text)

@@ -4,6 +4,7 @@ Functions over a Pod; those that change state run in the pod's supervisor (`pod.
 """
 
 import asyncio
+import contextlib
 import logging
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -12,7 +13,7 @@ from time import time_ns
 
 from hyper.agent import messages as guest
 from hyper.core.errors import Conflict, HyperError
-from hyper.engine import boot, health, plan
+from hyper.engine import actions, boot, ending, health, plan, probes
 from hyper.engine.container import Container
 from hyper.engine.events import Event
 from hyper.engine.machine import Machine
@@ -133,14 +134,30 @@ async def start(pod: Pod, container: Container) -> None:
         stopped_by_user=False,
     )
     await pod.store_status(container, status, container.event("start"))
-    begin_health_checks(pod, container)
+    begin_checks(pod, container)
+    pod.supervisor.spawn(partial(_after_start, pod, container), "post-start")
 
 
-def begin_health_checks(pod: Pod, container: Container) -> None:
-    """Probe a container that has just started, or was taken over, if it has a health check."""
+def begin_checks(pod: Pod, container: Container) -> None:
+    """Begin what watches a container that has just started, or was taken over."""
+    probes.begin(pod, container)
     check = container.spec.healthcheck
     if check and check.test and check.test[0] != "NONE":
         pod.supervisor.spawn(partial(health.monitor, pod, container, check), "health")
+
+
+async def _after_start(pod: Pod, container: Container) -> None:
+    """Run the post-start hook; a failed one ends the container."""
+    hook, machine = container.spec.hooks.post_start, pod.machine
+    if hook is None or machine is None:
+        container.readiness.after_hook("")
+        return
+    outcome = await actions.perform(pod, machine, container, hook, timeout_s=0)
+    container.readiness.after_hook("" if outcome.ok else outcome.text.strip()[:200] or "it failed")
+    if not outcome.ok:
+        pod.log.warning("container %s: post-start hook: %s", container.id[:12], outcome.text[:200])
+        with contextlib.suppress(HyperError):  # it may have ended meanwhile
+            await ending.kill_and_wait(pod, container, by_user=False)
 
 
 async def _launch(
@@ -152,7 +169,9 @@ async def _launch(
     machine = await running_machine(pod, container)
     plan.check_ports(container.spec.ports, machine.network.ports)
     disks = await boot.prepare_disks(pod.services, container)
-    await machine.create(container, await machine.attach(container, disks))
+    volumes = await boot.prepare_volumes(pod.services, container)
+    attached = await machine.attach(container, disks, volumes)
+    await machine.create(container, attached, share_pid=pod.row.spec.share_pid)
     request = plan.main_process(
         container.spec,
         container.row.command,

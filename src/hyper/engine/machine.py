@@ -5,17 +5,18 @@ It knows the order in which a guest is set up; it stores nothing and decides no 
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time_ns
 
 from hyper.agent import messages as guest
 from hyper.agent.client import AgentClient
+from hyper.core.pod_spec import InjectedFile, PodSpec
 from hyper.core.spec import Disk
-from hyper.engine import plan
+from hyper.engine import plan, pod_plan
 from hyper.engine.container import Container
-from hyper.engine.views import NetworkView
+from hyper.engine.views import MountView, NetworkView
 from hyper.hypervisor.driver import Vm
 from hyper.network.networks import Link
 
@@ -37,7 +38,9 @@ class Attached:
         return cls(
             layers=extent_devices(layers.bus, layers.index, disks[0].extents),
             writable=guest.Device(bus=writable.bus, index=writable.index),
-            volumes=tuple(plan.share_name(mount) for mount in container.mounts if mount.source),
+            volumes=tuple(
+                plan.share_name(mount) for mount in container.mounts if mount.source or mount.volume
+            ),
         )
 
 
@@ -62,44 +65,71 @@ class Machine:
         self.next_process += 1
         return self.next_process - 1
 
-    async def setup(self, interfaces: Sequence[guest.Interface], shm_bytes: int) -> None:
+    async def setup(
+        self, interfaces: Sequence[guest.Interface], shm_bytes: int, spec: PodSpec
+    ) -> None:
         """Give the guest its identity: clock, entropy, names, network."""
         await self.agent.request(
             guest.PodSetup(
                 wall_ns=time_ns(),
                 entropy=os.urandom(ENTROPY_BYTES),
                 hostname=self.hostname,
-                domainname="",
+                domainname=spec.domainname,
                 machine_id=secrets.token_bytes(16),
                 interfaces=tuple(interfaces),
-                sysctls=(),
+                sysctls=tuple(guest.KeyValue(key, value) for key, value in spec.sysctls),
                 shm_bytes=shm_bytes,
             )
         )
 
-    async def attach(self, container: Container, disks: tuple[Disk, Disk]) -> Attached:
-        """Make a container's disks and volumes reachable for the guest."""
+    async def attach(
+        self, container: Container, disks: tuple[Disk, Disk], volumes: Mapping[str, Disk]
+    ) -> Attached:
+        """Make a container's disks and volumes reachable for the guest.
+
+        `volumes` are the disks of those volumes that are disks, by their name in the VM.
+        """
         for disk in disks:
-            if disk.disk_id not in self.disks:
-                await self.vm.attach_disk(disk)
-                self.disks.add(disk.disk_id)
+            await self._plug(disk)
         attached = Attached.of(self.vm, container, disks)
         self.containers[container.id] = attached
         for mount in container.mounts:
-            if mount.source:
-                await self._share(plan.share_name(mount), Path(mount.source))
+            if mount.source or mount.volume:
+                await self._add_volume(plan.share_name(mount), mount, volumes)
         return attached
 
-    async def _share(self, name: str, source: Path) -> None:
-        # Read-only is a property of each container's mount, so the share itself is writable.
+    async def _plug(self, disk: Disk) -> None:
+        if disk.disk_id not in self.disks:
+            await self.vm.attach_disk(disk)
+            self.disks.add(disk.disk_id)
+
+    async def _add_volume(self, name: str, mount: MountView, disks: Mapping[str, Disk]) -> None:
         users = self.volumes.get(name, 0)
         if not users:
-            await self.vm.share_add(name, source, read_only=False)
-            await self.agent.request(guest.VolumeAdd(volume=name, kind=0, path=name))
+            if mount.volume is None:
+                # Read-only is a property of each container's mount: the share itself is writable.
+                await self.vm.share_add(name, Path(mount.source), read_only=False)
+                added = guest.VolumeAdd(volume=name, kind=pod_plan.VOLUME_SHARE, path=name)
+            else:
+                address = None
+                if name in disks:
+                    await self._plug(disks[name])
+                    address = self.vm.device_of(name)
+                added = pod_plan.volume(name, mount.volume, address)
+            await self.agent.request(added, timeout_s=60)
+            for file in mount.volume.files if mount.volume else ():
+                await self.write_file("", name, file)
         self.volumes[name] = users + 1
 
-    async def create(self, container: Container, attached: Attached) -> None:
-        """Have the guest mount a container's root file system."""
+    async def write_file(self, container: str, volume: str, file: InjectedFile) -> None:
+        """Write a file into a created container's root file system, or into a volume."""
+        for piece in pod_plan.file_pieces(container, volume, file):
+            await self.agent.request(piece)
+
+    async def create(
+        self, container: Container, attached: Attached, *, share_pid: bool = False
+    ) -> None:
+        """Have the guest mount a container's root file system, and put its files there."""
         spec = container.spec
         security = spec.security
         files = plan.identity_files(
@@ -121,7 +151,7 @@ class Machine:
                     security.read_only_paths, plan.READ_ONLY_PATHS, security.privileged
                 ),
                 cgroup=plan.cgroup(spec.resources),
-                share_pid=False,
+                share_pid=share_pid,
                 hostname=own_name,
                 domainname=spec.domainname,
                 init=spec.init,
@@ -129,6 +159,8 @@ class Machine:
             ),
             timeout_s=60,
         )
+        for file in spec.files:
+            await self.write_file(container.id, "", file)
 
     async def start(self, request: guest.ProcessStart) -> int:
         """Start a process and return its pid in the VM. Raises GuestError with the failing step."""
@@ -142,15 +174,23 @@ class Machine:
         await self.agent.request(guest.ContainerRemove(container=container.id))
         for name in attached.volumes:
             self.volumes[name] -= 1
-            if not self.volumes[name]:
+            if not self.volumes[name] and not pod_plan.belongs_to_pod(name):
                 del self.volumes[name]
-                await self.agent.request(guest.VolumeRemove(volume=name))
-                await self.vm.share_remove(name)
+                await self._remove_volume(name)
         if detach:
             for disk_id in disk_ids(container):
-                if disk_id in self.disks:
-                    await self.vm.detach_disk(disk_id)
-                    self.disks.discard(disk_id)
+                await self._unplug(disk_id)
+
+    async def _remove_volume(self, name: str) -> None:
+        await self.agent.request(guest.VolumeRemove(volume=name))
+        if name in self.vm.record.shares:
+            await self.vm.share_remove(name)
+        await self._unplug(name)
+
+    async def _unplug(self, disk_id: str) -> None:
+        if disk_id in self.disks:
+            await self.vm.detach_disk(disk_id)
+            self.disks.discard(disk_id)
 
 
 def disk_ids(container: Container) -> tuple[str, str]:

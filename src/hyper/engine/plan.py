@@ -4,6 +4,7 @@ Docker's rules: image and container configuration are merged as moby `daemon/com
 default masked and read-only paths are those of moby `oci/defaults.go`.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -187,8 +188,8 @@ def _volume(mount: MountView) -> guest.Mount:
 
 
 def share_name(mount: MountView) -> str:
-    """Return the name under which a mount's directory is shared into the VM."""
-    return mount.name or "bind-" + mount.source.encode().hex()[:200]
+    """Return the name by which the VM knows what a mount mounts."""
+    return mount.name or "bind-" + hashlib.sha256(mount.source.encode()).hexdigest()[:32]
 
 
 def _tmpfs(mount: MountView) -> guest.Mount:

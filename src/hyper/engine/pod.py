@@ -7,11 +7,13 @@ import asyncio
 import errno
 import logging
 from dataclasses import replace
+from functools import partial
 
 from hyper.agent import messages as guest
 from hyper.core import signals
 from hyper.core.errors import Conflict, GuestError, HyperError, Unavailable
-from hyper.engine import boot
+from hyper.core.pod_spec import Role
+from hyper.engine import boot, ending
 from hyper.engine.container import Container
 from hyper.engine.events import Event
 from hyper.engine.execs import Exec
@@ -36,7 +38,10 @@ _STORED = (PodState.RUNNING, PodState.PAUSED, PodState.STOPPED)
 
 
 class Pod:
-    """A pod in memory. `row` is what is stored of it; `machine` exists while its VM runs."""
+    """A pod in memory. `row` is what is stored of it; `machine` exists while its VM runs.
+
+    `turn`, `beginning` and `stop_wanted` belong to its start and stop as a whole (pod_life).
+    """
 
     def __init__(self, row: PodRow, services: Services) -> None:
         self.row = row
@@ -47,6 +52,9 @@ class Pod:
         self.machine: Machine | None = None
         self.processes = Processes()
         self.execs: dict[str, Exec] = {}
+        self.turn = asyncio.Lock()
+        self.beginning = False
+        self.stop_wanted = asyncio.Event()
 
     async def run(self) -> None:
         """Serve the pod until it is removed or the daemon ends; a VM that runs is left running."""
@@ -68,7 +76,7 @@ class Pod:
         # STARTING and STOPPING are not worth a write: a daemon that dies then finds the VM, or not.
         if state in _STORED:
             store = self.services.store
-            await store.call(store.put_pod_state, self.row.id, state, vm, resources)
+            await store.call(store.pod_table.put_state, self.row.id, state, vm, resources)
         self.log.info("%s", state)
 
     async def stop_machine(self, *, graceful: bool) -> None:
@@ -92,9 +100,18 @@ class Pod:
         await self.move(PodEvent.GONE)
 
     async def stop_if_idle(self) -> None:
-        """End the VM of a pod that follows its containers once none of them is active."""
-        active = any(container.status.state in ACTIVE for container in self.containers.values())
-        if self.row.spec.follows and not active:
+        """End the VM of a pod that follows its containers once none of them is active.
+
+        Its sidecars are ended then, and the VM after them.
+        """
+        if not self.row.spec.follows or self.beginning or self.machine is None:
+            return
+        active = [item for item in self.containers.values() if item.status.state in ACTIVE]
+        if any(item.spec.role is not Role.SIDECAR for item in active):
+            return
+        for sidecar in active:
+            self.supervisor.spawn(partial(ending.end_sidecar, self, sidecar), "end-sidecar")
+        if not active:
             keep = any(not container.spec.auto_remove for container in self.containers.values())
             await self.stop_machine(graceful=keep)
 

@@ -29,7 +29,7 @@ async def restore(services: Services, pods: Pods) -> None:
     """Load every pod, reconnect to the VMs that still run, and remove what belongs to nothing."""
     store = services.store
     containers = await store.call(store.containers)
-    rows = await store.call(store.pods)
+    rows = await store.call(store.pod_table.all)
     known = {row.id for row in containers}
     await _remove_strays(services, {row.id[:12] for row in rows}, known)
     for row in rows:
@@ -126,7 +126,7 @@ async def _take_over_container(
         machine.volumes[name] = machine.volumes.get(name, 0) + 1
     container.network = machine.network
     container.log.open()
-    lifecycle.begin_health_checks(pod, container)
+    lifecycle.begin_checks(pod, container)
     pod.processes.adopt_main(pod.supervisor, machine, container, state)
 
 

@@ -38,6 +38,11 @@ class Places:
         return self.root / "containers"
 
     @property
+    def pod_disks(self) -> Path:
+        """One folder per pod that has empty volumes of its own."""
+        return self.root / "pods"
+
+    @property
     def volumes(self) -> Path:
         """Named volumes."""
         return self.root / "volumes"

@@ -17,7 +17,7 @@ from typing import TypeVar
 from hyper.core.errors import Conflict, Failure
 from hyper.core.pod_spec import PodSpec
 from hyper.core.serialize import dump, load
-from hyper.core.spec import ContainerSpec
+from hyper.core.spec import ContainerSpec, MountKind
 from hyper.engine.events import Event
 from hyper.engine.states import ContainerState, PodState
 from hyper.engine.views import Command, MountView, Status, VolumeView
@@ -167,6 +167,53 @@ class VolumeTable:
             raise Conflict(f"remove {name}: volume is in use - [{users}]") from err
 
 
+class PodTable:
+    """The pods; see Store.call."""
+
+    def __init__(self, database: _Database) -> None:
+        self._database = database
+
+    def all(self) -> list[PodRow]:
+        """Return every pod."""
+        rows = self._database.connection.execute(
+            "SELECT id, created_ns, spec, state, vm, resources FROM pod"
+            " JOIN pod_state ON pod_id = id ORDER BY created_ns"
+        )
+        return [
+            PodRow(row[0], row[1], load(PodSpec, row[2]), PodState(row[3]), row[4], row[5])
+            for row in rows
+        ]
+
+    def add(self, pod: PodRow, containers: Sequence[ContainerRow], events: Sequence[Event]) -> None:
+        """Add a pod with its containers, all or nothing. Raises Conflict when a name is taken."""
+        with self._database.transaction() as db:
+            _insert_pod(db, pod)
+            for container in containers:
+                _insert_container(db, container)
+            _put_events(db, events)
+
+    def put_spec(self, pod_id: str, spec: PodSpec, events: Sequence[Event]) -> None:
+        """Store what of a pod's spec was changed after its creation."""
+        with self._database.transaction() as db:
+            db.execute("UPDATE pod SET spec = ? WHERE id = ?", (dump(spec), pod_id))
+            _put_events(db, events)
+
+    def put_state(self, pod_id: str, state: PodState, vm: str, resources: str) -> None:
+        """Store a pod's state with the driver's record of its VM."""
+        with self._database.transaction() as db:
+            db.execute(
+                "UPDATE pod_state SET state = ?, vm = ?, resources = ? WHERE pod_id = ?",
+                (state, vm, resources, pod_id),
+            )
+
+    def remove(self, pod_id: str, events: Sequence[Event]) -> None:
+        """Forget a pod with its containers."""
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM container WHERE pod_id = ?", (pod_id,))
+            db.execute("DELETE FROM pod WHERE id = ?", (pod_id,))
+            _put_events(db, events)
+
+
 class Store:
     """The database. Every method blocks; `call` runs one in the store's thread."""
 
@@ -178,6 +225,7 @@ class Store:
         self._database = _Database(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self.volume_table = VolumeTable(self._database)
+        self.pod_table = PodTable(self._database)
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """Run one of this store's methods in its thread and return its result.
@@ -200,23 +248,7 @@ class Store:
         with self._database.transaction() as db:
             if new_pod:
                 _insert_pod(db, new_pod)
-            db.execute(
-                "INSERT INTO container VALUES (?, ?, ?, ?, ?)",
-                (
-                    container.id,
-                    container.pod_id,
-                    container.created_ns,
-                    dump(container.spec),
-                    dump(container.command),
-                ),
-            )
-            _insert_name(db, container.name, container.id)
-            for position, mount in enumerate(container.mounts):
-                db.execute(
-                    "INSERT INTO container_mount VALUES (?, ?, ?, ?)",
-                    (container.id, position, mount.name or None, dump(mount)),
-                )
-            _put_status(db, container.id, container.status)
+            _insert_container(db, container)
             _put_events(db, events)
 
     def put_status(self, container_id: str, status: Status, events: Sequence[Event] = ()) -> None:
@@ -247,25 +279,6 @@ class Store:
             if pod_id:
                 db.execute("DELETE FROM pod WHERE id = ?", (pod_id,))
             _put_events(db, events)
-
-    def put_pod_state(self, pod_id: str, state: PodState, vm: str, resources: str) -> None:
-        """Store a pod's state with the driver's record of its VM."""
-        with self._database.transaction() as db:
-            db.execute(
-                "UPDATE pod_state SET state = ?, vm = ?, resources = ? WHERE pod_id = ?",
-                (state, vm, resources, pod_id),
-            )
-
-    def pods(self) -> list[PodRow]:
-        """Return every pod."""
-        rows = self._database.connection.execute(
-            "SELECT id, created_ns, spec, state, vm, resources FROM pod"
-            " JOIN pod_state ON pod_id = id ORDER BY created_ns"
-        )
-        return [
-            PodRow(row[0], row[1], load(PodSpec, row[2]), PodState(row[3]), row[4], row[5])
-            for row in rows
-        ]
 
     def containers(self) -> list[ContainerRow]:
         """Return every container."""
@@ -320,6 +333,25 @@ def _insert_pod(db: sqlite3.Connection, pod: PodRow) -> None:
     db.execute(
         "INSERT INTO pod_state VALUES (?, ?, ?, ?)", (pod.id, pod.state, pod.vm, pod.resources)
     )
+
+
+def _insert_container(db: sqlite3.Connection, container: ContainerRow) -> None:
+    values = (
+        container.id,
+        container.pod_id,
+        container.created_ns,
+        dump(container.spec),
+        dump(container.command),
+    )
+    db.execute("INSERT INTO container VALUES (?, ?, ?, ?, ?)", values)
+    _insert_name(db, container.name, container.id)
+    for position, mount in enumerate(container.mounts):
+        named = mount.name if mount.kind is MountKind.VOLUME else ""
+        db.execute(
+            "INSERT INTO container_mount VALUES (?, ?, ?, ?)",
+            (container.id, position, named or None, dump(mount)),
+        )
+    _put_status(db, container.id, container.status)
 
 
 def _insert_name(db: sqlite3.Connection, name: str, container_id: str) -> None:

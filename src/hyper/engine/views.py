@@ -4,7 +4,7 @@ does.
 
 from dataclasses import dataclass
 
-from hyper.core.pod_spec import PodSpec
+from hyper.core.pod_spec import PodSpec, VolumeSource
 from hyper.core.spec import ContainerSpec, ExecSpec, MountKind, PortBinding
 from hyper.engine.states import ACTIVE, ContainerState, PodState
 
@@ -12,7 +12,7 @@ from hyper.engine.states import ACTIVE, ContainerState, PodState
 @dataclass(frozen=True, slots=True)
 class MountView:
     """A mount as resolved at create; `name` is the volume's, `source` a host path or volume
-    data.
+    data; `volume` is what carries it when that is not a directory of the host.
     """
 
     kind: MountKind
@@ -27,6 +27,7 @@ class MountView:
     options: tuple[str, ...] = ()
     size_bytes: int = 0
     mode: int = 0o1777
+    volume: VolumeSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class ContainerView:
-    """A container at one moment."""
+    """A container at one moment; `started` and `ready` are what its probes say while it runs."""
 
     id: str
     name: str
@@ -104,6 +105,8 @@ class ContainerView:
     exec_ids: tuple[str, ...] = ()
     log_path: str = ""
     health: Health | None = None
+    started: bool = False
+    ready: bool = False
 
     @property
     def state(self) -> ContainerState:

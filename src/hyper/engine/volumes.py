@@ -10,9 +10,11 @@ from time import time_ns
 
 from hyper.core.errors import Conflict, InvalidArgument, NotFound, Unsupported
 from hyper.core.ids import check_name, new_id
+from hyper.core.pod_spec import Medium, PodVolume
 from hyper.core.spec import ContainerSpec, Mount, MountKind
 from hyper.engine.events import Event, EventFeed
 from hyper.engine.plan import clean_path
+from hyper.engine.pod_plan import pod_volume_name
 from hyper.engine.store import Store
 from hyper.engine.views import ContainerView, MountView, VolumeView
 from hyper.images.catalog import Image
@@ -89,11 +91,16 @@ class Volumes:
         return await self._folders.usage_bytes(name)
 
     async def resolve(
-        self, spec: ContainerSpec, image: Image, container_of: Callable[[str], ContainerView]
+        self,
+        spec: ContainerSpec,
+        image: Image,
+        container_of: Callable[[str], ContainerView],
+        of_pod: Sequence[PodVolume] = (),
     ) -> tuple[MountView, ...]:
         """Return a container's mounts; named and anonymous volumes are made when missing.
 
-        The user's mounts win over --volumes-from, and those over the image's VOLUMEs.
+        The user's mounts win over --volumes-from, and those over the image's VOLUMEs. `of_pod`
+        are the volumes its pod has.
         """
         mounts: dict[str, MountView] = {}
         for reference in spec.volumes_from:
@@ -109,7 +116,10 @@ class Volumes:
             if destination == "/":
                 raise InvalidArgument("invalid specification: destination can't be '/'")
             asked.add(destination)
-            mounts[destination] = await self._resolve_one(mount, destination)
+            if mount.kind is MountKind.POD:
+                mounts[destination] = _of_pod(_view(mount, destination), mount.source, of_pod)
+            else:
+                mounts[destination] = await self._resolve_one(mount, destination)
         for path in image.config.volumes:
             destination = clean_path(path)
             if destination not in mounts:
@@ -118,17 +128,7 @@ class Volumes:
         return tuple(mounts.values())
 
     async def _resolve_one(self, mount: Mount, destination: str) -> MountView:
-        view = MountView(
-            kind=mount.kind,
-            destination=destination,
-            read_only=mount.read_only,
-            subpath=mount.subpath,
-            copy=mount.copy,
-            propagation=mount.propagation,
-            options=mount.options,
-            size_bytes=mount.size_bytes,
-            mode=mount.mode,
-        )
+        view = _view(mount, destination)
         if mount.kind is MountKind.TMPFS:
             return view
         if mount.kind is MountKind.BIND:
@@ -150,6 +150,34 @@ class Volumes:
                     await self.remove(mount.name, force=True)
                 except Conflict:
                     continue  # shared through --volumes-from with a container that lives on
+
+
+def _view(mount: Mount, destination: str) -> MountView:
+    return MountView(
+        kind=mount.kind,
+        destination=destination,
+        read_only=mount.read_only,
+        subpath=mount.subpath,
+        copy=mount.copy,
+        propagation=mount.propagation,
+        options=mount.options,
+        size_bytes=mount.size_bytes,
+        mode=mount.mode,
+    )
+
+
+def _of_pod(view: MountView, name: str, volumes: Sequence[PodVolume]) -> MountView:
+    """Return a mount of a volume of the pod. Raises InvalidArgument when it has none so named."""
+    volume = next((volume for volume in volumes if volume.name == name), None)
+    if volume is None:
+        raise InvalidArgument(f"{view.destination}: the pod has no volume named {name!r}")
+    source = volume.source
+    view = replace(
+        view, name=pod_volume_name(name), copy=False, read_only=view.read_only or source.read_only
+    )
+    if source.medium is Medium.DIRECTORY:
+        return replace(view, source=_bind_source(Mount(MountKind.BIND, "", source.source)))
+    return replace(view, volume=source)
 
 
 def _bind_source(mount: Mount) -> str:

@@ -1,0 +1,87 @@
+"""How a container is made to end: its hook, its stop signal, SIGKILL, and at last its VM's end.
+
+Functions over a Pod, run beside its supervisor: they wait for what it records.
+"""
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from hyper.core import signals
+from hyper.core.errors import Conflict, HyperError, Timeout, Unavailable
+from hyper.core.signals import signal_number
+from hyper.engine import actions
+from hyper.engine.container import Container
+from hyper.engine.states import ContainerState
+
+if TYPE_CHECKING:
+    from hyper.engine.pod import Pod
+
+KILL_WAIT_S = 10.0
+
+
+def grace_s(pod: "Pod", container: Container) -> float:
+    """Return how long a container gets between its stop signal and SIGKILL."""
+    asked = container.spec.stop_timeout_s
+    if asked is not None:
+        return float(asked)
+    of_pod = pod.row.spec.grace_s
+    return pod.services.settings.stop_timeout_s if of_pod is None else of_pod
+
+
+async def end(
+    pod: "Pod", container: Container, number: int, limit_s: float, *, by_user: bool = True
+) -> None:
+    """Signal a container and wait for its end; SIGKILL after `limit_s` (negative: never).
+
+    A pre-stop hook runs first, within that time. Raises Conflict when it does not run.
+    """
+    ended = container.next_exit()
+    try:
+        async with asyncio.timeout(None if limit_s < 0 else limit_s):
+            await _before_stop(pod, container)
+            await pod.supervisor.call(lambda: pod.signal(container, number, by_user=by_user))
+            await ended
+            return
+    except TimeoutError:
+        pass
+    finally:
+        ended.close()  # nothing happens when it was awaited
+    await kill_and_wait(pod, container, by_user=by_user)
+
+
+async def _before_stop(pod: "Pod", container: Container) -> None:
+    hook = container.spec.hooks.pre_stop
+    if hook is None or pod.machine is None:
+        return
+    if container.status.state is not ContainerState.RUNNING:
+        return
+    try:
+        outcome = await actions.perform(pod, pod.machine, container, hook, timeout_s=0)
+    except HyperError as err:
+        pod.log.warning("container %s: its pre-stop hook failed: %s", container.id[:12], err)
+        return
+    if not outcome.ok:
+        pod.log.warning("container %s: its pre-stop hook: %s", container.id[:12], outcome.text)
+
+
+async def kill_and_wait(pod: "Pod", container: Container, *, by_user: bool = True) -> None:
+    """End a container for sure: SIGKILL, and if its guest does not obey, its VM."""
+    ended = container.next_exit()
+    try:
+        await pod.supervisor.call(lambda: pod.signal(container, signals.SIGKILL, by_user=by_user))
+        async with asyncio.timeout(KILL_WAIT_S):
+            await ended
+    except Conflict:
+        ended.close()  # it ended by itself meanwhile
+    except (TimeoutError, Unavailable, Timeout):
+        ended = container.next_exit()
+        await pod.kill_machine(f"container {container.id[:12]} does not die")
+        await ended
+
+
+async def end_sidecar(pod: "Pod", container: Container) -> None:
+    """End a sidecar whose pod has nothing left to do."""
+    number = signal_number(container.row.command.stop_signal)
+    with contextlib.suppress(Conflict):  # it ended by itself meanwhile
+        await end(pod, container, number, grace_s(pod, container))

@@ -1,0 +1,93 @@
+"""Checks what is asked of a pod before anything of it exists. Pure functions, no I/O."""
+
+import posixpath
+from collections.abc import Iterable, Sequence
+
+from hyper.core.errors import InvalidArgument
+from hyper.core.ids import check_name
+from hyper.core.pod_spec import ActionKind, InjectedFile, Medium, PodSpec, Role
+from hyper.core.spec import ContainerSpec, MountKind
+from hyper.core.units import MIB
+from hyper.engine.plan import clean_path
+from hyper.engine.pod_plan import file_content
+
+FILES_MAX_BYTES = 16 * MIB
+
+
+def check_pod(spec: PodSpec, containers: Sequence[ContainerSpec], host_cpus: int) -> PodSpec:
+    """Return the spec if a pod can be so. Raises InvalidArgument naming what cannot."""
+    if not 0 <= spec.vcpus <= host_cpus:
+        raise InvalidArgument(f"vcpus: {spec.vcpus}: this host has {host_cpus} CPUs")
+    if spec.memory_bytes and spec.memory_bytes < 64 * MIB:
+        raise InvalidArgument(f"memory: {spec.memory_bytes} bytes: a pod needs 64 MiB at least")
+    if spec.memory_bytes % MIB:
+        raise InvalidArgument(f"memory: {spec.memory_bytes} bytes: whole MiB are needed")
+    _check_unique("volume", [volume.name for volume in spec.volumes])
+    for volume in spec.volumes:
+        check_name(volume.name, "volume")
+        if volume.source.files and volume.source.medium is not Medium.MEMORY:
+            raise InvalidArgument(f"volume {volume.name}: only one in memory can have files")
+    check_container_names([container.name_in_pod for container in containers])
+    if containers and not any(item.role is Role.MAIN for item in containers):
+        raise InvalidArgument("a pod with init containers only: it needs one that is not")
+    files = [file for volume in spec.volumes for file in volume.source.files]
+    for container in containers:
+        _check_container(container, spec)
+        files += container.files
+    size = sum(len(file_content(file)) for file in files)
+    if size > FILES_MAX_BYTES:
+        raise InvalidArgument(f"files of {size} bytes: at most {FILES_MAX_BYTES} are possible")
+    return spec
+
+
+def check_container_names(names: Sequence[str]) -> None:
+    """Check names of containers within a pod. Raises InvalidArgument."""
+    _check_unique("container", names)
+    for name in names:
+        check_name(f"x-{name}" if name else name)
+
+
+def _check_unique(kind: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InvalidArgument(f"two {kind}s of the pod are named {name!r}")
+        seen.add(name)
+
+
+def _check_container(container: ContainerSpec, spec: PodSpec) -> None:
+    where = f"container {container.name_in_pod}"
+    known = {volume.name for volume in spec.volumes}
+    for mount in container.mounts:
+        if mount.kind is MountKind.POD and mount.source not in known:
+            raise InvalidArgument(f"{where}: the pod has no volume named {mount.source!r}")
+    for file in container.files:
+        _check_file(file, container, where)
+    if container.role is Role.INIT and (container.hooks.post_start or container.probes.readiness):
+        raise InvalidArgument(f"{where}: an init container has no hooks and probes")
+    for probe in (
+        container.probes.startup,
+        container.probes.liveness,
+        container.probes.readiness,
+    ):
+        if probe is None:
+            continue
+        if probe.action.kind is ActionKind.SLEEP:
+            raise InvalidArgument(f"{where}: a probe cannot sleep")
+        if probe.period_s <= 0 or probe.timeout_s <= 0 or probe.initial_delay_s < 0:
+            raise InvalidArgument(f"{where}: a probe's period and timeout are positive")
+        if probe.failure_threshold < 1 or probe.success_threshold < 1:
+            raise InvalidArgument(f"{where}: a probe's thresholds are 1 at least")
+
+
+def _check_file(file: InjectedFile, container: ContainerSpec, where: str) -> None:
+    path = clean_path(file.path)
+    if not file.path.startswith("/") or path == "/":
+        raise InvalidArgument(f"{where}: file {file.path!r}: an absolute path is needed")
+    for mount in container.mounts:
+        below = clean_path(mount.destination)
+        if posixpath.commonpath((path, below)) == below:
+            raise InvalidArgument(
+                f"{where}: file {file.path} lies below the mount {mount.destination}, "
+                "which would hide it: put it into that volume"
+            )

@@ -1,0 +1,85 @@
+"""Turns what only pods have into what the guest is told: volumes, files. Pure functions, no I/O."""
+
+import base64
+import ipaddress
+from collections.abc import Iterator
+
+from hyper.agent import messages as guest
+from hyper.core.errors import InvalidArgument
+from hyper.core.pod_spec import InjectedFile, Medium, PodPort, VolumeSource
+from hyper.core.spec import PortBinding
+from hyper.engine.plan import clean_path
+from hyper.hypervisor.driver import DeviceAddress
+
+VOLUME_SHARE, VOLUME_DISK, VOLUME_TMPFS, VOLUME_NFS = 0, 1, 2, 3
+FILE_PIECE_BYTES = 512 * 1024
+
+
+def pod_volume_name(name: str) -> str:
+    """Return a pod volume's name in the VM: one that no volume of Docker's can have."""
+    return f"_pod.{name}"
+
+
+def belongs_to_pod(name: str) -> bool:
+    """Return whether this names a volume of the pod itself: it stays while the pod runs."""
+    return name.startswith("_pod.")
+
+
+def volume(name: str, source: VolumeSource, address: DeviceAddress | None) -> guest.VolumeAdd:
+    """Return the request that makes a volume known that is no directory of the host."""
+    device = guest.Device(bus=int(address.bus), index=address.index) if address else guest.Device()
+    if source.medium is Medium.DISK:
+        return guest.VolumeAdd(
+            volume=name,
+            kind=VOLUME_DISK,
+            device=device,
+            fstype=source.fstype,
+            read_only=source.read_only,
+        )
+    if source.medium is Medium.NFS:
+        return guest.VolumeAdd(
+            volume=name,
+            kind=VOLUME_NFS,
+            path=source.source,
+            fstype=source.options,
+            read_only=source.read_only,
+        )
+    size = (f"size={source.size_bytes}",) if source.size_bytes else ()
+    options = ",".join((*size, *filter(None, (source.options,)))) or "mode=1777"
+    return guest.VolumeAdd(volume=name, kind=VOLUME_TMPFS, path=options)
+
+
+def file_pieces(container: str, volume: str, file: InjectedFile) -> Iterator[guest.FileWrite]:
+    """Return the requests that write a file. Raises InvalidArgument for corrupt base64."""
+    content = file_content(file)
+    for offset in range(0, len(content) or 1, FILE_PIECE_BYTES):
+        yield guest.FileWrite(
+            container=container,
+            volume=volume,
+            path=clean_path(file.path),
+            offset=offset,
+            mode=file.mode,
+            owner=file.owner,
+            content=content[offset : offset + FILE_PIECE_BYTES],
+        )
+
+
+def file_content(file: InjectedFile) -> bytes:
+    """Return a file's bytes. Raises InvalidArgument for corrupt base64."""
+    try:
+        return base64.b64decode(file.content, validate=True)
+    except ValueError as err:
+        raise InvalidArgument(f"file {file.path}: its content is not base64: {err}") from err
+
+
+def binding(port: PodPort) -> PortBinding:
+    """Return a pod's port as the networks know ports."""
+    return PortBinding(port.container_port, port.protocol, port.host_ip, port.host_port)
+
+
+def pack_address(address: str) -> bytes:
+    """Return an IP address in network order. Raises InvalidArgument."""
+    try:
+        return ipaddress.ip_address(address).packed
+    except ValueError as err:
+        raise InvalidArgument(f"not an IP address: {address!r}") from err

@@ -1,0 +1,205 @@
+"""Owns what is done to pods as a whole: create, start, stop, remove... (pod_life has the order).
+
+A pod is created with all its containers in one transaction, or not at all.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from time import time_ns
+
+from hyper.core.errors import Conflict, InvalidArgument, NotModified
+from hyper.core.ids import check_hostname, check_name, new_id, new_name
+from hyper.core.pod_spec import PodSpec
+from hyper.core.signals import signal_number
+from hyper.core.spec import ContainerSpec
+from hyper.engine import boot, pod_checks, pod_life
+from hyper.engine.container import Container
+from hyper.engine.creation import Creation
+from hyper.engine.events import Event
+from hyper.engine.pod import Pod
+from hyper.engine.pods import Pods
+from hyper.engine.services import Services
+from hyper.engine.states import ACTIVE, PodState
+from hyper.engine.store import ContainerRow, PodRow
+from hyper.engine.views import ContainerView, Exit, PodView
+
+
+class PodVerbs:
+    """The verbs of pods."""
+
+    def __init__(self, services: Services, pods: Pods, creation: Creation) -> None:
+        self._services = services
+        self._pods = pods
+        self._creation = creation
+
+    async def create(self, spec: PodSpec, containers: Sequence[ContainerSpec] = ()) -> PodView:
+        """Create a pod with its containers, in the order they will start.
+
+        A container's name is <pod>-<name_in_pod>. Raises InvalidArgument, NotFound (image,
+        kernel), Conflict (a name is taken); nothing is left behind then.
+        """
+        if spec.name:
+            check_name(spec.name, "pod")
+        spec = replace(spec, name=spec.name or new_name())
+        spec = replace(spec, hostname=check_hostname(spec.hostname or _as_hostname(spec.name)))
+        spec = pod_checks.check_pod(spec, containers, self._pods.host_cpus)
+        self._services.kernel_of(spec.kernel)
+        row = PodRow(new_id(), time_ns(), spec, PodState.STOPPED, "", "")
+        prepared: list[ContainerRow] = []
+        try:
+            for asked in containers:
+                prepared.append(await self._prepare(row, asked))
+            return await self._add(row, prepared)
+        except BaseException:
+            await self._creation.release(prepared)
+            raise
+
+    async def _prepare(self, pod: PodRow, spec: ContainerSpec) -> ContainerRow:
+        row = await self._creation.prepare(spec, pod)
+        name = check_name(f"{pod.spec.name}-{spec.name_in_pod}")
+        return replace(row, name=name, created_ns=time_ns())
+
+    async def _add(self, row: PodRow, containers: Sequence[ContainerRow]) -> PodView:
+        store = self._services.store
+        pod = Pod(row, self._services)
+        made = [Container(item, self._services.places.containers / item.id) for item in containers]
+        events = (_event(row, "create"), *(item.event("create") for item in made))
+        await store.call(store.pod_table.add, row, containers, events)
+        pod.containers = {item.id: item for item in made}
+        self._pods.add(pod)
+        self._services.feed.publish(*events)
+        return pod.view()
+
+    async def add_container(self, reference: str, spec: ContainerSpec) -> ContainerView:
+        """Add a container to a pod, which may run; it is not started. Raises as `create`."""
+        pod = self._pods.find(reference)
+        taken = [container.spec.name_in_pod for container in pod.containers.values()]
+        pod_checks.check_container_names([*taken, spec.name_in_pod])
+        row = await self._prepare(pod.row, spec)
+        container = Container(row, self._services.places.containers / row.id)
+        created = container.event("create")
+        store = self._services.store
+        try:
+            await store.call(store.add_container, row, None, (created,))
+        except BaseException:
+            await self._creation.release([row])
+            raise
+        pod.containers[row.id] = container
+        self._services.feed.publish(created)
+        return container.view()
+
+    async def start(self, reference: str) -> None:
+        """Start a pod and its containers in order. Raises NotModified when it runs, Failure."""
+        pod = self._pods.find(reference)
+        await pod_life.start(pod)
+        await self._tell(pod, "start")
+
+    async def stop(self, reference: str, timeout_s: float | None = None) -> None:
+        """Stop a pod: its containers within their grace, then its VM. Raises NotModified."""
+        pod = self._pods.find(reference)
+        await pod_life.stop(pod, timeout_s)
+        await self._tell(pod, "stop")
+
+    async def restart(self, reference: str, timeout_s: float | None = None) -> None:
+        """Stop a pod if it runs, and start it."""
+        with contextlib.suppress(NotModified):
+            await self.stop(reference, timeout_s)
+        await self.start(reference)
+
+    async def kill(self, reference: str, signal: str = "KILL") -> None:
+        """Signal every container of a pod. Raises Conflict when none runs, InvalidArgument."""
+        pod = self._pods.find(reference)
+        await pod_life.kill(pod, signal_number(signal or "KILL"))
+        await self._tell(pod, "kill", signal=signal)
+
+    async def set_paused(self, reference: str, paused: bool) -> None:
+        """Freeze or thaw every container of a pod. Raises Conflict when there is none to."""
+        pod = self._pods.find(reference)
+        await pod_life.set_paused(pod, tuple(pod.containers.values()), paused)
+        await self._tell(pod, "pause" if paused else "unpause")
+
+    async def remove(self, reference: str, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove a pod with its containers, its own volumes and, if asked, anonymous ones.
+
+        Raises Conflict while it runs, unless `force`d.
+        """
+        pod = self._pods.find(reference)
+        if pod.row.state is not PodState.STOPPED and not force:
+            raise Conflict(
+                f"cannot remove pod {pod.row.spec.name}: it is {pod.row.state}: stop it first or "
+                "force the removal"
+            )
+        pod.stop_wanted.set()
+        if pod.beginning:
+            await pod.kill_machine("it is removed while it starts")
+        async with pod.turn:
+            mounts = [mount for item in pod.containers.values() for mount in item.mounts]
+            await pod.supervisor.call(lambda: self._remove(pod))
+        if volumes:
+            await self._services.release_volumes(mounts)
+
+    async def _remove(self, pod: Pod) -> None:
+        await pod.stop_machine(graceful=False)
+        containers = tuple(pod.containers.values())
+        destroyed = (*(item.event("destroy") for item in containers), _event(pod.row, "destroy"))
+        store = self._services.store
+        await store.call(store.pod_table.remove, pod.row.id, destroyed)
+        pod.containers.clear()
+        pod.execs.clear()
+        self._services.feed.publish(*destroyed)
+        for container in containers:
+            if container.status.state in ACTIVE:
+                container.ended()
+            container.removed()
+        pod.supervisor.finish()
+        for container in containers:
+            await boot.delete_files(container)
+        await boot.delete_pod_files(self._services, pod.row.id)
+
+    async def wait(self, reference: str) -> Exit:
+        """Return, once no container of a pod is active, how its last one ended."""
+        pod = self._pods.find(reference)
+        while active := [c for c in pod.containers.values() if c.status.state in ACTIVE]:
+            async with asyncio.TaskGroup() as group:
+                for container in active:
+                    group.create_task(container.next_exit(), name=f"wait {container.id[:12]}")
+            with contextlib.suppress(Conflict):  # removed meanwhile
+                await pod.supervisor.call(pod.stop_if_idle)
+        ended = max(pod.containers.values(), key=lambda c: c.status.finished_ns, default=None)
+        return ended.exit if ended else Exit(0)
+
+    async def label(
+        self, reference: str, labels: Sequence[tuple[str, str]], removed: Sequence[str] = ()
+    ) -> PodView:
+        """Change a pod's labels: those given are set, those `removed` are gone."""
+        pod = self._pods.find(reference)
+        if any(not key for key, _ in labels):
+            raise InvalidArgument("a label needs a name")
+        changed = dict(pod.row.spec.labels) | dict(labels)
+        kept = tuple((key, value) for key, value in changed.items() if key not in removed)
+        await self.change(pod, replace(pod.row.spec, labels=kept))
+        return pod.view()
+
+    async def change(self, pod: Pod, spec: PodSpec) -> None:
+        """Store a pod's changed spec and tell."""
+        store = self._services.store
+        updated = _event(replace(pod.row, spec=spec), "update")
+        await store.call(store.pod_table.put_spec, pod.row.id, spec, (updated,))
+        pod.row = replace(pod.row, spec=spec)
+        self._services.feed.publish(updated)
+
+    async def _tell(self, pod: Pod, action: str, **attributes: str) -> None:
+        happened = _event(pod.row, action, **attributes)
+        await self._services.store.call(self._services.store.put_events, (happened,))
+        self._services.feed.publish(happened)
+
+
+def _event(row: PodRow, action: str, **attributes: str) -> Event:
+    own = {"name": row.spec.name} | dict(row.spec.labels) | attributes
+    return Event("pod", action, row.id, tuple(own.items()))
+
+
+def _as_hostname(name: str) -> str:
+    return name.replace("_", "-").replace(".", "-")[:63].strip("-")
