@@ -67,9 +67,10 @@ async def test_hot_plug(
 ) -> None:
     vm = keep(await driver.start(new_spec("vm")))
     scan = "echo 0 0 - > /sys/class/scsi_host/host0/scan"  # the kernel is told not to by itself
-    find = scan + "; for n in $(seq 200); do test -b /dev/sd%s && exit; usleep 20000; done; false"
+    find = "for n in $(seq 200); do test -b /dev/sd%s && exit; usleep 20000; done; false"
     async with shell(vm.agent_socket) as guest:
         assert await vm.attach_disk(Disk("a", extents, True)) == DeviceAddress(Bus.SCSI, 0)
+        await guest.output(scan)
         assert await vm.attach_disk(Disk("b", (writable,), False)) == DeviceAddress(Bus.SCSI, 1)
         with pytest.raises(Conflict):
             await vm.attach_disk(Disk("a", extents, True))
