@@ -173,8 +173,9 @@ class ContainerSpec:
     """A container as a user asked for it, in Docker's meaning of each field.
 
     `entrypoint`, `command`, ... of None mean: the image's. Resolution happens at start against the
-    image the container was created from (`image_id`), and never changes afterwards. The last five
-    are those of containers in pods; `name_in_pod` is unique in its pod only.
+    image the container was created from (`image_id`), and never changes afterwards. The last six
+    are those of containers in pods; `name_in_pod` is unique in its pod only, `address_env` names
+    variables that hold the pod's address.
     """
 
     image: str
@@ -242,6 +243,7 @@ class ContainerSpec:
     probes: Probes = NO_PROBES
     hooks: Hooks = NO_HOOKS
     files: tuple[InjectedFile, ...] = ()
+    address_env: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Kubernetes documents as data: reading, checking and writing them. Runs nothing."""

@@ -1,0 +1,312 @@
+"""Turns documents into pods of Hyper's own model: PodSpec and ContainerSpecs. Pure, no I/O.
+
+What only the host can tell (an image's user, whether a path exists) is handed on in PlannedPod.
+"""
+
+import ipaddress
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from hyper.core.errors import InvalidArgument
+from hyper.core.pod_spec import (
+    InjectedFile,
+    Medium,
+    PodPort,
+    PodSpec,
+    PodVolume,
+    Role,
+    VolumeSource,
+)
+from hyper.core.spec import RestartPolicy, RestartPolicyName
+from hyper.core.units import MIB
+from hyper.schema.kube.claim import Claim
+from hyper.schema.kube.compute import CPU, MEMORY
+from hyper.schema.kube.configuration import ConfigMap, Contents, Secret
+from hyper.schema.kube.container_model import (
+    CLUSTER_DOMAIN,
+    PlannedContainer,
+    plan_container,
+)
+from hyper.schema.kube.containers import ALWAYS
+from hyper.schema.kube.documents import Document
+from hyper.schema.kube.place import Place
+from hyper.schema.kube.pod import Pod
+from hyper.schema.kube.values import CONFIG_MAP, SECRET, Files, Surroundings
+from hyper.schema.kube.volumes import ClaimVolume, HostPath, Volume
+from hyper.schema.kube.workloads import JobSpec, Stateful, Workload, pod_names
+
+DIRECTORY_MODE = "mode=0755"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedVolume:
+    """A named volume to make if there is none; `size_bytes` is the free space it needs."""
+
+    name: str
+    size_bytes: int
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPod:
+    """A pod to make; `host_paths` are paths of the host with the types they must have."""
+
+    spec: PodSpec
+    containers: tuple[PlannedContainer, ...]
+    host_paths: tuple[HostPath, ...]
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a play makes, in this order, and what the user should know."""
+
+    volumes: tuple[PlannedVolume, ...]
+    pods: tuple[PlannedPod, ...]
+    notes: tuple[str, ...]
+
+
+def make_plan(
+    documents: Iterable[Document],
+    configuration: Iterable[Document] = (),
+    *,
+    node_name: str = "",
+    notes: Iterable[str] = (),
+) -> Plan:
+    """Return what a play makes. ConfigMaps and Secrets of `configuration` may be referred to.
+
+    Raises InvalidArgument, Unsupported, each with document and path.
+    """
+    told = list(notes)
+    documents = tuple(documents)
+    around = Surroundings(_contents((*configuration, *documents)), node_name)
+    volumes: dict[str, PlannedVolume] = {}
+    pods: list[PlannedPod] = []
+    for document in documents:
+        if isinstance(document, Claim):
+            _add_volume(volumes, _volume(document, document.metadata.name))
+        for pod, claims, title in _pods(document):
+            place = Place(title, "spec", told)
+            planned = _plan_pod(pod, around, place, _backoff_limit(document))
+            if any(planned.spec.name == other.spec.name for other in pods):
+                raise InvalidArgument(
+                    f"{title}: two pods of this play are named {pod.metadata.name}"
+                )
+            pods.append(planned)
+            for claim in claims:
+                _add_volume(volumes, claim)
+    return Plan(tuple(volumes.values()), tuple(pods), tuple(dict.fromkeys(told)))
+
+
+def _contents(documents: Iterable[Document]) -> dict[tuple[str, str], Contents]:
+    found: dict[tuple[str, str], Contents] = {}
+    for document in documents:
+        if isinstance(document, ConfigMap | Secret):
+            kind = CONFIG_MAP if isinstance(document, ConfigMap) else SECRET
+            key = (kind, document.metadata.name)
+            if key in found:
+                raise InvalidArgument(f"two documents are the {kind} {document.metadata.name!r}")
+            found[key] = document.contents
+    return found
+
+
+def _add_volume(volumes: dict[str, PlannedVolume], volume: PlannedVolume) -> None:
+    if volume.name in volumes:
+        raise InvalidArgument(f"two documents claim the volume {volume.name!r}")
+    volumes[volume.name] = volume
+
+
+def _volume(claim: Claim, name: str) -> PlannedVolume:
+    return PlannedVolume(name, int(claim.spec.resources.requests), claim.metadata.labels)
+
+
+def planned_names(documents: Iterable[Document]) -> tuple[list[str], list[str]]:
+    """Return the names of the pods and of the volumes that documents stand for."""
+    pods, volumes = [], []
+    for document in documents:
+        if isinstance(document, Claim):
+            volumes.append(document.metadata.name)
+        for pod, claims, _ in _pods(document):
+            pods.append(pod.metadata.name)
+            volumes += [claim.name for claim in claims]
+    return pods, volumes
+
+
+# --- pods of workloads ----------------------------------------------------------------------------
+
+
+def _pods(document: Document) -> Iterable[tuple[Pod, tuple[PlannedVolume, ...], str]]:
+    """Give the pods of a document, each with the volumes claimed for it and its title."""
+    if isinstance(document, Pod):
+        yield document, (), f'Pod "{document.metadata.name}"'
+    if not isinstance(document, Workload):
+        return
+    template = document.spec.template
+    for name in pod_names(document):
+        metadata = replace(template.metadata, name=name, namespace=document.metadata.namespace)
+        pod = replace(template, metadata=metadata)
+        claims: tuple[PlannedVolume, ...] = ()
+        if isinstance(document.spec, Stateful):
+            pod, claims = _stateful(pod, document.spec)
+        yield pod, claims, f'pod "{name}" of "{document.metadata.name}"'
+
+
+def _stateful(pod: Pod, spec: Stateful) -> tuple[Pod, tuple[PlannedVolume, ...]]:
+    """Return a StatefulSet's pod with its own claims in the place of the templates."""
+    name = pod.metadata.name
+    claimed = {
+        claim.metadata.name: f"{claim.metadata.name}-{name}"
+        for claim in spec.volume_claim_templates
+    }
+    kept = tuple(volume for volume in pod.spec.volumes if volume.name not in claimed)
+    own = tuple(
+        Volume(volume, persistent_volume_claim=ClaimVolume(claim))
+        for volume, claim in claimed.items()
+    )
+    changed = replace(
+        pod.spec,
+        volumes=(*kept, *own),
+        hostname=pod.spec.hostname or name,
+        subdomain=pod.spec.subdomain or spec.service_name,
+    )
+    claims = tuple(
+        _volume(claim, claimed[claim.metadata.name]) for claim in spec.volume_claim_templates
+    )
+    return replace(pod, spec=changed), claims
+
+
+def _backoff_limit(document: Document) -> int | None:
+    if isinstance(document, Workload) and isinstance(document.spec, JobSpec):
+        return document.spec.backoff_limit
+    return None
+
+
+# --- one pod --------------------------------------------------------------------------------------
+
+
+def _plan_pod(
+    pod: Pod, around: Surroundings, place: Place, backoff_limit: int | None
+) -> PlannedPod:
+    spec, metadata = pod.spec, pod.metadata
+    containers: list[PlannedContainer] = []
+    for kind, members in (
+        ("initContainers", spec.init_containers),
+        ("containers", spec.containers),
+    ):
+        for at, container in enumerate(members):
+            role = Role.MAIN
+            if kind == "initContainers":
+                role = Role.SIDECAR if container.restart_policy == ALWAYS else Role.INIT
+            where = place.at(kind).item(at)
+            planned = plan_container(container, role, pod, around, where)
+            containers.append(_limited(planned, backoff_limit))
+    _check_addresses(pod, place)
+    domain = f"{spec.subdomain}.{metadata.namespace}.{CLUSTER_DOMAIN}" if spec.subdomain else ""
+    limits = spec.resources
+    return PlannedPod(
+        spec=PodSpec(
+            name=metadata.name,
+            vcpus=math.ceil(limits.limit(CPU) or 0),
+            memory_bytes=_whole_mib(limits.limit(MEMORY)),
+            hostname=spec.hostname,
+            domainname=domain,
+            follows=spec.restart_policy != ALWAYS,
+            labels=metadata.labels,
+            annotations=metadata.annotations,
+            share_pid=spec.share_process_namespace,
+            ports=_ports(pod, place),
+            volumes=_volumes(pod, around, place.at("volumes")),
+            sysctls=tuple((item.name, item.value) for item in spec.security_context.sysctls),
+            grace_s=float(spec.termination_grace_period_seconds),
+        ),
+        containers=tuple(containers),
+        host_paths=tuple(volume.host_path for volume in spec.volumes if volume.host_path),
+        document=place.document,
+    )
+
+
+def _limited(planned: PlannedContainer, backoff_limit: int | None) -> PlannedContainer:
+    """Return a container of a Job: restarted at most `backoff_limit` times."""
+    policy = planned.spec.restart_policy
+    if backoff_limit is None or policy.name is not RestartPolicyName.ON_FAILURE:
+        return planned
+    limited = replace(policy, maximum_retries=backoff_limit) if backoff_limit else RestartPolicy()
+    return replace(planned, spec=replace(planned.spec, restart_policy=limited))
+
+
+def _whole_mib(amount: Fraction | None) -> int:
+    return math.ceil((amount or 0) / MIB) * MIB
+
+
+def _ports(pod: Pod, place: Place) -> tuple[PodPort, ...]:
+    ports = []
+    for at, container in enumerate(pod.spec.containers):
+        for number, port in enumerate(container.ports):
+            where = place.at("containers").item(at).at("ports").item(number)
+            if port.host_ip:
+                _check_address(port.host_ip, where.at("hostIP"))
+            if port.host_port:
+                ports.append(
+                    PodPort(
+                        port.container_port, port.protocol.lower(), port.host_ip, port.host_port
+                    )
+                )
+    return tuple(ports)
+
+
+def _check_addresses(pod: Pod, place: Place) -> None:
+    for at, alias in enumerate(pod.spec.host_aliases):
+        _check_address(alias.ip, place.at("hostAliases").item(at).at("ip"))
+    for at, server in enumerate(pod.spec.dns_config.nameservers):
+        _check_address(server, place.at("dnsConfig").at("nameservers").item(at))
+
+
+def _check_address(text: str, place: Place) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise place.invalid(
+            text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+        ) from None
+
+
+# --- volumes --------------------------------------------------------------------------------------
+
+
+def _volumes(pod: Pod, around: Surroundings, place: Place) -> tuple[PodVolume, ...]:
+    files = Files(pod, around)
+    found = []
+    for at, volume in enumerate(pod.spec.volumes):
+        if volume.host_path or volume.persistent_volume_claim:
+            continue  # mounts of the containers themselves
+        source = _source(volume, files, place.item(at))
+        found.append(PodVolume(volume.name, source))
+    return tuple(found)
+
+
+def _source(volume: Volume, files: Files, place: Place) -> VolumeSource:
+    written: tuple[InjectedFile, ...]
+    if volume.config_map:
+        written = files.config_map(volume.config_map, place.at("configMap"))
+    elif volume.secret:
+        written = files.secret(volume.secret, place.at("secret"))
+    elif volume.downward_api:
+        where = place.at("downwardAPI")
+        written = files.downward(volume.downward_api, where, volume.downward_api.default_mode)
+    elif volume.projected:
+        written = files.projected(volume.projected, place.at("projected"))
+    else:
+        return _empty_dir(volume, files.pod.spec.security_context.fs_group)
+    return VolumeSource(Medium.MEMORY, options=DIRECTORY_MODE, files=written)
+
+
+def _empty_dir(volume: Volume, fs_group: int | None) -> VolumeSource:
+    # A folder everyone may write; with fsGroup new files belong to that group.
+    options = "mode=0777" if fs_group is None else f"mode=2777,gid={fs_group}"
+    asked = volume.empty_dir
+    size_bytes = int(asked.size_limit) if asked else 0
+    if asked and asked.medium == "Memory":
+        return VolumeSource(Medium.MEMORY, size_bytes=size_bytes, options=options)
+    return VolumeSource(Medium.DISK, size_bytes=size_bytes, options=options)
