@@ -138,7 +138,8 @@ static void add_memberships(int root, struct user *user, const char *name)
             add_group(user, gid);
 }
 
-static int resolve_group(int root, const char *wanted, gid_t *gid, struct error *err)
+static int resolve_group(int root, const char *wanted, gid_t *gid, const char *step,
+                         struct error *err)
 {
     cleanup_free char *text = read_database(root, "/etc/group");
     char *rest = text, *fields[FIELDS];
@@ -152,7 +153,7 @@ static int resolve_group(int root, const char *wanted, gid_t *gid, struct error 
             return 0;
         }
     if (!numeric)
-        return error_set(err, ENOENT, "group", "%s", wanted);
+        return error_set(err, ENOENT, step, "%s", wanted);
     *gid = number;
     return 0;
 }
@@ -170,15 +171,17 @@ int user_resolve(int root, const char *text, const struct str_list *groups, stru
     if (resolve_user(root, *wanted ? wanted : "0", user, name, sizeof name, err) < 0)
         return -1;
     if (group && *group) {
-        if (resolve_group(root, group, &user->gid, err) < 0)
+        if (resolve_group(root, group, &user->gid, "group", err) < 0)
             return -1;
     } else {
         add_memberships(root, user, name);
     }
     for (uint32_t i = 0; i < groups->count; i++) {
-        if (resolve_group(root, groups->items[i], &gid, err) < 0)
+        if (resolve_group(root, groups->items[i], &gid, "groups", err) < 0)
             return -1;
         add_group(user, gid);
     }
+    /* CVE-2022-36109: else a process could shed the group it is refused something for. */
+    add_group(user, user->gid);
     return 0;
 }

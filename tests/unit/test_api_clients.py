@@ -196,7 +196,7 @@ async def test_every_flag_that_means_something_is_kept(served: Served, cli: Dock
         ("--runtime runc", "unknown or invalid runtime name: runc"),
         ("-m 1m", "Minimum memory limit allowed is 6MB"),
         ("--cgroupns host", "HostConfig.CgroupnsMode 'host' is not supported"),
-        ("--log-driver syslog", "no log driver named 'syslog' is registered"),
+        ("--log-driver syslog", 'plugin "syslog" not found'),
     ],
 )
 async def test_what_a_vm_cannot_do_is_refused_by_name(cli: Docker, flags: str, text: str) -> None:

@@ -42,7 +42,7 @@ async def test_messages_clients_match_on(client: Client) -> None:
         ),
         ("GET", "/containers/x1/logs", 400, "Bad parameters: you must choose at least one stream"),
         ("POST", "/containers/x1/wait?condition=never", 400, 'invalid condition: "never"'),
-        ("POST", "/containers/x1/kill?signal=NOPE", 400, "invalid signal: NOPE"),
+        ("POST", "/containers/x1/kill?signal=NOPE", 400, "Invalid signal: NOPE"),
         ("POST", "/containers/x1/rename", 400, "Neither old nor new names may be empty"),
         (
             "DELETE",

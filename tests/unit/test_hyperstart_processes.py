@@ -102,12 +102,12 @@ def test_many_processes_at_once(running: Host) -> None:
     ("user", "groups", "expected"),
     [
         ("", (), "uid=0(root) gid=0(root)"),
-        ("bob", (), "uid=1000(bob) gid=1000(bob) groups=2000(extra)"),
-        ("1000", (), "uid=1000(bob) gid=1000(bob) groups=2000(extra)"),
+        ("bob", (), "uid=1000(bob) gid=1000(bob) groups=1000(bob),2000(extra)"),
+        ("1000", (), "uid=1000(bob) gid=1000(bob) groups=1000(bob),2000(extra)"),
         ("1000:2000", (), "uid=1000(bob) gid=2000(extra)"),
         ("4242", (), "uid=4242 gid=0(root)"),
         ("4242:4343", (), "uid=4242 gid=4343"),
-        ("bob:root", ("extra", "77"), "uid=1000(bob) gid=0(root) groups=77,2000(extra)"),
+        ("bob:root", ("extra", "77"), "uid=1000(bob) gid=0(root) groups=0(root),77,2000(extra)"),
     ],
 )
 def test_user_is_resolved_in_the_image(

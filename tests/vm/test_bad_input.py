@@ -44,7 +44,7 @@ def test_wrong_architecture(hyper: Hyper, tmp_path: Path) -> None:
 def test_no_command_at_all(hyper: Hyper, tmp_path: Path) -> None:
     recipe = ImageRecipe("nocommand:1", [busybox_layer()], config={"Cmd": None})
     hyper("load", "--input", str(save([recipe], tmp_path / "none.tar")))
-    assert "no command specified" in hyper("run", "--rm", "nocommand:1", status=125).stderr
+    assert "No command specified" in hyper("run", "--rm", "nocommand:1", status=125).stderr
     hyper("rmi", "nocommand:1")
 
 

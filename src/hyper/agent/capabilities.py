@@ -68,6 +68,6 @@ def _parse(option: str, given: Iterable[str]) -> tuple[bool, int]:
             continue
         name = name if name.startswith("CAP_") else f"CAP_{name}"
         if name not in _BITS:
-            raise InvalidArgument(f'invalid {option}: unknown capability: "{text}"')
+            raise InvalidArgument(f'invalid {option}: unknown capability: "{name}"')
         bits |= _BITS[name]
     return every, bits

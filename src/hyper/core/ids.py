@@ -43,11 +43,17 @@ def new_name() -> str:
 
 
 def check_name(name: str, kind: str = "container") -> str:
-    """Return `name` if Docker would accept it for an object of `kind`.
+    """Return `name` if Docker would accept it for an object of `kind`; a container's may have a /.
 
     Raises InvalidArgument with Docker's text.
     """
-    if not _NAME.fullmatch(name):
+    if kind == "volume" and not _NAME.fullmatch(name):
+        raise InvalidArgument(
+            f'create {name}: "{name}" includes invalid characters for a local volume name, only '
+            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, '
+            "use absolute path"
+        )
+    if not _NAME.fullmatch(name.removeprefix("/")):
         raise InvalidArgument(
             f"Invalid {kind} name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
         )

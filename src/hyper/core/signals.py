@@ -34,5 +34,5 @@ def signal_number(text: str) -> int:
     else:
         number = NAMES.get(name, 0)
     if not 1 <= number <= RTMAX:
-        raise InvalidArgument(f"invalid signal: {text}")
+        raise InvalidArgument(f"Invalid signal: {text}")
     return number

@@ -126,7 +126,7 @@ class Container:
     def removed(self) -> None:
         """Tell who waits that the container is gone."""
         if not self._removed.done():
-            self._removed.set_result(self.exit)
+            self._removed.set_result(Exit(self.status.exit_code))  # moby: SetRemoved clears it
         self.hub.end()
 
     @property

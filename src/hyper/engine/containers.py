@@ -66,7 +66,7 @@ class Containers:
         Raises NotFound (image, pod), Conflict (name), InvalidArgument.
         """
         if name:
-            check_name(name.removeprefix("/"))
+            check_name(name)
         host = self._pods.find(spec.pod) if spec.pod else None
         row = await self._creation.prepare(spec, host.row if host else None)
         names = [name.removeprefix("/")] if name else [new_name() for _ in range(8)]
@@ -170,7 +170,7 @@ class Containers:
     async def rename(self, reference: str, name: str) -> None:
         """Give a container another name. Raises Conflict when it is taken, InvalidArgument."""
         pod, container = find_container(self._pods, reference)
-        new = check_name(name.removeprefix("/"))
+        new = check_name(name).removeprefix("/")
         if new == container.row.name:
             raise InvalidArgument("Renaming a container with the same name as its current name")
         old = container.row.name

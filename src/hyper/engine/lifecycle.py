@@ -199,7 +199,7 @@ async def _start_failed(pod: Pod, container: Container, err: HyperError) -> None
             pod.log.warning("clean-up after a failed start: %s", cleanup)
     await pod.stop_if_idle()
     container.hub.end()
-    container.ended()
+    container.renew_stdin()  # who waits for an exit goes on waiting, as with dockerd
 
 
 # --- exit and restart -----------------------------------------------------------------------------
@@ -244,7 +244,10 @@ async def _forget_in_guest(pod: Pod, container: Container) -> None:
 
 
 async def _remove_at_exit(pod: Pod, container: Container, status: Status, died: Event) -> None:
-    """Forget a --rm container in the transaction that records its end; clean up afterwards."""
+    """Forget a --rm container in the transaction that records its end; clean up afterwards.
+
+    Its anonymous volumes are gone before anybody is told that it is, as with dockerd.
+    """
     container.set_status(replace(status, state=ContainerState.REMOVING))
     last = _is_last(pod)
     destroyed = container.event("destroy")
@@ -253,16 +256,25 @@ async def _remove_at_exit(pod: Pod, container: Container, status: Status, died: 
         store.remove_container, container.id, pod.row.id if last else None, (died, destroyed)
     )
     pod.services.feed.publish(died, destroyed)
+    _drop(pod, container)
+    volumes = any(mount.anonymous for mount in container.mounts)
+    if volumes:
+        await _end_at_exit(pod, container, last)
     container.hub.end()
     container.ended()
     container.removed()
-    _drop(pod, container)
+    if not volumes:
+        await _end_at_exit(pod, container, last)
+    if last:
+        pod.supervisor.finish()
+    await boot.delete_files(container)
+
+
+async def _end_at_exit(pod: Pod, container: Container, last: bool) -> None:
     if last:
         await pod.stop_machine(graceful=False)
-        pod.supervisor.finish()
     else:
         await _forget_in_guest(pod, container)
-    await boot.delete_files(container)
     await pod.services.release_volumes(container.mounts)
 
 

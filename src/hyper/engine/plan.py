@@ -90,16 +90,23 @@ def resolve_command(spec: ContainerSpec, image: Image) -> Command:
         entrypoint = ()
     args = (*(entrypoint or ()), *(command or ()))
     if not args:
-        raise InvalidArgument("no command specified")
+        raise InvalidArgument("No command specified")
     return Command(
         args=args,
         entrypoint=tuple(entrypoint or ()),
         command=tuple(command or ()),
-        env=merge_env(config.env or (), spec.env),
+        env=_config_env(config.env or (), spec.env),
         working_dir=clean_path(spec.working_dir or config.working_dir or "/"),
         user=spec.user or config.user or "",
         stop_signal=spec.stop_signal or config.stop_signal or "SIGTERM",
     )
+
+
+def _config_env(image: Sequence[str], user: Sequence[str]) -> tuple[str, ...]:
+    """Return a container's variables: the user's, then the image's others (moby merge())."""
+    own = merge_env((), user)
+    named = {entry.partition("=")[0] for entry in user}
+    return (*own, *(entry for entry in image if entry.partition("=")[0] not in named))
 
 
 def merge_env(base: Sequence[str], extra: Sequence[str]) -> tuple[str, ...]:
@@ -354,7 +361,7 @@ def vm_vcpus(specs: Sequence[ContainerSpec], default: int, host_cpus: int) -> in
     wanted = max((spec.resources.cpus for spec in specs), default=0.0)
     if wanted > host_cpus:
         raise InvalidArgument(
-            f"range of CPUs is from 0.01 to {host_cpus}.00, as there are only {host_cpus} CPUs "
+            f"Range of CPUs is from 0.01 to {host_cpus}.00, as there are only {host_cpus} CPUs "
             f"available"
         )
     return max(default, math.ceil(wanted))
@@ -382,6 +389,14 @@ ENOENT, EACCES, ENOTDIR, ENOEXEC = 2, 13, 20, 8
 NOT_FOUND, NOT_EXECUTABLE, START_FAILED = 127, 126, 128
 
 
+_REFUSALS = {
+    ("user", ENOENT): "unable to find user {}: no matching entries in passwd file",
+    ("group", ENOENT): "unable to find group {}: no matching entries in group file",
+    ("groups", ENOENT): "Unable to find group {}: no matching entries in group file",
+    ("chdir", ENOTDIR): "Cannot mkdir: {} is not a directory",
+}
+
+
 def start_failure_code(err: HyperError) -> int:
     """Return Docker's exit code of a container whose first process could not be started."""
     if isinstance(err, GuestError) and err.step == "exec":
@@ -403,8 +418,8 @@ def start_error(err: HyperError) -> HyperError:
             return InvalidArgument(f"{prefix}exec: {name}: executable file not found in $PATH")
         reason = os.strerror(err.errno).lower()
         return InvalidArgument(f"{prefix}exec: {name}: {reason}")
-    if err.step in ("user", "cwd"):
-        return InvalidArgument(f"{prefix}{err}")
+    if text := _REFUSALS.get((err.step, err.errno)):
+        return InvalidArgument(text.format(err.subject))
     return err
 
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+from collections.abc import Mapping
 
 from hyper.core.errors import InvalidArgument, Unsupported
 from hyper.core.spec import ContainerSpec, LogSpec, RestartPolicy, RestartPolicyName
@@ -29,6 +30,8 @@ from hyper.schema.resources import RESOURCES
 
 RUNTIME = "hyper"
 LOG_DRIVERS = ("json-file", "local", "none")
+_LOG_OPTIONS = ("max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex")
+_SIZE_OPTIONS = 3  # those that the driver local has as well
 
 
 def _read_log(value: object, where: str) -> Updates:
@@ -37,10 +40,31 @@ def _read_log(value: object, where: str) -> Updates:
     options = read_pairs(body.get("Config"), f"{where}.Config")
     if driver and driver not in LOG_DRIVERS:
         raise InvalidArgument(
-            f"logger: no log driver named '{driver}' is registered: "
+            f'error looking up logging plugin {driver}: plugin "{driver}" not found: '
             f"use one of {', '.join(LOG_DRIVERS)}"
         )
+    check_log_options(driver, dict(options))
     return {"log": LogSpec(driver, options)}  # an empty driver: the daemon's default
+
+
+def check_log_options(driver: str, options: Mapping[str, str]) -> None:
+    """Check the options of a log driver ("": either of those that keep logs).
+
+    Raises InvalidArgument with Docker's text (moby daemon/logger/jsonfilelog, .../local).
+    """
+    name = driver or "json-file"
+    allowed = _LOG_OPTIONS if name == "json-file" else _LOG_OPTIONS[:_SIZE_OPTIONS]
+    for option in options if name != "none" else ():
+        if option not in allowed:
+            raise InvalidArgument(f"unknown log opt '{option}' for {name} log driver")
+    size = options.get("max-size", "-1")
+    if size != "-1" and parse_size(size) < 1:
+        raise InvalidArgument(f"max-size must be a positive number: {size}")
+    count = options.get("max-file", "1")
+    if not count.isdigit() or int(count) < 1:
+        raise InvalidArgument("max-file cannot be less than 1")
+    if name == "json-file" and count != "1" and size == "-1":
+        raise InvalidArgument("max-file cannot be greater than 1 when max-size is not set")
 
 
 def _show_log(spec: ContainerSpec) -> object:

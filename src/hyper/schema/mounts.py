@@ -46,9 +46,11 @@ def parse_bind(text: str) -> Mount:
     if len(parts) == 1:
         target = _destination(parts[0], what)
         return Mount(MountKind.VOLUME, target, anonymous=True, syntax=MountSyntax.BIND)
-    source, target = parts[0], _destination(parts[1], what)
+    bind = parts[0].startswith("/")
+    source = parts[0]
+    kind = "bind" if bind else "volume"
+    target = _destination(parts[1], f'{what}: invalid mount config for type "{kind}"')
     options = tuple(parts[2].split(",")) if len(parts) == 3 else ()
-    bind = source.startswith("/")
     _check_options(options, bind, what)
     return Mount(
         MountKind.BIND if bind else MountKind.VOLUME,
