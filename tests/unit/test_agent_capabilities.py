@@ -38,5 +38,5 @@ def test_privileged_has_all() -> None:
 
 
 def test_an_unknown_capability_is_refused_by_name() -> None:
-    with pytest.raises(InvalidArgument, match='invalid CapDrop: unknown capability: "FLY"'):
+    with pytest.raises(InvalidArgument, match='invalid CapDrop: unknown capability: "CAP_FLY"'):
         caps.resolve([], ["FLY"], False)
