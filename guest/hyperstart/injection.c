@@ -21,7 +21,7 @@ static int open_root(const struct message_file_write *write, struct error *err)
     int fd;
 
     if (!*write->container)
-        return volume_open(write->volume, "", err);
+        return volume_open(write->volume, "", 0, err);
     container = container_required(write->container, err);
     if (!container)
         return -1;

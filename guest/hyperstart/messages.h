@@ -159,6 +159,8 @@ struct wire_mount {
     uint64_t flags;
     /* file system data, e.g. size=64m,mode=1777 */
     const char *options;
+    /* of a file; of a directory to be made where a volume has no such subpath, 0: it must be
+     * there */
     uint32_t mode;
     uint32_t uid;
     uint32_t gid;
@@ -311,8 +313,9 @@ struct message_pod_setup {
     uint64_t shm_bytes;
 };
 
-/* Make a volume known: a directory below the 9p share (path), a disk with a file system, a tmpfs
- * (its options in path), or an NFS export (path: ADDRESS:/EXPORT, its options in fstype). */
+/* Make a volume known: a directory below the 9p share (path), a disk with a file system (path:
+ * mode=OCTAL,gid=NUMBER of its root while it is fresh), a tmpfs (its options in path), or an NFS
+ * export (path: ADDRESS:/EXPORT, its options in fstype). */
 struct message_volume_add {
     const char *volume;
     /* 0 path below the share, 1 disk, 2 tmpfs, 3 NFS */

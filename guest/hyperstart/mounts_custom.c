@@ -42,7 +42,7 @@ static int bind_fd(int root, const struct wire_mount *mount, int source, int tar
 static int mount_volume(const struct container *container, int root, uint32_t i, struct error *err)
 {
     const struct wire_mount *mount = &container->spec->mounts.items[i];
-    cleanup_close int source = volume_open(mount->source, mount->subpath, err);
+    cleanup_close int source = volume_open(mount->source, mount->subpath, mount->mode, err);
     cleanup_close int target = -1;
     struct stat status;
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -21,7 +22,7 @@ enum { VOLUME_SHARE = 0, VOLUME_DISK = 1, VOLUME_TMPFS = 2 };
 struct volume {
     struct volume *next;
     char *name;
-    char *path; /* below the share; options of a tmpfs; empty for a disk */
+    char *path; /* below the share; options of a tmpfs, of a fresh disk's root */
     uint8_t kind;
     bool read_only;
     unsigned number; /* a mount of its own is at <runtime dir>/v/<number> */
@@ -67,6 +68,25 @@ static int mount_share(struct error *err)
     return 0;
 }
 
+/* Give the root of a fresh file system, one that still has its lost+found, the mode and group it
+ * is to have: options are mode=OCTAL,gid=NUMBER, each optional. */
+static int claim_root(const struct volume *volume, const char *path, struct error *err)
+{
+    cleanup_close int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const char *mode = strstr(volume->path, "mode=");
+    const char *group = strstr(volume->path, "gid=");
+
+    if (root < 0)
+        return error_errno(err, "open", "volume %s", volume->name);
+    if (unlinkat(root, "lost+found", AT_REMOVEDIR) < 0)
+        return 0;
+    if (group && fchown(root, 0, (gid_t)strtoul(group + strlen("gid="), NULL, 10)) < 0)
+        return error_errno(err, "chown", "volume %s", volume->name);
+    if (mode && fchmod(root, (mode_t)(strtoul(mode + strlen("mode="), NULL, 8) & 07777)) < 0)
+        return error_errno(err, "chmod", "volume %s", volume->name);
+    return 0;
+}
+
 static int mount_disk(struct volume *volume, const char *fstype, struct error *err)
 {
     unsigned long flags = MS_NODEV | MS_NOATIME | (volume->read_only ? MS_RDONLY : 0);
@@ -78,9 +98,13 @@ static int mount_disk(struct volume *volume, const char *fstype, struct error *e
         return outcome;
     snprintf(path, sizeof path, "%s/v/%u", runtime.dir, volume->number);
     if (make_directory(path, 0755, err) == 0) {
-        if (mount(node, path, *fstype ? fstype : "ext4", flags, NULL) == 0)
-            return OUTCOME_OK;
-        error_errno(err, "mount", "volume %s", volume->name);
+        if (mount(node, path, *fstype ? fstype : "ext4", flags, NULL) < 0) {
+            error_errno(err, "mount", "volume %s", volume->name);
+        } else {
+            if (!*volume->path || claim_root(volume, path, err) == 0)
+                return OUTCOME_OK;
+            umount2(path, MNT_DETACH);
+        }
         rmdir(path);
     }
     disk_release(&volume->device, &ignored);
@@ -180,7 +204,21 @@ COMMAND(volume_remove)
     return OUTCOME_OK;
 }
 
-int volume_open(const char *name, const char *subpath, struct error *err)
+/* Make a directory in a volume, with the mode it asks for if it was not there. */
+static int make_subpath(int volume, const char *subpath, uint32_t mode, struct error *err)
+{
+    cleanup_close int made = root_make(volume, subpath, true, err);
+    char path[40];
+
+    if (made < 0)
+        return -1;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", made);
+    if (chmod(path, mode & 07777) < 0)
+        return error_errno(err, "chmod", "%s", subpath);
+    return take_fd(&made);
+}
+
+int volume_open(const char *name, const char *subpath, uint32_t mode, struct error *err)
 {
     const struct volume *volume = find(name);
     cleanup_close int base = -1;
@@ -202,6 +240,8 @@ int volume_open(const char *name, const char *subpath, struct error *err)
     if (!*subpath)
         return take_fd(&inside);
     fd = root_open(inside, subpath, O_PATH);
+    if (fd < 0 && errno == ENOENT && mode)
+        return make_subpath(inside, subpath, mode, err);
     return fd < 0 ? error_errno(err, "open", "volume %s: %s", name, subpath) : fd;
 }
 

@@ -1,10 +1,13 @@
 #ifndef HYPERSTART_VOLUMES_H
 #define HYPERSTART_VOLUMES_H
 
+#include <stdint.h>
+
 #include "error.h"
 
-/* Open (O_PATH) a volume, or something inside it. */
-int volume_open(const char *volume, const char *subpath, struct error *err);
+/* Open (O_PATH) a volume, or something inside it; with a mode, a missing subpath becomes a
+ * directory that has it. */
+int volume_open(const char *volume, const char *subpath, uint32_t mode, struct error *err);
 
 /* Unmount all at power-off. */
 void volumes_unmount(void);

@@ -266,6 +266,7 @@ class Mount:
     destination: str = ""  # absolute, cleaned by the host
     flags: int = 0  # MS_* of linux/mount.h
     options: str = ""  # file system data, e.g. size=64m,mode=1777
+    # of a file; of a directory to be made where a volume has no such subpath, 0: it must be there
     mode: int = 0
     uid: int = 0
     gid: int = 0
@@ -738,8 +739,9 @@ def _write_pod_setup(out: bytearray, value: PodSetup) -> None:
 
 @dataclass(frozen=True, slots=True)
 class VolumeAdd:
-    """Make a volume known: a directory below the 9p share (path), a disk with a file system, a
-    tmpfs (its options in path), or an NFS export (path: ADDRESS:/EXPORT, its options in fstype).
+    """Make a volume known: a directory below the 9p share (path), a disk with a file system (path:
+    mode=OCTAL,gid=NUMBER of its root while it is fresh), a tmpfs (its options in path), or an NFS
+    export (path: ADDRESS:/EXPORT, its options in fstype).
     """
 
     TYPE: ClassVar[int] = 6

@@ -144,9 +144,13 @@ def run_helper(helper: str, verb: str, given: bytes) -> bytes:
 
 def encode(auth: dict[str, str]) -> str:
     """Return credentials as X-Registry-Auth carries them (base64url of JSON)."""
+    return _base64(auth)
+
+
+def _base64(value: object) -> str:
     import binascii
 
-    text = binascii.b2a_base64(jsontext.dumps(auth).encode(), newline=False).decode()
+    text = binascii.b2a_base64(jsontext.dumps(value).encode(), newline=False).decode()
     return text.replace("+", "-").replace("/", "_")
 
 
@@ -154,3 +158,14 @@ def auth_headers(domain: str) -> tuple[tuple[str, str], ...]:
     """Return the headers with the user's credentials for the registry at `domain`, if any."""
     found = find(server_of(domain), load_config())
     return (("X-Registry-Auth", encode(found)),) if found else ()
+
+
+def config_headers() -> tuple[tuple[str, str], ...]:
+    """Return the header with the user's credentials for every registry, as `docker build` sends."""
+    config = load_config()
+    servers: dict[str, None] = {}
+    for name in ("auths", "credHelpers"):
+        entries = config.get(name)
+        servers |= dict.fromkeys(entries if isinstance(entries, dict) else ())
+    found = {server: auth for server in servers if (auth := find(server, config))}
+    return (("X-Registry-Config", _base64(found)),) if found else ()

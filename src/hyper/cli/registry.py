@@ -101,6 +101,13 @@ GROUPS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
             ("rm", "kernel:RM", "Remove one or more kernels"),
         ),
     ),
+    "kube": (
+        "Play Kubernetes manifests",
+        (
+            ("down", "kube:DOWN", "Stop and remove the pods of Kubernetes manifests"),
+            ("play", "kube:PLAY", "Make pods and volumes from Kubernetes manifests"),
+        ),
+    ),
     "network": (
         "Manage networks",
         (
@@ -112,6 +119,10 @@ GROUPS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
             ("prune", "prune:NETWORKS", "Remove all unused networks"),
             ("rm", "network:RM", "Remove one or more networks"),
         ),
+    ),
+    "play": (
+        "Play manifests",
+        (("kube", "kube:PLAY", "Make pods and volumes from Kubernetes manifests"),),
     ),
     "system": (
         "Manage Hyper",

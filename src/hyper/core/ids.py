@@ -6,6 +6,7 @@ import secrets
 from hyper.core.errors import InvalidArgument
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_SHORT_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _HOST_LABEL = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 _LEFT = (
     "agile bold brave bright calm clever crisp eager early fair fast fine firm fleet fresh "
@@ -54,6 +55,18 @@ def check_name(name: str, kind: str = "container") -> str:
             "use absolute path"
         )
     if not _NAME.fullmatch(name.removeprefix("/")):
+        raise InvalidArgument(
+            f"Invalid {kind} name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+        )
+    return name
+
+
+def check_short_name(name: str, kind: str) -> str:
+    """Return `name` if it can be that of a pod or of something in one: a single letter will do.
+
+    Raises InvalidArgument.
+    """
+    if not _SHORT_NAME.fullmatch(name):
         raise InvalidArgument(
             f"Invalid {kind} name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
         )

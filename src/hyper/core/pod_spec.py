@@ -123,7 +123,8 @@ class VolumeSource:
 
     `source` is a host path, or HOST:/EXPORT for NFS; a DISK without one is made empty for the pod,
     `size_bytes` large (0: the daemon's default), and deleted with it: Kubernetes' emptyDir.
-    `options` are mount options for NFS and MEMORY. `files` are written before any container
+    `options` are mount options for NFS and MEMORY; for a DISK made for the pod, mode=OCTAL and
+    gid=NUMBER of its root. `files` are written before any container
     starts: into MEMORY only (ConfigMaps, Secrets).
     """
 

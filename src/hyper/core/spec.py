@@ -36,7 +36,8 @@ class MountSyntax(StrEnum):
 class Mount:
     """A mount a user asked for. An empty `source` of a volume makes an anonymous one.
 
-    `create_source` makes a missing directory of a bind mount (always for MountSyntax.BIND);
+    `create_source` makes a missing directory of a bind mount (always for MountSyntax.BIND),
+    `subpath_mode`, if not 0, a missing directory `subpath` with that mode;
     `driver`, `driver_options` and `labels` are those of a volume that does not exist yet.
     """
 
@@ -46,6 +47,7 @@ class Mount:
     read_only: bool = False
     copy: bool = True
     subpath: str = ""
+    subpath_mode: int = 0
     size_bytes: int = 0
     mode: int = 0o1777
     options: tuple[str, ...] = ()

@@ -87,6 +87,7 @@ async def _start(pod: "Pod", machine: Machine, started: Exec) -> None:
         process_id,
         container.id,
         container.hostname,
+        container.network.address,
         (0, 0),
     )
     started.process_id = process_id

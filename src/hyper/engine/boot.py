@@ -152,6 +152,7 @@ async def prepare_disks(services: Services, container: Container) -> tuple[Disk,
     image = services.images.get(container.spec.image_id)
     chain = await services.images.chain(image)
     if not container.rw_disk.exists():
+        container.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         size = container.spec.storage_size_bytes or services.settings.disk_bytes
         await create_writable(container.rw_disk, size, empty_images=services.places.empty_disks)
     return container_disks(container, chain)

@@ -178,6 +178,7 @@ async def _launch(
         machine.new_process_id(),
         container.id,
         container.hostname,
+        machine.network.address,
     )
     pod.processes.open_main(pod.supervisor, machine, container, request)
     undo.callback(pod.processes.discard, machine, request.process_id)

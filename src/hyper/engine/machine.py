@@ -104,8 +104,7 @@ class Machine:
             self.disks.add(disk.disk_id)
 
     async def _add_volume(self, name: str, mount: MountView, disks: Mapping[str, Disk]) -> None:
-        users = self.volumes.get(name, 0)
-        if not users:
+        if name not in self.volumes:  # one of the pod stays when nobody uses it
             if mount.volume is None:
                 # Read-only is a property of each container's mount: the share itself is writable.
                 await self.vm.share_add(name, Path(mount.source), read_only=False)
@@ -119,7 +118,7 @@ class Machine:
             await self.agent.request(added, timeout_s=60)
             for file in mount.volume.files if mount.volume else ():
                 await self.write_file("", name, file)
-        self.volumes[name] = users + 1
+        self.volumes[name] = self.volumes.get(name, 0) + 1
 
     async def write_file(self, container: str, volume: str, file: InjectedFile) -> None:
         """Write a file into a created container's root file system, or into a volume."""

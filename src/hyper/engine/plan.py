@@ -123,12 +123,16 @@ def merge_env(base: Sequence[str], extra: Sequence[str]) -> tuple[str, ...]:
     return tuple(merged.values())
 
 
-def process_env(command: Command, hostname: str, tty: bool) -> tuple[str, ...]:
-    """Return the environment of a container's process: Docker's defaults below the configured."""
+def process_env(
+    spec: ContainerSpec, command: Command, hostname: str, address: str, tty: bool
+) -> tuple[str, ...]:
+    """Return the environment of a container's process: Docker's defaults below the configured,
+    and `address`, the pod's, where the container asks for it.
+    """
     base = [DEFAULT_PATH, f"HOSTNAME={hostname}"]
     if tty:
         base.append("TERM=xterm")
-    return merge_env(base, command.env)
+    return merge_env(merge_env(base, command.env), [f"{x}={address}" for x in spec.address_env])
 
 
 def clean_path(path: str) -> str:
@@ -190,6 +194,7 @@ def _volume(mount: MountView) -> guest.Mount:
         subpath=mount.subpath,
         destination=clean_path(mount.destination),
         flags=MS_RDONLY if mount.read_only else 0,
+        mode=mount.subpath_mode,
         populate=mount.copy and mount.kind is MountKind.VOLUME,
     )
 
@@ -268,7 +273,12 @@ def paths(
 
 
 def main_process(
-    spec: ContainerSpec, command: Command, process_id: int, container_id: str, hostname: str
+    spec: ContainerSpec,
+    command: Command,
+    process_id: int,
+    container_id: str,
+    hostname: str,
+    address: str = "",
 ) -> guest.ProcessStart:
     """Return the request that starts a container's first process."""
     security = spec.security
@@ -278,7 +288,7 @@ def main_process(
         process_id=process_id,
         main=True,
         args=command.args,
-        env=process_env(command, hostname, spec.tty),
+        env=process_env(spec, command, hostname, address, spec.tty),
         cwd=command.working_dir,
         user=command.user,
         groups=spec.groups,
@@ -303,13 +313,14 @@ def exec_process(
     process_id: int,
     container_id: str,
     hostname: str,
+    address: str,
     size: tuple[int, int],
 ) -> guest.ProcessStart:
     """Return the request that starts an additional process; it inherits what `asked` leaves out."""
     security = spec.security
     privileged = security.privileged or asked.privileged
     capabilities = resolve_capabilities(security.cap_add, security.cap_drop, privileged)
-    base = process_env(command, hostname, asked.tty)
+    base = process_env(spec, command, hostname, address, asked.tty)
     return guest.ProcessStart(
         container=container_id,
         process_id=process_id,

@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Iterable, Sequence
 
 from hyper.core.errors import InvalidArgument
-from hyper.core.ids import check_name
+from hyper.core.ids import check_name, check_short_name
 from hyper.core.pod_spec import ActionKind, InjectedFile, Medium, PodSpec, Role
 from hyper.core.spec import ContainerSpec, MountKind
 from hyper.core.units import MIB
@@ -24,7 +24,7 @@ def check_pod(spec: PodSpec, containers: Sequence[ContainerSpec], host_cpus: int
         raise InvalidArgument(f"memory: {spec.memory_bytes} bytes: whole MiB are needed")
     _check_unique("volume", [volume.name for volume in spec.volumes])
     for volume in spec.volumes:
-        check_name(volume.name, "volume")
+        check_short_name(volume.name, "volume")
         if volume.source.files and volume.source.medium is not Medium.MEMORY:
             raise InvalidArgument(f"volume {volume.name}: only one in memory can have files")
     check_container_names([container.name_in_pod for container in containers])

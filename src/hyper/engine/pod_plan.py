@@ -32,6 +32,7 @@ def volume(name: str, source: VolumeSource, address: DeviceAddress | None) -> gu
         return guest.VolumeAdd(
             volume=name,
             kind=VOLUME_DISK,
+            path=source.options,
             device=device,
             fstype=source.fstype,
             read_only=source.read_only,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from time import time_ns
 
 from hyper.core.errors import Conflict, InvalidArgument, NotModified
-from hyper.core.ids import check_hostname, check_name, new_id, new_name
+from hyper.core.ids import check_hostname, check_name, check_short_name, new_id, new_name
 from hyper.core.pod_spec import PodSpec
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec
@@ -41,7 +41,7 @@ class PodVerbs:
         kernel), Conflict (a name is taken); nothing is left behind then.
         """
         if spec.name:
-            check_name(spec.name, "pod")
+            check_short_name(spec.name, "pod")
         spec = replace(spec, name=spec.name or new_name())
         spec = replace(spec, hostname=check_hostname(spec.hostname or _as_hostname(spec.name)))
         spec = pod_checks.check_pod(spec, containers, self._pods.host_cpus)

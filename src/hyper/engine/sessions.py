@@ -158,6 +158,7 @@ class Sessions:
             machine.new_process_id(),
             container.id,
             container.hostname,
+            container.network.address,
             (rows, columns),
         )
         asked.process_id = request.process_id

@@ -21,6 +21,7 @@ class MountView:
     source: str = ""
     read_only: bool = False
     subpath: str = ""
+    subpath_mode: int = 0
     copy: bool = True
     anonymous: bool = False
     propagation: str = ""

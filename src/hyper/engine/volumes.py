@@ -158,6 +158,7 @@ def _view(mount: Mount, destination: str) -> MountView:
         destination=destination,
         read_only=mount.read_only,
         subpath=mount.subpath,
+        subpath_mode=mount.subpath_mode,
         copy=mount.copy,
         propagation=mount.propagation,
         options=mount.options,

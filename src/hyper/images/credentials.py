@@ -46,13 +46,32 @@ def from_header(value: str) -> Credentials | None:
 
     Raises InvalidArgument.
     """
+    return _of_auth(_header_object(value, "X-Registry-Auth"))
+
+
+def from_config_header(value: str) -> dict[str, Credentials]:
+    """Return the credentials of an X-Registry-Config header by registry. Raises InvalidArgument."""
+    found = {}
+    for server, raw in _header_object(value, "X-Registry-Config").items():
+        credentials = _of_auth(raw) if isinstance(raw, dict) else None
+        if credentials:
+            host = server.removeprefix("https://").removeprefix("http://").partition("/")[0]
+            found[DEFAULT_DOMAIN if server == _DOCKER_KEY else host] = credentials
+    return found
+
+
+def _header_object(value: str, header: str) -> dict[str, Any]:
     try:
         padded = value + "=" * (-len(value) % 4)
         raw = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True) or b"{}")
         if not isinstance(raw, dict):
             raise ValueError("not an object")
     except (ValueError, binascii.Error, RecursionError) as err:
-        raise InvalidArgument(f"invalid X-Registry-Auth header: {err}") from err
+        raise InvalidArgument(f"invalid {header} header: {err}") from err
+    return raw
+
+
+def _of_auth(raw: dict[str, Any]) -> Credentials | None:
     found = Credentials(
         _text(raw, "username"),
         _text(raw, "password"),

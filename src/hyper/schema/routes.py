@@ -216,6 +216,8 @@ _OWN = (
     Route("GET", "/hyper/v1/kernels", "HyperKernelList", "hyper.kernels"),
     Route("POST", "/hyper/v1/kernels", "HyperKernelAdd", "hyper.kernel_add", 201),
     Route("DELETE", "/hyper/v1/kernels/{name}", "HyperKernelDelete", "hyper.kernel_remove", 204),
+    Route("POST", "/hyper/v1/play/kube", "HyperPlayKube", "kube.play"),
+    Route("DELETE", "/hyper/v1/play/kube", "HyperPlayKubeDown", "kube.down"),
     Route("GET", "/hyper/v1/pods", "HyperPodList", "hyper.pods"),
     Route("GET", "/hyper/v1/pods/{id}", "HyperPodInspect", "hyper.pod"),
 )

@@ -26,6 +26,7 @@ from hyper.schema.kube.values import Environment, Surroundings, environment
 from hyper.schema.kube.volumes import Volume, VolumeMount
 
 MINIMUM_CPUS = 0.01
+SUBPATH_MODE = 0o777
 CLUSTER_DOMAIN = "svc.cluster.local"
 
 
@@ -190,6 +191,7 @@ def _mount(mount: VolumeMount, volume: Volume, found: Environment, place: Place)
             raise place.at("subPathExpr").invalid(
                 mount.sub_path_expr, f"it becomes {subpath!r}, which is no path within the volume"
             )
+    made = SUBPATH_MODE if subpath and not mount.read_only else 0
     destination = "/" + mount.mount_path.lstrip("/")
     if volume.host_path:
         path = volume.host_path
@@ -200,6 +202,7 @@ def _mount(mount: VolumeMount, volume: Volume, found: Environment, place: Place)
             read_only=mount.read_only,
             subpath=subpath,
             create_source=path.type in ("", "DirectoryOrCreate"),
+            subpath_mode=made,
         )
     if volume.persistent_volume_claim:
         claim = volume.persistent_volume_claim
@@ -211,6 +214,7 @@ def _mount(mount: VolumeMount, volume: Volume, found: Environment, place: Place)
             read_only=read_only,
             subpath=subpath,
             copy=False,
+            subpath_mode=made,
         )
     writable = volume.empty_dir is not None or not _has_files(volume)
     return Mount(
@@ -219,6 +223,7 @@ def _mount(mount: VolumeMount, volume: Volume, found: Environment, place: Place)
         volume.name,
         read_only=mount.read_only or not writable,
         subpath=subpath,
+        subpath_mode=made if writable else 0,
     )
 
 

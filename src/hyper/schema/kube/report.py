@@ -15,9 +15,9 @@ _INTRODUCTION = """\
 Made by `python -m hyper.schema.kube.report`; do not edit.
 
 `hyper play kube FILE` makes pods from Kubernetes manifests, `hyper play kube --down FILE` removes
-them again, `hyper generate kube POD` writes a manifest of a pod. A file may hold several documents
-and Lists; what its pods refer to (ConfigMaps, Secrets) must be in the same play or be given with
-`--configmap`. There is no cluster, no API server and no controller: a play is translated once.
+them again. A file may hold several documents and Lists; what its pods refer to (ConfigMaps,
+Secrets) must be in the same play or be given with `--configmap`. There is no cluster, no API
+server and no controller: a play is translated once.
 
 Every field of the kinds below is listed. One that **acts** means what it means to Kubernetes; one
 that **differs** says how; one with **no effect** is accepted, and the play says so in a warning;
