@@ -8,7 +8,7 @@ from time import time_ns
 from types import SimpleNamespace
 from typing import Any
 
-from hyper.core.errors import Conflict, NotFound, Unavailable
+from hyper.core.errors import Conflict, Failure, NotFound, Unavailable
 from hyper.core.ids import new_id
 from hyper.engine.views import VolumeView
 from hyper.images.catalog import Image
@@ -84,6 +84,8 @@ class FakeImages:
         size = 0
         async for chunk in source:
             size += len(chunk)
+        if not size:
+            raise Failure("tar: unexpected end of the archive")
         self.loaded_bytes = size
         return [SimpleNamespace(messages=("Loaded image: busybox:latest",))]
 

@@ -180,3 +180,9 @@ async def test_what_is_hypers_own(client: Client) -> None:
     assert (await client("GET", "/hyper/v1/kernels")).body == []
     reply = await client("POST", "/hyper/v1/kernels", {"Path": "relative"})
     assert reply.status == 400
+
+
+async def test_a_bad_archive_is_an_error_in_the_stream(client: Client) -> None:
+    reply = await client("POST", "/images/load")
+    assert reply.status == 200
+    assert reply.lines[-1]["error"] == "tar: unexpected end of the archive"

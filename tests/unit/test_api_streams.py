@@ -166,6 +166,22 @@ async def test_exec_runs_and_tells_its_status(client: Client) -> None:
     assert again.status == 409
 
 
+async def test_frames_of_an_exec_are_as_its_start_asks(client: Client) -> None:
+    await client.run("sleep", name="x1")
+    # docker-py: a terminal asked for at creation, frames (no Tty) at the start; keys in any case.
+    body = {"Cmd": ["both"], "AttachStdout": True, "tty": True}
+    exec_id = (await client("POST", "/containers/x1/exec", body)).body["Id"]
+    async with client.hijack(f"/exec/{exec_id}/start", {"Tty": False}) as raw:
+        await raw.head()
+        assert {stream for stream, _ in await raw.frames()} <= {1, 2}
+    shown = (await client("GET", f"/exec/{exec_id}/json")).body
+    assert shown["ProcessConfig"]["tty"] is True
+    exec_id = (await client("POST", "/containers/x1/exec", body)).body["Id"]
+    async with client.hijack(f"/exec/{exec_id}/start", {"Tty": True}) as raw:
+        await raw.head()
+        assert (await raw.reader.read()).startswith(b"out\n")
+
+
 async def test_exec_of_a_missing_program_is_output_and_status_127(client: Client) -> None:
     await client.run("sleep", name="x1")
     body = {"Cmd": ["nope"], "AttachStdout": True}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import web
 
 from hyper.api.connection import Connection
+from hyper.core import gojson
 from hyper.core.errors import InvalidArgument
 from hyper.core.values import read_object
 
@@ -80,7 +81,7 @@ class Call:
                 f"unsupported Content-Type header ({kind}): must be 'application/json'"
             )
         try:
-            return read_object(json.loads(data), "request body")
+            return read_object(gojson.loads(data), "request body")
         except (ValueError, RecursionError) as err:
             raise InvalidArgument(f"invalid JSON: {err}") from err
 

@@ -57,11 +57,15 @@ class ProgressStream:
 
 
 async def stream_progress(
-    call: Call, work: Callable[[Callable[[Line], None]], Coroutine[object, object, None]]
+    call: Call,
+    work: Callable[[Callable[[Line], None]], Coroutine[object, object, None]],
+    *,
+    errors_in_stream: bool = False,
 ) -> web.StreamResponse:
     """Run `work`, which gets a function for its lines; cancel it when the client goes away.
 
-    An error after the first line becomes a last line with `errorDetail`, as Docker's.
+    An error after the first line becomes a last line with `errorDetail`, as Docker's; so does one
+    before it with `errors_in_stream`.
     """
     stream = ProgressStream(call)
     failure: Exception | None = None
@@ -74,7 +78,7 @@ async def stream_progress(
                 failure = err
             pump.cancel()
         if failure is not None:
-            if not stream.response.prepared:
+            if not (stream.response.prepared or errors_in_stream):
                 raise failure
             text = text_of(failure)
             stream.put({"errorDetail": {"message": text}, "error": text})

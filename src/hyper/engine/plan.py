@@ -95,18 +95,24 @@ def resolve_command(spec: ContainerSpec, image: Image) -> Command:
         args=args,
         entrypoint=tuple(entrypoint or ()),
         command=tuple(command or ()),
-        env=_config_env(config.env or (), spec.env),
+        env=configured_env(spec.env, config.env or ()),
         working_dir=clean_path(spec.working_dir or config.working_dir or "/"),
         user=spec.user or config.user or "",
         stop_signal=spec.stop_signal or config.stop_signal or "SIGTERM",
     )
 
 
-def _config_env(image: Sequence[str], user: Sequence[str]) -> tuple[str, ...]:
-    """Return a container's variables: the user's, then the image's others (moby merge())."""
-    own = merge_env((), user)
-    named = {entry.partition("=")[0] for entry in user}
-    return (*own, *(entry for entry in image if entry.partition("=")[0] not in named))
+def configured_env(own: Sequence[str], images: Sequence[str]) -> tuple[str, ...]:
+    """Return a container's configured environment: its own, then what it leaves of its image's.
+
+    A NAME without a value stays: it removes the variable when a process starts (moby merge()).
+    Raises InvalidArgument for a variable without a name.
+    """
+    for entry in own:
+        if not entry.partition("=")[0]:
+            raise InvalidArgument(f"invalid environment variable: {entry}")
+    names = {entry.partition("=")[0] for entry in own}
+    return (*own, *(entry for entry in images if entry.partition("=")[0] not in names))
 
 
 def merge_env(base: Sequence[str], extra: Sequence[str]) -> tuple[str, ...]:
@@ -370,12 +376,26 @@ def vm_memory_bytes(specs: Sequence[ContainerSpec], default_bytes: int) -> int:
 def vm_vcpus(specs: Sequence[ContainerSpec], default: int, host_cpus: int) -> int:
     """Return the vCPUs of a pod's VM. Raises InvalidArgument when the host has fewer CPUs."""
     wanted = max((spec.resources.cpus for spec in specs), default=0.0)
+    for cpuset in (spec.resources.cpuset for spec in specs):
+        last = highest_cpu(cpuset)
+        if last >= host_cpus:
+            raise InvalidArgument(
+                f"Requested CPUs are not available - requested {cpuset}, available: "
+                f"{f'0-{host_cpus - 1}' if host_cpus > 1 else '0'}"
+            )
+        wanted = max(wanted, last + 1.0)
     if wanted > host_cpus:
         raise InvalidArgument(
             f"Range of CPUs is from 0.01 to {host_cpus}.00, as there are only {host_cpus} CPUs "
             f"available"
         )
     return max(default, math.ceil(wanted))
+
+
+def highest_cpu(cpuset: str) -> int:
+    """Return the last CPU of a list such as 0-2,5; -1 for none."""
+    numbers = [int(part) for item in cpuset.split(",") if item for part in item.split("-")]
+    return max(numbers, default=-1)
 
 
 def check_ports(wanted: Sequence[PortBinding], open_ports: Sequence[PortBinding]) -> None:

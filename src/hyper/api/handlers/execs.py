@@ -63,8 +63,10 @@ async def start(call: Call) -> web.StreamResponse:
         await call.engine.sessions.exec_start(view.id, detach=True, rows=rows, columns=columns)
         return web.Response()
     spec = view.spec
-    hijack = Hijack(call, RAW if spec.tty or call.version < (1, 42) else MULTIPLEXED)
-    channel = RawChannel(hijack, framed=not spec.tty)
+    # As dockerd, by what the start says: a client that asks for frames gets a terminal's output so.
+    framed = not read_bool(body.get("Tty") or False, "Tty")
+    hijack = Hijack(call, MULTIPLEXED if framed and call.version >= (1, 42) else RAW)
+    channel = RawChannel(hijack, framed=framed)
     await hijack.prepare(call.request)
     try:
         session = await call.engine.sessions.exec_start(

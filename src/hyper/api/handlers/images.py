@@ -117,4 +117,5 @@ async def load(call: Call) -> web.StreamResponse:
             for message in item.messages:
                 put({"stream": message + "\n"})
 
-    return await stream_progress(call, work)
+    # dockerd answers 200 whatever the archive is; docker-py looks for the error in the stream.
+    return await stream_progress(call, work, errors_in_stream=True)

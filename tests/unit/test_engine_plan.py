@@ -1,0 +1,39 @@
+"""What a user asked for becomes what the guest is told, as dockerd would do it."""
+
+import pytest
+
+from hyper.core.errors import InvalidArgument
+from hyper.core.spec import ContainerSpec, Resources
+from hyper.engine import plan
+from hyper.engine.views import Command
+
+IMAGE = ("PATH=/bin", "A=image", "B=image")
+
+
+def test_own_variables_come_first_and_the_images_fill_up() -> None:
+    assert plan.configured_env(("A=own", "C=1"), IMAGE) == ("A=own", "C=1", "PATH=/bin", "B=image")
+    with pytest.raises(InvalidArgument, match="invalid environment variable: =x"):
+        plan.configured_env(("=x",), IMAGE)
+
+
+def test_a_name_without_a_value_is_shown_and_unset_when_a_process_starts() -> None:
+    env = plan.configured_env(("A",), IMAGE)
+    assert env == ("A", "PATH=/bin", "B=image")
+    command = Command(("sh",), (), ("sh",), env, "/", "", "SIGTERM")
+    found = plan.process_env(ContainerSpec("busybox"), command, "web", "", tty=False)
+    assert found == ("PATH=/bin", "HOSTNAME=web", "B=image")
+
+
+@pytest.mark.parametrize(
+    ("cpuset", "highest"), [("", -1), ("0", 0), ("0,1", 1), ("0-3", 3), ("2,0-1", 2)]
+)
+def test_a_vm_has_the_cpus_its_containers_name(cpuset: str, highest: int) -> None:
+    assert plan.highest_cpu(cpuset) == highest
+    spec = ContainerSpec("busybox", resources=Resources(cpuset=cpuset))
+    assert plan.vm_vcpus([spec], 1, 4) == max(1, highest + 1)
+
+
+def test_a_cpu_the_host_lacks_is_refused() -> None:
+    spec = ContainerSpec("busybox", resources=Resources(cpuset="0,4"))
+    with pytest.raises(InvalidArgument, match="requested 0,4, available: 0-3"):
+        plan.vm_vcpus([spec], 1, 4)
