@@ -21,9 +21,11 @@ from hyper.agent import capabilities
 from hyper.agent.seccomp import default_program
 from hyper.api.server import Server
 from hyper.core.errors import HyperError, Unavailable
+from hyper.core.metrics import Metrics
 from hyper.engine.boot import greet
 from hyper.engine.engine import Engine, Parts, running
 from hyper.engine.settings import Places, Settings, default_places, load_settings
+from hyper.host import logs
 from hyper.host.artifacts import find_initrd, find_kernel
 from hyper.host.files import private_directory
 from hyper.hypervisor.driver import DriverOptions, create_driver
@@ -60,6 +62,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of sockets and pids")
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (JSON)")
     parser.add_argument("-l", "--log-level", choices=tuple(LEVELS), help="default: info")
+    parser.add_argument("--log-format", choices=logs.FORMATS, help="default: text")
+    parser.add_argument(
+        "--metrics-addr", metavar="ADDRESS:PORT", help="serve metrics for Prometheus there as well"
+    )
     parser.add_argument("-v", "--version", action="version", version=f"hyperd {__version__}")
     parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
@@ -70,11 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_arguments(argv)
     try:
         settings, places = _configure(options)
-        logging.basicConfig(
-            level=LEVELS[settings.log_level],
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-            stream=sys.stderr,
-        )
+        logs.configure(LEVELS[settings.log_level], settings.log_format)
         if options.ready_fd is not None:
             os.chdir("/")  # started in the background: keep nobody's folder busy
         # Compiling the default filter takes milliseconds that the first container need not wait.
@@ -91,6 +93,10 @@ def _configure(options: argparse.Namespace) -> tuple[Settings, Places]:
     settings = load_settings(options.config)
     if options.log_level:
         settings = replace(settings, log_level=options.log_level)
+    if options.log_format:
+        settings = replace(settings, log_format=options.log_format)
+    if options.metrics_addr:
+        settings = replace(settings, metrics_address=options.metrics_addr)
     default = default_places()
     places = Places(
         root=(options.root or Path(settings.root or default.root)).absolute(),
@@ -123,6 +129,8 @@ async def _run(settings: Settings, places: Places, ready_fd: int | None) -> None
         server = Server(engine, settings.group)
         await server.start(settings.hosts)
         stack.push_async_callback(server.stop)
+        if settings.metrics_address:
+            await server.serve_metrics(settings.metrics_address)
         _log.info("hyperd %s serves %s", __version__, ", ".join(settings.hosts))
         if ready_fd is not None:
             os.write(ready_fd, b"1")
@@ -165,7 +173,9 @@ async def _engine(settings: Settings, places: Places) -> AsyncIterator[Engine]:
             shapes=settings.pool_shapes,
         )
         factory = Factory(driver, places.templates, places.pool, greet, options)
-        parts = Parts(settings, places, images, driver, factory, UserNetworks(), kernel, initrd)
+        parts = Parts(
+            settings, places, images, driver, factory, UserNetworks(), kernel, initrd, Metrics()
+        )
         yield await stack.enter_async_context(running(parts))
 
 

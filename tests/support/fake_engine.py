@@ -16,6 +16,7 @@ from typing import Any
 from hyper.agent import messages as guest
 from hyper.core.errors import Conflict, InvalidArgument, NotFound, NotModified, Unavailable
 from hyper.core.ids import check_name, new_id, new_name
+from hyper.core.metrics import Metrics
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec, ExecSpec, MountKind, Resources, RestartPolicy
 from hyper.engine.events import Event, EventFeed
@@ -456,6 +457,8 @@ class FakeEngine:
         self.store = FakeStore()
         self.driver = SimpleNamespace(name="fake")
         self.events = EventFeed()
+        self.metrics = Metrics()
+        self.waiting_vms = lambda: {"shape": 2}
         self.images = FakeImages()
         self.volumes = FakeVolumes()
         self.sessions = FakeSessions(self)

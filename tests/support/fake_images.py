@@ -12,6 +12,7 @@ from hyper.core.errors import Conflict, Failure, NotFound, Unavailable
 from hyper.core.ids import new_id
 from hyper.engine.views import VolumeView
 from hyper.images.catalog import Image
+from hyper.images.http import Traffic
 from hyper.images.manifest import ImageConfig
 from hyper.images.reference import parse
 
@@ -25,12 +26,15 @@ class FakeImages:
         records = defaultdict(lambda: SimpleNamespace(parent=""))
         state = SimpleNamespace(images=records, references={})
         self.shelf = SimpleNamespace(
-            layers=layers, image=self.get, catalog=SimpleNamespace(state=state)
+            http=SimpleNamespace(traffic=Traffic(received_bytes=1234, sent_bytes=56)),
+            layers=layers,
+            image=self.get,
+            catalog=SimpleNamespace(state=state),
         )
         self.pulling: asyncio.Event | None = None
         self.cancelled = False
 
-    def list(self) -> list[Image]:
+    def list(self) -> "list[Image]":
         return list(self.all)
 
     def get(self, name: str) -> Image:
@@ -75,6 +79,21 @@ class FakeImages:
             raise Conflict(f"conflict: unable to delete {name}")
         self.all.remove(image)
         return [_Removal({"Untagged": name}), _Removal({"Deleted": image.id})]
+
+    async def prune(
+        self, images: "list[Image]", *, dangling: bool, used_by: Any
+    ) -> "tuple[list[Any], int]":
+        removed: list[Any] = []
+        for image in images:
+            if not used_by.get(image.id) and not (dangling and image.references):
+                removed += await self.remove(image.id, force=False, prune=True, used_by={})
+        return removed, 1000 * len(removed)
+
+    async def create(self, source: AsyncIterator[bytes], change: Any, *, name: str = "") -> Image:
+        async for _ in source:
+            pass
+        self.all.append(make_image(parse(name).tagged().familiar() if name else "imported:latest"))
+        return self.all[-1]
 
     async def save(self, names: Any) -> AsyncIterator[bytes]:
         for _ in range(3):

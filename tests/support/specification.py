@@ -18,6 +18,9 @@ def specification() -> JSON:
         loaded: JSON = yaml.load(file, yaml.CSafeLoader)
     _adapt(loaded["definitions"])
     _adapt(loaded["paths"])
+    # dockerd writes null while the process runs; the specification only says so of `Running`.
+    exec_schema = loaded["paths"]["/exec/{id}/json"]["get"]["responses"][200]["schema"]
+    exec_schema["properties"]["ExitCode"]["type"] = ["integer", "null"]
     return loaded
 
 

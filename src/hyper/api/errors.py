@@ -13,6 +13,7 @@ from hyper.core.errors import (
     Forbidden,
     HyperError,
     InvalidArgument,
+    Malformed,
     NotFound,
     NotModified,
     Unauthorized,
@@ -24,6 +25,7 @@ log = logging.getLogger("api.errors")
 
 STATUS: tuple[tuple[type[HyperError], int], ...] = (
     (InvalidArgument, 400),
+    (Malformed, 400),
     (Unauthorized, 401),
     (Forbidden, 403),
     (NotFound, 404),

@@ -11,7 +11,8 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from hyper.engine.engine import Engine
 
 log = logging.getLogger("api.server")
+Serve = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 HEADERS = {
     "Api-Version": MAXIMUM_VERSION,
@@ -49,7 +51,7 @@ class Server:
         self._engine = engine
         self._group = group
         self._router = Router(ROUTES)
-        self._runner: web.ServerRunner | None = None
+        self._runners: list[web.ServerRunner] = []
         self._paths: list[Path] = []
 
     async def start(self, hosts: Sequence[str]) -> None:
@@ -57,28 +59,45 @@ class Server:
 
         Raises InvalidArgument, Conflict when another daemon answers there, Unavailable.
         """
-        server = ConnectionServer(
-            self._serve,
-            access_log=None,
-            keepalive_timeout=600.0,
-            max_line_size=_MAX_HEAD_BYTES,
-            max_field_size=_MAX_HEAD_BYTES,
-        )
-        self._runner = web.ServerRunner(server)
-        await self._runner.setup()
+        runner = await self._runner(partial(self._serve, self._router))
         try:
             for host in hosts:
                 for listener in self._listen(host):
-                    await web.SockSite(self._runner, listener, backlog=_BACKLOG).start()
+                    await web.SockSite(runner, listener, backlog=_BACKLOG).start()
                     log.info("API listens on %s", host)
         except BaseException:
             await self.stop()
             raise
 
+    async def serve_metrics(self, address: str) -> None:
+        """Serve GET /metrics, and nothing else, on a TCP address: Prometheus knows no unix sockets.
+
+        Raises InvalidArgument, Unavailable.
+        """
+        host = f"tcp://{address}"
+        listener = _tcp_listener(host, address)
+        router = Router(tuple(route for route in ROUTES if route.path == "/metrics"))
+        runner = await self._runner(partial(self._serve, router))
+        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+        log.info("metrics are at http://%s/metrics", address)
+
+    async def _runner(self, serve: Serve) -> web.ServerRunner:
+        server = ConnectionServer(
+            serve,
+            access_log=None,
+            keepalive_timeout=600.0,
+            max_line_size=_MAX_HEAD_BYTES,
+            max_field_size=_MAX_HEAD_BYTES,
+        )
+        runner = web.ServerRunner(server)
+        await runner.setup()
+        self._runners.append(runner)
+        return runner
+
     async def stop(self, grace_s: float = 5.0) -> None:
         """Stop listening, let requests finish for a moment, close what is left."""
-        if self._runner is not None:
-            runner, self._runner = self._runner, None
+        runners, self._runners = self._runners, []
+        for runner in runners:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
                     await runner.cleanup()
@@ -95,6 +114,11 @@ class Server:
                 self._paths.append(path)
                 return [listener]
             case "tcp":
+                log.warning(
+                    "the API on %s has no authentication: whoever reaches it controls all "
+                    "containers",
+                    host,
+                )
                 return [_tcp_listener(host, rest)]
             case "fd":
                 return systemd_listeners()
@@ -102,17 +126,22 @@ class Server:
             f"invalid host '{host}': use unix:///path, tcp://address:port or fd://"
         )
 
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _serve(self, router: Router, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request: the only place where an error becomes a response."""
         response: web.StreamResponse
+        operation = ""
         try:
             version, path = split_version(request.path)
-            route, handler, parameters = self._router.find(request.method, path)
+            route, handler, parameters = router.find(request.method, path)
+            operation = route.operation
             call = Call(request, self._engine, version, parameters, HEADERS)
             log.debug("%s %s -> %s", request.method, request.path_qs, route.operation)
             response = await handler(call)
         except Exception as raised:
-            response = self._failed(request, cause_of(raised))
+            cause = cause_of(raised)
+            self._engine.metrics.errors[type(cause).__name__] += 1
+            response = self._failed(request, cause)
+        self._engine.metrics.requests[operation, str(response.status)] += 1
         if not response.prepared:
             response.headers.update(HEADERS)
         connection = request.protocol
@@ -200,9 +229,6 @@ def _tcp_listener(host: str, rest: str) -> socket.socket:
     except OSError as err:
         listener.close()
         raise Unavailable(f"cannot listen on {host}: {err.strerror}") from err
-    log.warning(
-        "the API on %s has no authentication: whoever reaches it controls all containers", host
-    )
     return listener
 
 

@@ -12,6 +12,7 @@
     └── Failure              it was tried and did not work                         500
         ├── GuestError       the guest answered with errno, step, object
         ├── HypervisorError  the VMM failed; carries the tail of its console
+        ├── Malformed        an archive is not what it claims to be                400
         ├── ProcessError     a helper program failed; carries its stderr
         └── Timeout          it did not finish in time
 
@@ -86,6 +87,10 @@ class Unavailable(HyperError):
 
 class Failure(HyperError):
     """Something was tried and did not work."""
+
+
+class Malformed(Failure):
+    """An archive that was sent or fetched is not what it claims to be."""
 
 
 class GuestError(Failure):

@@ -9,11 +9,12 @@ Engine
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyper.core.metrics import Metrics
 from hyper.engine.containers import Containers
 from hyper.engine.creation import Creation
 from hyper.engine.events import EventFeed
@@ -51,6 +52,8 @@ class Engine:
     events: EventFeed
     kernels: Kernels
     system: System
+    metrics: Metrics
+    waiting_vms: Callable[[], Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Parts:
     networks: Networks
     kernel: Path
     initrd: Path
+    metrics: Metrics
 
 
 @asynccontextmanager
@@ -86,6 +90,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             networks=parts.networks,
             kernel_of=kernels.path,
             initrd=parts.initrd,
+            metrics=parts.metrics,
             release_volumes=volumes.release,
         )
         async with asyncio.TaskGroup() as tasks:
@@ -105,7 +110,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 parts.driver,
                 parts.images,
                 containers,
-                Sessions(pods),
+                Sessions(pods, parts.metrics.stream_bytes),
                 pods,
                 PodVerbs(services, pods, creation),
                 volumes,
@@ -120,6 +125,8 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                     pods,
                     parts.images,
                 ),
+                parts.metrics,
+                parts.factory.waiting,
             )
             making.cancel()
             pods.close()

@@ -9,7 +9,7 @@ import logging
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from time import time_ns
+from time import monotonic, time_ns
 
 from hyper.agent import messages as guest
 from hyper.core.errors import Conflict, HyperError
@@ -115,11 +115,14 @@ async def lost(pod: Pod, reason: str) -> None:
 async def start(pod: Pod, container: Container) -> None:
     """Start a container's first process, and the VM if needed. Undoes everything on failure."""
     container.after(ContainerEvent.START)
+    began = monotonic()
+    metrics = pod.services.metrics
     try:
         async with AsyncExitStack() as undo:
             request, pid = await _launch(pod, container, undo)
             undo.pop_all()
     except HyperError as err:
+        metrics.start_failures[type(err).__name__] += 1
         await _start_failed(pod, container, err)
         raise plan.start_error(err) from err
     status = container.after(
@@ -134,6 +137,7 @@ async def start(pod: Pod, container: Container) -> None:
         stopped_by_user=False,
     )
     await pod.store_status(container, status, container.event("start"))
+    metrics.starts.observe(monotonic() - began)
     begin_checks(pod, container)
     pod.supervisor.spawn(partial(_after_start, pod, container), "post-start")
 

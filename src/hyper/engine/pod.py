@@ -50,7 +50,7 @@ class Pod:
         self.supervisor = Supervisor(row.id[:12], self.log)
         self.containers: dict[str, Container] = {}
         self.machine: Machine | None = None
-        self.processes = Processes()
+        self.processes = Processes(services.metrics.stream_bytes)
         self.execs: dict[str, Exec] = {}
         self.turn = asyncio.Lock()
         self.beginning = False

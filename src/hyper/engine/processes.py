@@ -6,6 +6,7 @@ clients. An end counts only when the output before it was taken.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from time import time_ns
@@ -25,6 +26,7 @@ _log = logging.getLogger("engine.processes")
 Output = Literal[1, 2]
 STDOUT: Literal[1] = 1
 STDERR: Literal[2] = 2
+_NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 OUTPUTS: tuple[Output, ...] = (STDOUT, STDERR)
 
 
@@ -49,7 +51,8 @@ class _Running:
 class Processes:
     """The running processes of one pod, by process id."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream_bytes: Counter[str]) -> None:
+        self._stream_bytes = stream_bytes
         self._running: dict[int, _Running] = {}
 
     def open_main(
@@ -104,7 +107,9 @@ class Processes:
             offset = offsets[which] if offsets else None
             stream = machine.agent.stream(process_id, which, resume_offset=offset)
             running.pumping += 1
-            pod.spawn(_Pump(running, process_id, which, stream).run, f"output{which}")
+            pod.spawn(
+                _Pump(running, process_id, which, stream, self._stream_bytes).run, f"output{which}"
+            )
 
     def discard(self, machine: Machine, process_id: int) -> None:
         """Forget a process that did not start."""
@@ -156,6 +161,7 @@ class _Pump:
     process_id: int
     which: Output
     stream: OutputStream
+    stream_bytes: Counter[str]
 
     async def run(self) -> None:
         running = self.running
@@ -174,6 +180,7 @@ class _Pump:
                             )
                         failing = True
                     self.stream.ack(after)
+                self.stream_bytes[_NAMES[self.which]] += len(data)
                 await running.hub.publish(self.which, data)
                 if not running.log:
                     self.stream.ack(after)

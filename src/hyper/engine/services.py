@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyper.core.metrics import Metrics
 from hyper.engine.events import EventFeed
 from hyper.engine.settings import Places, Settings
 from hyper.engine.store import Store
@@ -30,4 +31,5 @@ class Services:
     networks: Networks
     kernel_of: Callable[[str], Path]
     initrd: Path
+    metrics: Metrics
     release_volumes: Callable[[Sequence[MountView]], Awaitable[None]]

@@ -1,6 +1,8 @@
 """Owns clients' sessions with running processes: attach, exec, logs, resize, top, statistics."""
 
 import asyncio
+import errno
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -8,6 +10,7 @@ from hyper.agent import messages as guest
 from hyper.agent.streams import InputStream
 from hyper.core.errors import (
     Conflict,
+    GuestError,
     HyperError,
     InvalidArgument,
     NotFound,
@@ -34,12 +37,18 @@ class Session:
     """A client attached to a process: iterate `output` for (1|2, bytes); `write` feeds stdin."""
 
     def __init__(
-        self, source: "Container | Exec", feed: Feed, tty: bool, close_stdin: bool
+        self,
+        source: "Container | Exec",
+        feed: Feed,
+        tty: bool,
+        close_stdin: bool,
+        stream_bytes: Counter[str],
     ) -> None:
         self.output = feed
         self.tty = tty
         self._source = source
         self._close_stdin = close_stdin
+        self._stream_bytes = stream_bytes
 
     async def write(self, data: bytes) -> None:
         """Write to the process' stdin; waits until the process started and reads.
@@ -48,6 +57,7 @@ class Session:
         """
         stdin = await self._stdin()
         await stdin.write(data)
+        self._stream_bytes["stdin"] += len(data)
 
     async def close_stdin(self) -> None:
         """End the process' stdin, unless it is to stay open for other clients or is a terminal."""
@@ -78,8 +88,9 @@ class Processes:
 class Sessions:
     """Everything a client does with a container's processes besides its life cycle."""
 
-    def __init__(self, pods: Pods) -> None:
+    def __init__(self, pods: Pods, stream_bytes: Counter[str]) -> None:
         self._pods = pods
+        self._stream_bytes = stream_bytes
 
     async def attach(
         self, reference: str, *, stdin: bool = False, stdout: bool = True, stderr: bool = True
@@ -97,7 +108,8 @@ class Sessions:
                 else f"container {container.id} is restarting, wait until the container is running"
             )
         feed = container.hub.open(stdout=stdout, stderr=stderr)
-        return Session(container, feed, container.spec.tty, stdin and container.spec.stdin_once)
+        close_stdin = stdin and container.spec.stdin_once
+        return Session(container, feed, container.spec.tty, close_stdin, self._stream_bytes)
 
     def logs(
         self,
@@ -121,10 +133,14 @@ class Sessions:
         return _only(records, wanted)
 
     async def resize(self, reference: str, rows: int, columns: int) -> None:
-        """Set the size of a container's terminal. Raises Conflict when it does not run."""
+        """Set the size of a container's terminal, if it has one. Raises Conflict when it does not
+        run.
+        """
         pod, container = find_container(self._pods, reference)
         machine = self._machine(pod, container)
-        await machine.agent.request(guest.ProcessResize(container.status.process_id, rows, columns))
+        if container.spec.tty:
+            size = guest.ProcessResize(container.status.process_id, rows, columns)
+            await _resize(machine, size, f"container {container.id}")
 
     def exec_create(self, reference: str, spec: ExecSpec) -> str:
         """Prepare an exec and return its id. Raises Conflict unless the container runs."""
@@ -172,7 +188,7 @@ class Sessions:
         if detach:
             feed.close()
             return None
-        return Session(asked, feed, spec.tty, close_stdin=True)
+        return Session(asked, feed, spec.tty, True, self._stream_bytes)
 
     def exec_inspect(self, exec_id: str) -> ExecView:
         """Return an exec's view. Raises NotFound."""
@@ -183,10 +199,16 @@ class Sessions:
         return await self._exec(exec_id)[1].wait()
 
     async def exec_resize(self, exec_id: str, rows: int, columns: int) -> None:
-        """Set the size of an exec's terminal."""
+        """Set the size of an exec's terminal, if it has one. Raises Conflict when it does not
+        run.
+        """
         pod, found = self._exec(exec_id)
         machine = self._machine(pod, found.container)
-        await machine.agent.request(guest.ProcessResize(found.process_id, rows, columns))
+        if not found.view().running:
+            raise Conflict(f"exec {exec_id} is not running")
+        if found.spec.tty:
+            size = guest.ProcessResize(found.process_id, rows, columns)
+            await _resize(machine, size, f"exec {exec_id}")
 
     async def processes(self, reference: str) -> Processes:
         """Return a container's processes. Raises Conflict when it does not run."""
@@ -212,6 +234,16 @@ class Sessions:
             if exec_id in pod.execs:
                 return pod, pod.execs[exec_id]
         raise NotFound("exec", exec_id)
+
+
+async def _resize(machine: Machine, size: guest.ProcessResize, what: str) -> None:
+    try:
+        await machine.agent.request(size)
+    except GuestError as err:
+        if err.errno != errno.ESRCH:
+            raise
+        # It has just ended, or is just being started.
+        raise Conflict(f"{what} is not running") from err
 
 
 async def _only(records: AsyncIterator[LogRecord], wanted: set[int]) -> AsyncIterator[LogRecord]:

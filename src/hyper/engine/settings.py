@@ -93,6 +93,8 @@ class Settings:
     group: str = ""
     root: str = ""
     log_level: str = "info"
+    log_format: str = "text"
+    metrics_address: str = ""
     log_driver: str = "json-file"
     log_options: tuple[tuple[str, str], ...] = ()
     registry_mirrors: tuple[str, ...] = ()
@@ -202,6 +204,12 @@ def _level(value: Any, key: str) -> str:
     return str(value)
 
 
+def _log_format(value: Any, key: str) -> str:
+    if value not in ("text", "json"):
+        raise InvalidArgument(f"{key}: invalid log format: {value}")
+    return str(value)
+
+
 def _debug(value: Any, key: str) -> str:
     return "debug" if value is True else "info"
 
@@ -223,9 +231,11 @@ _DOCKER_KEYS: Mapping[str, Any] = {
     "insecure-registries": ("insecure_registries", _texts),
     "labels": ("labels", _texts),
     "log-driver": ("log_driver", _text),
+    "log-format": ("log_format", _log_format),
     "log-level": ("log_level", _level),
     "log-opts": ("log_options", _pairs),
     "max-concurrent-downloads": ("max_concurrent_downloads", _number),
+    "metrics-addr": ("metrics_address", _text),
     "registry-mirrors": ("registry_mirrors", _texts),
 }
 _OWN_KEYS: Mapping[str, Any] = {

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hyper.core.errors import Failure, HyperError
+from hyper.core.errors import HyperError, Malformed
 from hyper.core.ids import short
 from hyper.host import files, threads
 from hyper.images import compression, reference
@@ -69,7 +69,7 @@ class _Archive:
     links: dict[bytes, bytes] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
-        """Return where a file was spooled, through links within the archive. Raises Failure."""
+        """Return where a file was spooled, through links within the archive. Raises Malformed."""
         key = clean_path(name.encode())
         for _ in range(_LINKS):
             if key in self.files:
@@ -77,21 +77,21 @@ class _Archive:
             if key not in self.links:
                 break
             key = self.links[key]
-        raise Failure(f"invalid archive: {name[:200]!r} is missing")
+        raise Malformed(f"invalid archive: {name[:200]!r} is missing")
 
     def read(self, name: str, limit_bytes: int) -> bytes:
-        """Return a small file. Raises Failure."""
+        """Return a small file. Raises Malformed."""
         with open(self.path(name), "rb") as file:
             data = file.read(limit_bytes + 1)
         if len(data) > limit_bytes:
-            raise Failure(f"invalid archive: {name[:200]!r} is larger than {limit_bytes} bytes")
+            raise Malformed(f"invalid archive: {name[:200]!r} is larger than {limit_bytes} bytes")
         return data
 
     def blob(self, digest: str, limit_bytes: int) -> bytes:
-        """Return a small blob of an OCI layout, verified. Raises Failure."""
+        """Return a small blob of an OCI layout, verified. Raises Malformed."""
         data = self.read(_blob_name(digest), limit_bytes)
         if digest_of(data) != digest:
-            raise Failure(f"invalid archive: blob {digest} is damaged")
+            raise Malformed(f"invalid archive: blob {digest} is damaged")
         return data
 
 
@@ -106,7 +106,7 @@ class _Item:
 
 
 async def load(shelf: Shelf, source: AsyncIterator[bytes] | Path, report: Report) -> list[Loaded]:
-    """Load every image of an archive, compressed or not. Raises Failure; then nothing is left."""
+    """Load every image of an archive, compressed or not. Raises Malformed; then nothing is left."""
     chunks = _of_file(source) if isinstance(source, Path) else source
     async with shelf.transfer():
         with shelf.blobs.temporary() as directory:
@@ -147,7 +147,7 @@ def _unpack(feed: Feed, directory: Path) -> _Archive:
         reader = TarReader(read)
         for count, entry in enumerate(reader):
             if count >= _ENTRIES:
-                raise Failure(f"invalid archive: more than {_ENTRIES} entries")
+                raise Malformed(f"invalid archive: more than {_ENTRIES} entries")
             name = clean_path(entry.path)
             if entry.kind is Kind.FILE:
                 archive.files[name] = directory / str(count)
@@ -169,17 +169,17 @@ def _items(shelf: Shelf, archive: _Archive) -> Iterator[_Item]:
             config = archive.read(str(raw.get("Config")), CONFIG_LIMIT_BYTES)
             layers = raw.get("Layers") or []
             if not isinstance(layers, list):
-                raise Failure("invalid archive: manifest.json: Layers is not a list")
+                raise Malformed("invalid archive: manifest.json: Layers is not a list")
             paths = tuple((archive.path(str(layer)), "") for layer in layers)
             names = raw.get("RepoTags") or []
             yield _Item(config, paths, tuple(map(str, names)))
         return
     if b"index.json" not in archive.files:
-        raise Failure("invalid archive: it has neither manifest.json nor index.json")
+        raise Malformed("invalid archive: it has neither manifest.json nor index.json")
     index = archive.read("index.json", MANIFEST_LIMIT_BYTES)
     parsed = parse_manifest(index)
     if not isinstance(parsed, Index):
-        raise Failure("invalid archive: index.json is not an index")
+        raise Malformed("invalid archive: index.json is not an index")
     raws = parse_json(index, "index.json")["manifests"]
     for descriptor, raw in zip(parsed.manifests, raws, strict=True):
         elsewhere = descriptor.platform and not shelf.platform.runs(descriptor.platform)
@@ -192,7 +192,7 @@ def _docker_manifest(archive: _Archive) -> list[Json]:
     data = archive.read("manifest.json", MANIFEST_LIMIT_BYTES)
     raw = parse_json(b'{"images":' + data + b"}", "manifest.json")["images"]
     if not isinstance(raw, list) or not all(isinstance(item, dict) for item in raw):
-        raise Failure("invalid archive: manifest.json is not a list of objects")
+        raise Malformed("invalid archive: manifest.json is not a list of objects")
     return raw
 
 
@@ -203,7 +203,7 @@ def _oci_item(shelf: Shelf, archive: _Archive, digest: str, names: tuple[str, ..
         data = archive.blob(parsed.choose(shelf.platform).digest, MANIFEST_LIMIT_BYTES)
         parsed = parse_manifest(data)
     if not isinstance(parsed, Manifest):
-        raise Failure("invalid archive: indexes nested too deeply")
+        raise Malformed("invalid archive: indexes nested too deeply")
     layers = tuple((archive.path(_blob_name(d.digest)), d.digest) for d in parsed.layers)
     return _Item(archive.blob(parsed.config.digest, CONFIG_LIMIT_BYTES), layers, names, data)
 
@@ -222,7 +222,7 @@ def _annotated_name(raw: Json) -> tuple[str, ...]:
 async def _add(shelf: Shelf, item: _Item, report: Report) -> Loaded:
     config = parse_config(item.config)
     if len(config.diff_ids) != len(item.layers):
-        raise Failure("invalid archive: the config and the manifest differ in their layers")
+        raise Malformed("invalid archive: the config and the manifest differ in their layers")
     names = [str(reference.parse_tag(name)) for name in item.names]
     for diff_id, (path, digest) in zip(config.diff_ids, item.layers, strict=True):
         if shelf.layers.find(diff_id) is None:

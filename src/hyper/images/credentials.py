@@ -79,7 +79,10 @@ def _of_auth(raw: dict[str, Any]) -> Credentials | None:
         _text(raw, "registrytoken"),
     )
     if not found.username and raw.get("auth"):
-        return _decode(_text(raw, "auth"))
+        try:
+            return _decode(_text(raw, "auth"))
+        except Failure as err:
+            raise InvalidArgument(f"invalid X-Registry-Auth header: {err}") from err
     return found if found != Credentials() else None
 
 
@@ -161,7 +164,7 @@ def _decode(auth: str) -> Credentials:
     try:
         user, _, password = base64.b64decode(auth).decode().partition(":")
     except (ValueError, binascii.Error) as err:
-        raise Failure("config.json: an `auth` is not base64 of user:password") from err
+        raise Failure("an `auth` is not base64 of user:password") from err
     return Credentials(user, password.rstrip("\0"))
 
 

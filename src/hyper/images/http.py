@@ -45,12 +45,21 @@ class RegistryOptions:
     helper_environment: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Traffic:
+    """Bytes of bodies exchanged with registries."""
+
+    received_bytes: int = 0
+    sent_bytes: int = 0
+
+
 class Answer:
     """A server's answer: `status` and `headers` are here, the body is on its way."""
 
-    def __init__(self, response: aiohttp.ClientResponse, request: str) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, request: str, traffic: Traffic) -> None:
         self._response = response
         self._request = request
+        self._traffic = traffic
         self.status = response.status
         self.headers = response.headers
 
@@ -67,6 +76,7 @@ class Answer:
         """Yield the body as it comes. Raises Unavailable when it breaks off."""
         with _network_errors(self._request):
             async for chunk in self._response.content.iter_chunked(_CHUNK):
+                self._traffic.received_bytes += len(chunk)
                 yield chunk
 
 
@@ -75,6 +85,7 @@ class Http:
 
     def __init__(self, options: RegistryOptions) -> None:
         self.options = options
+        self.traffic = Traffic()
         self._session: aiohttp.ClientSession | None = None
 
     @contextlib.asynccontextmanager
@@ -91,7 +102,7 @@ class Http:
             try:
                 target = response.headers.get("Location", "")
                 if response.status not in _MOVED or method not in ("GET", "HEAD") or not target:
-                    yield Answer(response, request)
+                    yield Answer(response, request, self.traffic)
                     return
             finally:
                 response.close()
@@ -144,13 +155,23 @@ class Http:
             method,
             URL(url, encoded=True),
             headers=dict(headers),
-            data=data,
+            data=self._counted(data),
             allow_redirects=False,
             proxy=_proxy(parts.scheme, parts.hostname or ""),
             ssl=_tls(parts.netloc, not self.is_insecure(parts.netloc), self.options.certificates)
             if tls
             else True,
         )
+
+    def _counted(self, data: object) -> object:
+        if isinstance(data, bytes):
+            self.traffic.sent_bytes += len(data)
+        return self._counting(data) if isinstance(data, AsyncIterator) else data
+
+    async def _counting(self, data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in data:
+            yield chunk
+            self.traffic.sent_bytes += len(chunk)
 
 
 @contextlib.contextmanager

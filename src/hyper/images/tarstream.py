@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from hyper.core.errors import Failure
+from hyper.core.errors import Malformed
 from hyper.images import sparse
 
 BLOCK = 512
@@ -58,7 +58,7 @@ class Entry:
 class TarReader:
     """Entries of a tar stream, in order; the content of the last one is read with `content`.
 
-    `read(n)` gives up to n bytes, none at the end. Raises Failure on what is no tar.
+    `read(n)` gives up to n bytes, none at the end. Raises Malformed on what is no tar.
     """
 
     def __init__(self, read: Read) -> None:
@@ -101,7 +101,7 @@ class TarReader:
                 return self._entry(block, flag, self._global | meta if self._global else meta)
             size = number(block[124:136])
             if size > _META_LIMIT:
-                raise Failure(f"tar: a header of {size} bytes is larger than {_META_LIMIT}")
+                raise Malformed(f"tar: a header of {size} bytes is larger than {_META_LIMIT}")
             self._meta(flag, self._padded(size), meta)
 
     def _meta(self, flag: bytes, body: bytes, meta: dict[bytes, bytes]) -> None:
@@ -112,7 +112,7 @@ class TarReader:
         elif flag == b"g":
             self._global.update(pax_records(body))
             if sum(len(k) + len(v) for k, v in self._global.items()) > _META_LIMIT:
-                raise Failure(f"tar: global headers larger than {_META_LIMIT} bytes")
+                raise Malformed(f"tar: global headers larger than {_META_LIMIT} bytes")
         else:
             meta.update(pax_records(body))
 
@@ -120,7 +120,7 @@ class TarReader:
         path = meta.get(b"path") or _name(block)
         kind = _KINDS.get(flag)
         if kind is None:
-            raise Failure(f"tar: entry {show(path)} is of the unsupported type {show(flag)}")
+            raise Malformed(f"tar: entry {show(path)} is of the unsupported type {show(flag)}")
         if kind is Kind.FILE and path.endswith(b"/"):
             kind = Kind.DIRECTORY
         stored = decimal(meta, b"size", block[124:136]) if kind is Kind.FILE else 0
@@ -169,7 +169,7 @@ class TarReader:
                 self._buffer, self._position = self._read(_READ), 0
                 available = len(self._buffer)
                 if not available:
-                    raise Failure("tar: unexpected end of the archive")
+                    raise Malformed("tar: unexpected end of the archive")
             count = min(available, length)
             start = self._position
             self._position += count
@@ -191,7 +191,7 @@ class TarReader:
             if not more:
                 if end_allowed and self._position == len(self._buffer):
                     return None
-                raise Failure("tar: unexpected end of the archive")
+                raise Malformed("tar: unexpected end of the archive")
             self._buffer = self._buffer[self._position :] + more
             self._position = 0
         start = self._position
@@ -208,26 +208,26 @@ def number(field: bytes) -> int:
     else:
         digits = field.split(b"\0", 1)[0].strip()
         if digits and not digits.isdigit():
-            raise Failure(f"tar: {show(field)} is no number")
+            raise Malformed(f"tar: {show(field)} is no number")
         try:
             value = int(digits or b"0", 8)
         except ValueError:
-            raise Failure(f"tar: {show(field)} is no octal number") from None
+            raise Malformed(f"tar: {show(field)} is no octal number") from None
     return value
 
 
 def decimal(meta: dict[bytes, bytes], key: bytes, field: bytes, least: int = 0) -> int:
     """Return the value of a pax record if there is one, else of the header's field.
 
-    Raises Failure when it is below `least` or absurd.
+    Raises Malformed when it is below `least` or absurd.
     """
     text = meta.get(key)
     try:
         value = int(text.split(b".", 1)[0] or b"0") if text else number(field)
     except ValueError:
-        raise Failure(f"tar: {show(key)} {show(text or b'')} is no number") from None
+        raise Malformed(f"tar: {show(key)} {show(text or b'')} is no number") from None
     if not least <= value < 2**62:
-        raise Failure(f"tar: {show(key)} {value} is out of range")
+        raise Malformed(f"tar: {show(key)} {value} is out of range")
     return value
 
 
@@ -240,11 +240,11 @@ def pax_records(body: bytes) -> dict[bytes, bytes]:
         blank = body.find(b" ", position, position + 8)
         length = body[position:blank]
         if blank < 0 or not length.isdigit():
-            raise Failure("tar: malformed pax header")
+            raise Malformed("tar: malformed pax header")
         end = position + int(length)
         key, equals, value = body[blank + 1 : end - 1].partition(b"=")
         if end > len(body) or end <= blank or body[end - 1 : end] != b"\n" or not equals:
-            raise Failure("tar: malformed pax header")
+            raise Malformed("tar: malformed pax header")
         if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
             numbers.append(value)
         else:
@@ -326,4 +326,4 @@ def _verify(block: bytes) -> None:
         return
     signed = total - 256 * sum(1 for c in block[:148] + block[156:] if c > 127)  # very old tars
     if signed != expected:
-        raise Failure("tar: invalid header: the checksum does not match")
+        raise Malformed("tar: invalid header: the checksum does not match")

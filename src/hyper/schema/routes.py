@@ -209,6 +209,7 @@ def _swarm() -> Iterator[Route]:
 
 
 _OWN = (
+    Route("GET", "/metrics", "HyperMetrics", "metrics.show", note="for Prometheus"),
     Route(
         "POST", "/hyper/v1/run", "HyperRun", "hyper.run", 101, note="create, attach, start, wait"
     ),
