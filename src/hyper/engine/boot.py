@@ -154,6 +154,7 @@ async def prepare_disks(services: Services, container: Container) -> tuple[Disk,
     if not container.rw_disk.exists():
         container.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         size = container.spec.storage_size_bytes or services.settings.disk_bytes
+        private_directory(container.folder)
         await create_writable(container.rw_disk, size, empty_images=services.places.empty_disks)
     return container_disks(container, chain)
 

@@ -3,6 +3,7 @@
 It knows the order in which a guest is set up; it stores nothing and decides no life cycle.
 """
 
+import contextlib
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from time import time_ns
 
 from hyper.agent import messages as guest
 from hyper.agent.client import AgentClient
+from hyper.core.errors import HyperError
 from hyper.core.pod_spec import InjectedFile, PodSpec
 from hyper.core.spec import Disk
 from hyper.engine import plan, pod_plan
@@ -104,21 +106,29 @@ class Machine:
             self.disks.add(disk.disk_id)
 
     async def _add_volume(self, name: str, mount: MountView, disks: Mapping[str, Disk]) -> None:
-        if name not in self.volumes:  # one of the pod stays when nobody uses it
-            if mount.volume is None:
-                # Read-only is a property of each container's mount: the share itself is writable.
-                await self.vm.share_add(name, Path(mount.source), read_only=False)
-                added = guest.VolumeAdd(volume=name, kind=pod_plan.VOLUME_SHARE, path=name)
-            else:
-                address = None
-                if name in disks:
-                    await self._plug(disks[name])
-                    address = self.vm.device_of(name)
-                added = pod_plan.volume(name, mount.volume, address)
-            await self.agent.request(added, timeout_s=60)
-            for file in mount.volume.files if mount.volume else ():
-                await self.write_file("", name, file)
+        if name not in self.volumes:
+            try:
+                await self._make_volume(name, mount, disks)
+            except BaseException:
+                with contextlib.suppress(HyperError):
+                    await self._withdraw(name)
+                raise
         self.volumes[name] = self.volumes.get(name, 0) + 1
+
+    async def _make_volume(self, name: str, mount: MountView, disks: Mapping[str, Disk]) -> None:
+        if mount.volume is None:
+            # Read-only is a property of each container's mount: the share itself is writable.
+            await self.vm.share_add(name, Path(mount.source), read_only=False)
+            added = guest.VolumeAdd(volume=name, kind=pod_plan.VOLUME_SHARE, path=name)
+        else:
+            address = None
+            if name in disks:
+                await self._plug(disks[name])
+                address = self.vm.device_of(name)
+            added = pod_plan.volume(name, mount.volume, address)
+        await self.agent.request(added, timeout_s=60)
+        for file in mount.volume.files if mount.volume else ():
+            await self.write_file("", name, file)
 
     async def write_file(self, container: str, volume: str, file: InjectedFile) -> None:
         """Write a file into a created container's root file system, or into a volume."""
@@ -182,6 +192,9 @@ class Machine:
 
     async def _remove_volume(self, name: str) -> None:
         await self.agent.request(guest.VolumeRemove(volume=name))
+        await self._withdraw(name)
+
+    async def _withdraw(self, name: str) -> None:
         if name in self.vm.record.shares:
             await self.vm.share_remove(name)
         await self._unplug(name)

@@ -31,7 +31,7 @@ from hyper.engine.states import (
 )
 from hyper.engine.store import PodRow
 from hyper.engine.supervisor import Supervisor
-from hyper.engine.views import PodView, Status
+from hyper.engine.views import NetworkView, PodView, Status
 
 SHUTDOWN_S = 10.0
 _STORED = (PodState.RUNNING, PodState.PAUSED, PodState.STOPPED)
@@ -179,4 +179,5 @@ class Pod:
             container_ids=tuple(self.containers),
             vmm_pid=record.pid if record else 0,
             accelerator=record.accelerator if record else "",
+            network=self.machine.network if self.machine else NetworkView(),
         )

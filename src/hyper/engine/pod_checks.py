@@ -3,7 +3,7 @@
 import posixpath
 from collections.abc import Iterable, Sequence
 
-from hyper.core.errors import InvalidArgument
+from hyper.core.errors import Forbidden, InvalidArgument, Unsupported
 from hyper.core.ids import check_name, check_short_name
 from hyper.core.pod_spec import ActionKind, InjectedFile, Medium, PodSpec, Role
 from hyper.core.spec import ContainerSpec, MountKind
@@ -14,14 +14,15 @@ from hyper.engine.pod_plan import file_content
 FILES_MAX_BYTES = 16 * MIB
 
 
-def check_pod(spec: PodSpec, containers: Sequence[ContainerSpec], host_cpus: int) -> PodSpec:
-    """Return the spec if a pod can be so. Raises InvalidArgument naming what cannot."""
+def check_pod(spec: PodSpec, containers: Sequence[ContainerSpec], host_cpus: int) -> None:
+    """Check that a pod can be so. Raises InvalidArgument naming what cannot."""
     if not 0 <= spec.vcpus <= host_cpus:
         raise InvalidArgument(f"vcpus: {spec.vcpus}: this host has {host_cpus} CPUs")
     if spec.memory_bytes and spec.memory_bytes < 64 * MIB:
         raise InvalidArgument(f"memory: {spec.memory_bytes} bytes: a pod needs 64 MiB at least")
     if spec.memory_bytes % MIB:
         raise InvalidArgument(f"memory: {spec.memory_bytes} bytes: whole MiB are needed")
+    _check_possible(spec)
     _check_unique("volume", [volume.name for volume in spec.volumes])
     for volume in spec.volumes:
         check_short_name(volume.name, "volume")
@@ -37,7 +38,31 @@ def check_pod(spec: PodSpec, containers: Sequence[ContainerSpec], host_cpus: int
     size = sum(len(file_content(file)) for file in files)
     if size > FILES_MAX_BYTES:
         raise InvalidArgument(f"files of {size} bytes: at most {FILES_MAX_BYTES} are possible")
-    return spec
+
+
+def _check_possible(spec: PodSpec) -> None:
+    if spec.services:
+        raise Unsupported("services: balancing inside a pod is not implemented yet")
+    if spec.devices:
+        raise Unsupported("devices: giving host devices to a pod is not implemented yet")
+    for volume in spec.volumes:
+        if volume.source.medium is Medium.NFS:
+            raise Unsupported(f"volume {volume.name}: NFS volumes are not implemented yet")
+        if volume.source.image_format != "raw":
+            raise Unsupported(f"volume {volume.name}: qcow2 volumes are not implemented yet")
+
+
+def check_kernel_parameters(spec: PodSpec, allowed: Sequence[str]) -> None:
+    """Check a pod's kernel parameters against the daemon's list. Raises Forbidden."""
+    for parameter in spec.kernel_parameters:
+        name = parameter.partition("=")[0]
+        if not name or any(sign.isspace() or not sign.isprintable() for sign in parameter):
+            raise InvalidArgument(f"kernel parameter {parameter!r}: one word is needed")
+        if name not in allowed:
+            raise Forbidden(
+                f"kernel parameter {name} is not allowed: the daemon allows {', '.join(allowed)} "
+                "(hyper.kernel-parameters in its configuration)"
+            )
 
 
 def check_container_names(names: Sequence[str]) -> None:

@@ -44,7 +44,8 @@ class PodVerbs:
             check_short_name(spec.name, "pod")
         spec = replace(spec, name=spec.name or new_name())
         spec = replace(spec, hostname=check_hostname(spec.hostname or _as_hostname(spec.name)))
-        spec = pod_checks.check_pod(spec, containers, self._pods.host_cpus)
+        pod_checks.check_pod(spec, containers, self._pods.host_cpus)
+        pod_checks.check_kernel_parameters(spec, self._services.settings.kernel_parameters)
         self._services.kernel_of(spec.kernel)
         row = PodRow(new_id(), time_ns(), spec, PodState.STOPPED, "", "")
         prepared: list[ContainerRow] = []
@@ -57,6 +58,7 @@ class PodVerbs:
             raise
 
     async def _prepare(self, pod: PodRow, spec: ContainerSpec) -> ContainerRow:
+        spec = replace(spec, network_mode=pod.spec.network_mode)
         row = await self._creation.prepare(spec, pod)
         name = check_name(f"{pod.spec.name}-{spec.name_in_pod}")
         return replace(row, name=name, created_ns=time_ns())

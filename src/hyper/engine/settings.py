@@ -108,6 +108,15 @@ class Settings:
     templates: bool = True
     pool_waiting: int = 2
     pool_shapes: int = 1
+    pod_files: str = ""
+    kernel_parameters: tuple[str, ...] = (
+        "default_hugepagesz",
+        "hugepages",
+        "hugepagesz",
+        "loglevel",
+        "mitigations",
+        "transparent_hugepage",
+    )
 
 
 def default_places() -> Places:
@@ -244,6 +253,8 @@ _OWN_KEYS: Mapping[str, Any] = {
     "initrd": ("initrd", _text),
     "kernel": ("kernel", _text),
     "memory": ("memory_bytes", _size),
+    "kernel-parameters": ("kernel_parameters", _texts),
+    "pod-files": ("pod_files", _text),
     "qemu": ("qemu", _text),
     "templates": ("templates", _flag),
     "vcpus": ("vcpus", _number),

@@ -219,8 +219,28 @@ _OWN = (
     Route("DELETE", "/hyper/v1/kernels/{name}", "HyperKernelDelete", "hyper.kernel_remove", 204),
     Route("POST", "/hyper/v1/play/kube", "HyperPlayKube", "kube.play"),
     Route("DELETE", "/hyper/v1/play/kube", "HyperPlayKubeDown", "kube.down"),
-    Route("GET", "/hyper/v1/pods", "HyperPodList", "hyper.pods"),
-    Route("GET", "/hyper/v1/pods/{id}", "HyperPodInspect", "hyper.pod"),
+    Route("GET", "/hyper/v1/pods", "HyperPodList", "pods.list_all"),
+    Route("POST", "/hyper/v1/pods", "HyperPodCreate", "pods.create", 201),
+    Route("GET", "/hyper/v1/pods/{id}", "HyperPodInspect", "pods.inspect"),
+    Route("DELETE", "/hyper/v1/pods/{id}", "HyperPodDelete", "pods.remove", 204),
+    Route("POST", "/hyper/v1/pods/{id}/start", "HyperPodStart", "pods.start", 204),
+    Route("POST", "/hyper/v1/pods/{id}/stop", "HyperPodStop", "pods.stop", 204),
+    Route("POST", "/hyper/v1/pods/{id}/restart", "HyperPodRestart", "pods.restart", 204),
+    Route("POST", "/hyper/v1/pods/{id}/kill", "HyperPodKill", "pods.kill", 204),
+    Route("POST", "/hyper/v1/pods/{id}/pause", "HyperPodPause", "pods.pause", 204),
+    Route("POST", "/hyper/v1/pods/{id}/unpause", "HyperPodUnpause", "pods.unpause", 204),
+    Route("POST", "/hyper/v1/pods/{id}/wait", "HyperPodWait", "pods.wait"),
+    Route("POST", "/hyper/v1/pods/{id}/labels", "HyperPodLabel", "pods.label"),
+    Route(
+        "POST", "/hyper/v1/pods/{id}/containers", "HyperPodContainerAdd", "pods.add_container", 201
+    ),
+    Route(
+        "DELETE",
+        "/hyper/v1/pods/{id}/containers/{name}",
+        "HyperPodContainerDelete",
+        "pods.remove_container",
+        204,
+    ),
 )
 
 DOCKER_ROUTES: tuple[Route, ...] = (

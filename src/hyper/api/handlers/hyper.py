@@ -156,13 +156,3 @@ async def kernel_remove(call: Call) -> web.StreamResponse:
     users = [pod.spec.name for pod in call.engine.pods.list() if pod.spec.kernel == name]
     call.engine.kernels.remove(name, users)
     return no_content()
-
-
-async def pods(call: Call) -> web.StreamResponse:
-    """GET /hyper/v1/pods"""
-    return json_response([render.pod(view) for view in call.engine.pods.list()])
-
-
-async def pod(call: Call) -> web.StreamResponse:
-    """GET /hyper/v1/pods/{id}"""
-    return json_response(render.pod(call.engine.pods.get(call.parameters["id"])))

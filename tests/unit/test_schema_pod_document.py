@@ -1,0 +1,174 @@
+"""Hyper's pod document: what is read, what is refused by its path, and its JSON Schema."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from hyper.api.documents import parse_document
+from hyper.core.errors import InvalidArgument
+from hyper.core.pod_spec import ActionKind, Medium, PodPort, Role
+from hyper.core.spec import MountKind, RestartPolicyName
+from hyper.engine.file_sources import encoded
+from hyper.schema import document
+from hyper.schema.pod_document import POD, json_schema, read_document
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = sorted((DOCS / "examples").glob("pod-*"))
+
+
+def _read(text: str) -> Any:
+    return read_document(parse_document(text.encode()))
+
+
+def _container(text: str) -> Any:
+    return _read(f"{{containers: [{{image: x, {text}}}]}}").containers[0]
+
+
+def test_the_schema_in_docs_is_the_code_s() -> None:
+    shown = json.loads((DOCS / "pod-spec.schema.json").read_text())
+    assert shown == json_schema(), "run `python -m hyper.schema.pod_document`"
+    jsonschema.Draft202012Validator.check_schema(shown)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_the_examples_fit_the_schema_and_are_read(path: Path) -> None:
+    value = parse_document(path.read_bytes())
+    jsonschema.validate(value, json_schema(), jsonschema.Draft202012Validator)
+    assert read_document(value).containers
+
+
+def test_a_whole_document_means_what_it_says() -> None:
+    read = read_document(parse_document((DOCS / "examples" / "pod-web.yaml").read_bytes()))
+    prepare, log, server = read.containers
+    assert [item.role for item in read.containers] == [Role.INIT, Role.SIDECAR, Role.MAIN]
+    assert server.restart_policy.name is RestartPolicyName.ALWAYS
+    assert server.read_only_root and server.mounts[0].read_only
+    assert server.mounts[0].kind is MountKind.POD and prepare.mounts[0].destination == "/www"
+    assert server.probes.readiness and server.probes.readiness.action.kind is ActionKind.HTTP
+    assert server.resources.memory_bytes == 64 << 20 and server.resources.cpus == 0.5
+    assert read.spec.volumes[0].source.medium is Medium.DISK
+    assert read.spec.ports == (PodPort(8080, host_port=18080),)
+    assert (read.spec.memory_bytes, read.spec.grace_s, log.name_in_pod) == (256 << 20, 5, "log")
+
+
+def test_port_ranges_are_taken_apart() -> None:
+    read = _read("portmappings: [{hostPort: 3000-3002, containerPort: 80-82, protocol: udp}]")
+    assert [(p.host_port, p.container_port, p.protocol) for p in read.spec.ports] == [
+        (3000, 80, "udp"),
+        (3001, 81, "udp"),
+        (3002, 82, "udp"),
+    ]
+    free = _read("portmappings: [{containerPort: 80-81}]").spec.ports
+    assert [port.host_port for port in free] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("nonsense: 1", "nonsense: there is no such field"),
+        ("containers: [{image: x, foo: 1}]", "containers[0].foo: there is no such field"),
+        ("containers: [{}]", "containers[0].image: this field is required"),
+        ("containers: [{image: 1}, {image: [x]}]", "containers[1].image: a string is needed"),
+        ("hostname: 'a b'", "hostname: invalid hostname: 'a b'"),
+        (f"hostname: {'x' * 65}", "longer than 64 characters"),
+        ("hostname: -a", "hostname: invalid hostname"),
+        ("id: a/b", "id: Invalid pod name (a/b)"),
+        ("portmappingWhiteLists: {}", "portmappingWhiteLists: limiting who may reach"),
+        ("interfaces: [{bridge: br0}]", "interfaces[0].bridge: pods have no bridges"),
+        (
+            "portmappings: [{hostPort: 80-82, containerPort: 80-81}]",
+            "portmappings[0]: the ranges differ in length",
+        ),
+        (
+            "portmappings: [{hostPort: 80-82, containerPort: 80-82}, "
+            "{hostPort: 82, containerPort: 9}]",
+            "host port 82/tcp is published twice",
+        ),
+        ("portmappings: [{hostPort: 0-70000, containerPort: 1}]", "hostPort"),
+        ("resource: {vcpu: 0}", "resource.vcpu: 0 is not in 1..255"),
+        ("resource: {memory: lots}", "resource.memory: invalid size: 'lots'"),
+        ("files: [{name: a}]", "files[0]: either uri or contents is needed"),
+        ("files: [{name: a, uri: 'ftp://x/y'}]", "files[0].uri: only http, https and file"),
+        ("files: [{name: a, contents: x}, {name: a, contents: y}]", "files[1].name: a second"),
+        (
+            "containers: [{image: x, files: [{filename: a, path: /a}]}]",
+            "containers[0].files[0].filename: the document has no file named 'a'",
+        ),
+        ("volumes: [{name: v, driver: raw}]", "volumes[0].source: the path of the raw image"),
+        ("volumes: [{name: v, driver: nfs, source: /x}]", "volumes[0].source: ADDRESS:/EXPORT"),
+        ("volumes: [{name: v, options: x}]", "volumes[0].options: a volume of this kind has none"),
+        (
+            "containers: [{image: x, StopSignal: SIGWRONG}]",
+            "containers[0].StopSignal: Invalid signal",
+        ),
+        ("containers: [{image: x, restartPolicy: maybe}]", "containers[0].restartPolicy: 'maybe'"),
+        ("containers: [{image: x, role: boss}]", "containers[0].role: 'boss' is not one of"),
+        (
+            "containers: [{image: x, probes: {liveness: {period: 1}}}]",
+            "containers[0].probes.liveness: one of exec, http and tcp is needed",
+        ),
+        ("services: [{serviceip: x, serviceport: 1}]", "services[0].serviceip: 'x' is not an IP"),
+        ("a: &b 1\nc: *b", "line 2: YAML aliases are not supported"),
+        ("id: a\nid: b", "line 2: the field id is there twice"),
+        ("[1, 2]", "the document is not an object"),
+        ("id: a\n---\nid: b", "one document is needed, not 2"),
+        ("id: [", "the document is neither YAML nor JSON"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_path(text: str, error: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        _read(text)
+    assert error in str(refused.value)
+
+
+def test_users_environment_and_restart_policies() -> None:
+    spec = _container("user: {name: www, group: web, additionalGroups: [a, '5']}")
+    assert (spec.user, spec.groups) == ("www:web", ("a", "5"))
+    assert _container("user: 1000").user == "1000"
+    assert _container("envs: [{env: A, value: b}, {env: C}]").env == ("A=b", "C=")
+    assert _container("restartPolicy: no").restart_policy.name is RestartPolicyName.NO
+    assert _container("restartPolicy: 'onFailure:3'").restart_policy.maximum_retries == 3
+
+
+def test_what_the_pod_says_for_all_is_overridden_by_a_container() -> None:
+    read = _read(
+        "{tty: true, restartPolicy: always, log: {type: none}, dns: [10.0.0.1], "
+        "containers: [{image: x}, {image: y, tty: false, restartPolicy: never}]}"
+    )
+    first, second = read.containers
+    assert (first.tty, second.tty) == (True, False)
+    assert first.restart_policy.name is RestartPolicyName.ALWAYS
+    assert second.restart_policy.name is RestartPolicyName.NO
+    assert (first.log.driver, second.dns) == ("none", ("10.0.0.1",))
+
+
+def test_files_are_given_to_the_containers_that_name_them() -> None:
+    read = read_document(parse_document((DOCS / "examples" / "pod-files.json").read_bytes()))
+    contents = {
+        file.name: encoded(file.name, file.content.encode(), file.encoding) for file in read.files
+    }
+    config, key = read.with_files(contents)[0].files
+    assert base64.b64decode(config.content) == b"colour = blue\n"
+    assert (config.mode, config.owner, key.mode, key.owner) == (0o640, "1000:1000", 0o400, "")
+    assert base64.b64decode(key.content) == bytes(range(5))
+
+
+def test_corrupt_base64_is_refused_by_the_file_s_name() -> None:
+    with pytest.raises(InvalidArgument, match=r"file key: its contents are not base64"):
+        encoded("key", b"AAEC!", "base64")
+
+
+def test_every_field_says_what_it_is_for() -> None:
+    def walk(table: document.Table) -> list[str]:
+        bare = [f"{table.doc}: {key.name}" for key in table.keys if not key.doc]
+        for key in table.keys:
+            node = key.node.item if isinstance(key.node, document.ListOf) else key.node
+            if isinstance(node, document.Table):
+                bare += walk(node)
+        return bare
+
+    assert walk(POD) == []
