@@ -211,6 +211,13 @@ static bool populated(struct container *container)
     return text_number(text, "populated") != 0;
 }
 
+static void kill_jobs(const struct container *container)
+{
+    for (struct process *process = process_first(); process; process = process->next)
+        if (process->container == container && process->job && process_alive(process))
+            process_kill(process, SIGKILL);
+}
+
 static void kill_all(struct container *container)
 {
     struct error err;
@@ -221,7 +228,7 @@ static void kill_all(struct container *container)
         return;
     }
     for (struct process *process = process_first(); process; process = process->next)
-        if (process->container == container && process_alive(process))
+        if (process->container == container && !process->job && process_alive(process))
             process_kill(process, SIGKILL);
 }
 
@@ -249,6 +256,7 @@ COMMAND(container_remove)
     container->removing = true;
     container->remover = *request;
     kill_all(container);
+    kill_jobs(container);
     try_removal(container);
     return OUTCOME_ANSWERED;
 }

@@ -24,6 +24,7 @@ struct container {
     struct process *main; /* NULL: not running */
     int devpts_fd;        /* the main process's devpts instance */
     unsigned processes;   /* children of ours not reaped yet */
+    bool started;         /* its main process ran, now or earlier */
     bool removing;
     struct request remover;
     struct timer retry;

@@ -460,6 +460,64 @@ static const struct wire_layout message_connected_layout = {
     message_connected_fields, 1, 4, sizeof(struct message_connected),
 };
 
+static const struct wire_field message_file_stat_fields[] = {
+    { WIRE_STR, false, offsetof(struct message_file_stat, container), NULL },
+    { WIRE_U32, false, offsetof(struct message_file_stat, process_id), NULL },
+    { WIRE_STR, false, offsetof(struct message_file_stat, path), NULL },
+};
+static const struct wire_layout message_file_stat_layout = {
+    message_file_stat_fields, 3, 14, sizeof(struct message_file_stat),
+};
+
+static const struct wire_field message_file_status_fields[] = {
+    { WIRE_U64, false, offsetof(struct message_file_status, size_bytes), NULL },
+    { WIRE_U32, false, offsetof(struct message_file_status, mode), NULL },
+    { WIRE_I64, false, offsetof(struct message_file_status, mtime_s), NULL },
+    { WIRE_U32, false, offsetof(struct message_file_status, mtime_ns), NULL },
+    { WIRE_BYTES, false, offsetof(struct message_file_status, link_target), NULL },
+};
+static const struct wire_layout message_file_status_layout = {
+    message_file_status_fields, 5, 28, sizeof(struct message_file_status),
+};
+
+static const struct wire_field message_archive_read_fields[] = {
+    { WIRE_STR, false, offsetof(struct message_archive_read, container), NULL },
+    { WIRE_U32, false, offsetof(struct message_archive_read, process_id), NULL },
+    { WIRE_STR, false, offsetof(struct message_archive_read, path), NULL },
+    { WIRE_STR, false, offsetof(struct message_archive_read, name), NULL },
+    { WIRE_BOOL, false, offsetof(struct message_archive_read, volumes), NULL },
+};
+static const struct wire_layout message_archive_read_layout = {
+    message_archive_read_fields, 5, 20, sizeof(struct message_archive_read),
+};
+
+static const struct wire_field message_archive_write_fields[] = {
+    { WIRE_STR, false, offsetof(struct message_archive_write, container), NULL },
+    { WIRE_U32, false, offsetof(struct message_archive_write, process_id), NULL },
+    { WIRE_STR, false, offsetof(struct message_archive_write, path), NULL },
+    { WIRE_BOOL, false, offsetof(struct message_archive_write, keep_kinds), NULL },
+    { WIRE_STR, false, offsetof(struct message_archive_write, owner), NULL },
+};
+static const struct wire_layout message_archive_write_layout = {
+    message_archive_write_fields, 5, 20, sizeof(struct message_archive_write),
+};
+
+static const struct wire_field message_changes_read_fields[] = {
+    { WIRE_STR, false, offsetof(struct message_changes_read, container), NULL },
+    { WIRE_U32, false, offsetof(struct message_changes_read, process_id), NULL },
+};
+static const struct wire_layout message_changes_read_layout = {
+    message_changes_read_fields, 2, 9, sizeof(struct message_changes_read),
+};
+
+static const struct wire_field message_layer_read_fields[] = {
+    { WIRE_STR, false, offsetof(struct message_layer_read, container), NULL },
+    { WIRE_U32, false, offsetof(struct message_layer_read, process_id), NULL },
+};
+static const struct wire_layout message_layer_read_layout = {
+    message_layer_read_fields, 2, 9, sizeof(struct message_layer_read),
+};
+
 const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_ERROR] = { "error", &message_error_layout },
     [MESSAGE_OK] = { "ok", &message_ok_layout },
@@ -493,4 +551,10 @@ const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_FILE_WRITE] = { "file_write", &message_file_write_layout },
     [MESSAGE_CONNECT] = { "connect", &message_connect_layout },
     [MESSAGE_CONNECTED] = { "connected", &message_connected_layout },
+    [MESSAGE_FILE_STAT] = { "file_stat", &message_file_stat_layout },
+    [MESSAGE_FILE_STATUS] = { "file_status", &message_file_status_layout },
+    [MESSAGE_ARCHIVE_READ] = { "archive_read", &message_archive_read_layout },
+    [MESSAGE_ARCHIVE_WRITE] = { "archive_write", &message_archive_write_layout },
+    [MESSAGE_CHANGES_READ] = { "changes_read", &message_changes_read_layout },
+    [MESSAGE_LAYER_READ] = { "layer_read", &message_layer_read_layout },
 };

@@ -20,6 +20,7 @@
 #define FEATURE_PAUSE 2u
 #define FEATURE_STATS 4u
 #define FEATURE_PARTITIONS 8u
+#define FEATURE_FILES 16u
 
 enum message_id {
     MESSAGE_ERROR = 1,
@@ -54,8 +55,14 @@ enum message_id {
     MESSAGE_FILE_WRITE = 30,
     MESSAGE_CONNECT = 31,
     MESSAGE_CONNECTED = 32,
+    MESSAGE_FILE_STAT = 40,
+    MESSAGE_FILE_STATUS = 41,
+    MESSAGE_ARCHIVE_READ = 42,
+    MESSAGE_ARCHIVE_WRITE = 43,
+    MESSAGE_CHANGES_READ = 44,
+    MESSAGE_LAYER_READ = 45,
 };
-#define MESSAGE_ID_MAX 32u
+#define MESSAGE_ID_MAX 45u
 
 struct str_list {
     const char **items;
@@ -543,6 +550,64 @@ struct message_connect {
 
 struct message_connected {
     struct wire_bytes content;
+};
+
+/* Say what is at a path; stdout is the payload of a file_status. Symbolic links are followed but
+ * for the last component, which is too when the path ends in / or /. . */
+struct message_file_stat {
+    const char *container;
+    uint32_t process_id;
+    /* absolute */
+    const char *path;
+};
+
+struct message_file_status {
+    uint64_t size_bytes;
+    /* st_mode */
+    uint32_t mode;
+    int64_t mtime_s;
+    uint32_t mtime_ns;
+    /* of a symbolic link: where it leads in the end, absolute */
+    struct wire_bytes link_target;
+};
+
+/* Archive what is at a path, as pax; stdout is the archive. Sockets are left out. */
+struct message_archive_read {
+    const char *container;
+    uint32_t process_id;
+    /* as of file_stat */
+    const char *path;
+    /* what it is called in the archive; empty: what is in it, without itself */
+    const char *name;
+    /* with the container's volumes */
+    bool volumes;
+};
+
+/* Unpack the archive on stdin (ustar and pax, names relative and clean) into a directory. A
+ * read-only place is EROFS in step rootfs or volume; refused replacements are EEXIST in step
+ * directory or non-directory, the object is the path in the archive. */
+struct message_archive_write {
+    const char *container;
+    uint32_t process_id;
+    /* of a directory; links are followed */
+    const char *path;
+    /* refuse to replace a directory by something else, and the other way round */
+    bool keep_kinds;
+    /* as of process_start's user: owns all that is unpacked; empty: as the archive says */
+    const char *owner;
+};
+
+/* List what differs from the image; stdout has per change a letter (A, C, D), the absolute path,
+ * and a NUL. */
+struct message_changes_read {
+    const char *container;
+    uint32_t process_id;
+};
+
+/* Archive what differs from the image as a layer with OCI whiteouts; stdout is the archive. */
+struct message_layer_read {
+    const char *container;
+    uint32_t process_id;
 };
 
 /* Indexed by message id; an unused id has no name. */

@@ -22,24 +22,25 @@
 
 /* Bind an fd over a destination, then give the mount its flags. */
 static int bind_fd(int root, const struct wire_mount *mount, int source, int target,
-                   struct error *err)
+                   unsigned long more_flags, struct error *err)
 {
+    unsigned long flags = (mount->flags & BIND_FLAGS) | more_flags;
     cleanup_close int mounted = -1;
     char path[40];
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", source);
     if (mount_on(target, path, NULL, MS_BIND | MS_REC, NULL) < 0)
         return error_errno(err, "mount", "%s", mount->destination);
-    if ((mount->flags & BIND_FLAGS) == 0)
+    if (flags == 0)
         return 0;
     mounted = root_open(root, mount->destination, O_PATH);
-    if (mounted < 0 ||
-        mount_on(mounted, NULL, NULL, MS_BIND | MS_REMOUNT | (mount->flags & BIND_FLAGS), NULL) < 0)
+    if (mounted < 0 || mount_on(mounted, NULL, NULL, MS_BIND | MS_REMOUNT | flags, NULL) < 0)
         return error_errno(err, "mount", "%s", mount->destination);
     return 0;
 }
 
-static int mount_volume(const struct container *container, int root, uint32_t i, struct error *err)
+int mount_volume(const struct container *container, int root, uint32_t i, unsigned long flags,
+                 struct error *err)
 {
     const struct wire_mount *mount = &container->spec->mounts.items[i];
     cleanup_close int source = volume_open(mount->source, mount->subpath, mount->mode, err);
@@ -50,11 +51,18 @@ static int mount_volume(const struct container *container, int root, uint32_t i,
         return -1;
     if (fstat(source, &status) < 0)
         return error_errno(err, "stat", "volume %s", mount->source);
-    if (mount->populate && S_ISDIR(status.st_mode) &&
+    /* What a container emptied once it ran stays empty. */
+    if (mount->populate && !container->started && S_ISDIR(status.st_mode) &&
         populate_volume(root, mount->destination, source, err) < 0)
         return -1;
     target = root_make(root, mount->destination, S_ISDIR(status.st_mode), err);
-    return target < 0 ? -1 : bind_fd(root, mount, source, target, err);
+    return target < 0 ? -1 : bind_fd(root, mount, source, target, flags, err);
+}
+
+static int mount_own_volume(const struct container *container, int root, uint32_t i,
+                            struct error *err)
+{
+    return mount_volume(container, root, i, 0, err);
 }
 
 /* A file with the content given, kept beside the root file system. */
@@ -81,7 +89,22 @@ static int mount_file(const struct container *container, int root, uint32_t i, s
         fchmod(source, mount->mode ? mount->mode : 0644) < 0)
         return error_errno(err, "chown", "%s", mount->destination);
     target = root_make(root, mount->destination, false, err);
-    return target < 0 ? -1 : bind_fd(root, mount, source, target, err);
+    return target < 0 ? -1 : bind_fd(root, mount, source, target, 0, err);
+}
+
+int mount_kept_file(const struct container *container, int root, uint32_t i, struct error *err)
+{
+    const struct wire_mount *mount = &container->spec->mounts.items[i];
+    cleanup_close int source = -1, target = -1;
+    char below[32], path[176];
+
+    snprintf(below, sizeof below, "/file%u", i);
+    container_path(container, below, path, sizeof path);
+    source = open(path, O_PATH | O_CLOEXEC);
+    if (source < 0)
+        return mount_file(container, root, i, err); /* it never ran here */
+    target = root_make(root, mount->destination, false, err);
+    return target < 0 ? -1 : bind_fd(root, mount, source, target, 0, err);
 }
 
 static int mount_type(int root, const struct wire_mount *mount, const char *type,
@@ -169,13 +192,13 @@ static int mount_pod_shm(const struct container *container, int root, uint32_t i
     source = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (source < 0)
         return error_errno(err, "open", "%s", path);
-    return bind_fd(root, mount, source, target, err);
+    return bind_fd(root, mount, source, target, 0, err);
 }
 
 /* Indexed by struct mount's kind. */
 static int (*const mount_kinds[])(const struct container *, int, uint32_t, struct error *) = {
-    mount_tmpfs,   mount_volume, mount_file,   mount_proc,   mount_sysfs,
-    mount_cgroup2, mount_mqueue, mount_devpts, mount_device, mount_pod_shm,
+    mount_tmpfs,   mount_own_volume, mount_file,   mount_proc,   mount_sysfs,
+    mount_cgroup2, mount_mqueue,     mount_devpts, mount_device, mount_pod_shm,
 };
 
 int mount_custom(const struct container *container, int root, uint32_t i, struct error *err)

@@ -264,6 +264,9 @@ COMMAND(process_exit_ack)
 void processes_greet(void)
 {
     for (struct process *process = all; process; process = process->next) {
+        /* Who waited for a job has gone with the earlier session. */
+        if (process->job && process_alive(process))
+            process_kill(process, SIGKILL);
         for (int i = 0; i < STREAM_COUNT; i++)
             stream_hold(&process->streams[i]);
         process->exit_reported = false;

@@ -21,6 +21,7 @@ struct process {
     struct container *container; /* NULL once it was removed */
     char *container_name;
     bool main;
+    bool job; /* ours, not the container's */
     bool terminal;
     enum process_phase phase;
     pid_t pid;

@@ -144,32 +144,55 @@ static int mount_writable(struct rootfs *rootfs, const char *path,
     return make_directory(below, 0755, err);
 }
 
-/* The options may take one page, so paths are short and relative to the runtime directory. */
+/* Mount an overlay of the layers, highest first, and of `last` below them ("" for none). The options
+ * may take one page, so paths are short and relative to the runtime directory. */
+static int mount_layers(const struct rootfs *rootfs, const char *path, const char *begin,
+                        const char *last, struct error *err)
+{
+    char options[4096];
+    size_t used = (size_t)snprintf(options, sizeof options, "%slowerdir=", begin);
+    int mounted;
+
+    for (uint32_t i = rootfs->layer_count; i-- > 0 && used < sizeof options;)
+        used += (size_t)snprintf(options + used, sizeof options - used, "l/%u%s",
+                                 rootfs->layers[i]->number, i || *last ? ":" : "");
+    if (used < sizeof options)
+        used += (size_t)snprintf(options + used, sizeof options - used, "%s", last);
+    if (used >= sizeof options)
+        return error_set(err, E2BIG, "mount", "overlay of %u layers", rootfs->layer_count);
+    if (chdir(runtime.dir) < 0)
+        return error_errno(err, "chdir", "%s", runtime.dir);
+    mounted = mount("overlay", path, "overlay", 0, options);
+    if (mounted < 0)
+        error_errno(err, "mount", "overlay of %u layers", rootfs->layer_count);
+    return chdir("/") < 0 ? -1 : mounted;
+}
+
 static int mount_overlay(struct rootfs *rootfs, const char *dir, struct error *err)
 {
     const char *below = dir + strlen(runtime.dir) + 1;
-    char options[4096], root[160];
-    size_t used;
+    char begin[400], root[160];
     int mounted;
 
-    used = (size_t)snprintf(options, sizeof options,
-                            "index=off,upperdir=%s/rw/upper,workdir=%s/rw/work,lowerdir=", below,
-                            below);
-    for (uint32_t i = rootfs->layer_count; i-- > 0 && used < sizeof options;)
-        used += (size_t)snprintf(options + used, sizeof options - used, "l/%u%s",
-                                 rootfs->layers[i]->number, i ? ":" : "");
-    if (rootfs->layer_count == 0)
-        used += (size_t)snprintf(options + used, sizeof options - used, "empty");
-    if (used >= sizeof options)
-        return error_set(err, E2BIG, "mount", "overlay of %u layers", rootfs->layer_count);
+    snprintf(begin, sizeof begin, "index=off,upperdir=%s/rw/upper,workdir=%s/rw/work,", below,
+             below);
     snprintf(root, sizeof root, "%s/root", below);
-    if (chdir(runtime.dir) < 0)
-        return error_errno(err, "chdir", "%s", runtime.dir);
-    mounted = mount("overlay", root, "overlay", 0, options);
-    if (mounted < 0)
-        error_errno(err, "mount", "overlay of %u layers", rootfs->layer_count);
+    mounted = mount_layers(rootfs, root, begin, rootfs->layer_count ? "" : "empty", err);
     rootfs->root_mounted = mounted == 0;
-    return chdir("/") < 0 ? -1 : mounted;
+    return mounted;
+}
+
+int rootfs_mount_lower(const struct rootfs *rootfs, const char *path, struct error *err)
+{
+    char directory[160];
+
+    /* Without an upper directory an overlay needs two lower ones; one more that is empty changes
+     * nothing. */
+    snprintf(directory, sizeof directory, "%s/empty", runtime.dir);
+    if (rootfs->layer_count == 0)
+        return mount(directory, path, NULL, MS_BIND, NULL) < 0 ? error_errno(err, "mount", "empty")
+                                                               : 0;
+    return mount_layers(rootfs, path, "", "empty", err);
 }
 
 static int mount_all(struct rootfs *rootfs, const char *dir,

@@ -21,6 +21,9 @@ struct rootfs {
 int rootfs_mount(struct rootfs *rootfs, const char *dir,
                  const struct message_container_create *spec, struct error *err);
 
+/* Mount its layers alone, read-only, on a path; for a mount namespace of its own. */
+int rootfs_mount_lower(const struct rootfs *rootfs, const char *path, struct error *err);
+
 /* Unmount it; -1 with EBUSY when something still uses a device of it. May be repeated. */
 int rootfs_unmount(struct rootfs *rootfs, const char *dir, struct error *err);
 

@@ -68,7 +68,7 @@ static int signal_container(struct container *container, int signal, struct erro
         return cgroup_kill(container->cgroup_fd, err);
     if (container->cgroup_fd < 0) {
         for (struct process *process = process_first(); process; process = process->next)
-            if (process->container == container && process_alive(process))
+            if (process->container == container && !process->job && process_alive(process))
                 process_kill(process, signal);
         return OUTCOME_OK;
     }

@@ -181,8 +181,10 @@ COMMAND(process_start)
         process->starter = *request;
         if (start_process(process, start, err) == 0) {
             container->processes++;
-            if (start->main)
+            if (start->main) {
                 container->main = process;
+                container->started = true;
+            }
             return OUTCOME_ANSWERED;
         }
         process_forget(process);

@@ -63,6 +63,11 @@ static inline int sys_close_range_cloexec(unsigned first)
     return (int)syscall(SYS_close_range, first, ~0u, SYS_CLOSE_RANGE_CLOEXEC);
 }
 
+static inline int sys_close_range(unsigned first)
+{
+    return (int)syscall(SYS_close_range, first, ~0u, 0);
+}
+
 static inline int sys_fsopen(const char *type)
 {
     return (int)syscall(SYS_fsopen, type, SYS_FSOPEN_CLOEXEC);

@@ -18,7 +18,9 @@ from hyper.agent.streams import STDERR, STDIN, STDOUT, InputStream, OutputStream
 from hyper.agent.trust import check_exit, check_welcome, checked_log, guest_error, printable
 from hyper.core.errors import InvalidArgument, Timeout, Unavailable
 
-OUR_FEATURES = m.FEATURE_RESUME | m.FEATURE_PAUSE | m.FEATURE_STATS | m.FEATURE_PARTITIONS
+OUR_FEATURES = (
+    m.FEATURE_RESUME | m.FEATURE_PAUSE | m.FEATURE_STATS | m.FEATURE_PARTITIONS | m.FEATURE_FILES
+)
 READ_BYTES = 256 * 1024
 WRITE_BUFFER_BYTES = 256 * 1024
 REQUEST_TIMEOUT_S = 30.0

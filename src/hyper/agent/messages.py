@@ -22,6 +22,7 @@ FEATURE_RESUME = 1
 FEATURE_PAUSE = 2
 FEATURE_STATS = 4
 FEATURE_PARTITIONS = 8
+FEATURE_FILES = 16
 
 
 class ProtocolError(ValueError):
@@ -104,6 +105,7 @@ _IQ = Struct("<IQ")
 _IQQ = Struct("<IQQ")
 _Q = Struct("<Q")
 _QI = Struct("<QI")
+_QIqI = Struct("<QIqI")
 _QQQQQQQQ = Struct("<QQQQQQQQ")
 _QQQQQQQQI = Struct("<QQQQQQQQI")
 _QQQQQQQQQ = Struct("<QQQQQQQQQ")
@@ -1562,6 +1564,173 @@ def _write_connected(out: bytearray, value: Connected) -> None:
     _write_bytes(out, value.content)
 
 
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """Say what is at a path; stdout is the payload of a file_status. Symbolic links are followed
+    but for the last component, which is too when the path ends in / or /. .
+    """
+
+    TYPE: ClassVar[int] = 40
+
+    container: str = ""
+    process_id: int = 0
+    path: str = ""  # absolute
+
+
+def _read_file_stat(payload: bytes, at: int) -> tuple[FileStat, int]:
+    container, at = _read_str(payload, at)
+    process_id, = _I.unpack_from(payload, at)
+    at += 4
+    path, at = _read_str(payload, at)
+    return FileStat(container, process_id, path), at
+
+
+def _write_file_stat(out: bytearray, value: FileStat) -> None:
+    _write_str(out, value.container)
+    out += _I.pack(value.process_id)
+    _write_str(out, value.path)
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatus:
+    """The message `file_status`."""
+
+    TYPE: ClassVar[int] = 41
+
+    size_bytes: int = 0
+    mode: int = 0  # st_mode
+    mtime_s: int = 0
+    mtime_ns: int = 0
+    link_target: bytes = b""  # of a symbolic link: where it leads in the end, absolute
+
+
+def _read_file_status(payload: bytes, at: int) -> tuple[FileStatus, int]:
+    size_bytes, mode, mtime_s, mtime_ns = _QIqI.unpack_from(payload, at)
+    at += 24
+    link_target, at = _read_bytes(payload, at)
+    return FileStatus(size_bytes, mode, mtime_s, mtime_ns, link_target), at
+
+
+def _write_file_status(out: bytearray, value: FileStatus) -> None:
+    out += _QIqI.pack(value.size_bytes, value.mode, value.mtime_s, value.mtime_ns)
+    _write_bytes(out, value.link_target)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveRead:
+    """Archive what is at a path, as pax; stdout is the archive. Sockets are left out."""
+
+    TYPE: ClassVar[int] = 42
+
+    container: str = ""
+    process_id: int = 0
+    path: str = ""  # as of file_stat
+    name: str = ""  # what it is called in the archive; empty: what is in it, without itself
+    volumes: bool = False  # with the container's volumes
+
+
+def _read_archive_read(payload: bytes, at: int) -> tuple[ArchiveRead, int]:
+    container, at = _read_str(payload, at)
+    process_id, = _I.unpack_from(payload, at)
+    at += 4
+    path, at = _read_str(payload, at)
+    name, at = _read_str(payload, at)
+    volumes, = _B.unpack_from(payload, at)
+    at += 1
+    return ArchiveRead(container, process_id, path, name, _read_bool(volumes)), at
+
+
+def _write_archive_read(out: bytearray, value: ArchiveRead) -> None:
+    _write_str(out, value.container)
+    out += _I.pack(value.process_id)
+    _write_str(out, value.path)
+    _write_str(out, value.name)
+    out += _B.pack(value.volumes)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveWrite:
+    """Unpack the archive on stdin (ustar and pax, names relative and clean) into a directory. A
+    read-only place is EROFS in step rootfs or volume; refused replacements are EEXIST in step
+    directory or non-directory, the object is the path in the archive.
+    """
+
+    TYPE: ClassVar[int] = 43
+
+    container: str = ""
+    process_id: int = 0
+    path: str = ""  # of a directory; links are followed
+    # refuse to replace a directory by something else, and the other way round
+    keep_kinds: bool = False
+    # as of process_start's user: owns all that is unpacked; empty: as the archive says
+    owner: str = ""
+
+
+def _read_archive_write(payload: bytes, at: int) -> tuple[ArchiveWrite, int]:
+    container, at = _read_str(payload, at)
+    process_id, = _I.unpack_from(payload, at)
+    at += 4
+    path, at = _read_str(payload, at)
+    keep_kinds, = _B.unpack_from(payload, at)
+    at += 1
+    owner, at = _read_str(payload, at)
+    return ArchiveWrite(container, process_id, path, _read_bool(keep_kinds), owner), at
+
+
+def _write_archive_write(out: bytearray, value: ArchiveWrite) -> None:
+    _write_str(out, value.container)
+    out += _I.pack(value.process_id)
+    _write_str(out, value.path)
+    out += _B.pack(value.keep_kinds)
+    _write_str(out, value.owner)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesRead:
+    """List what differs from the image; stdout has per change a letter (A, C, D), the absolute
+    path, and a NUL.
+    """
+
+    TYPE: ClassVar[int] = 44
+
+    container: str = ""
+    process_id: int = 0
+
+
+def _read_changes_read(payload: bytes, at: int) -> tuple[ChangesRead, int]:
+    container, at = _read_str(payload, at)
+    process_id, = _I.unpack_from(payload, at)
+    at += 4
+    return ChangesRead(container, process_id), at
+
+
+def _write_changes_read(out: bytearray, value: ChangesRead) -> None:
+    _write_str(out, value.container)
+    out += _I.pack(value.process_id)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRead:
+    """Archive what differs from the image as a layer with OCI whiteouts; stdout is the archive."""
+
+    TYPE: ClassVar[int] = 45
+
+    container: str = ""
+    process_id: int = 0
+
+
+def _read_layer_read(payload: bytes, at: int) -> tuple[LayerRead, int]:
+    container, at = _read_str(payload, at)
+    process_id, = _I.unpack_from(payload, at)
+    at += 4
+    return LayerRead(container, process_id), at
+
+
+def _write_layer_read(out: bytearray, value: LayerRead) -> None:
+    _write_str(out, value.container)
+    out += _I.pack(value.process_id)
+
+
 Message = (
     Error
     | Ok
@@ -1595,6 +1764,12 @@ Message = (
     | FileWrite
     | Connect
     | Connected
+    | FileStat
+    | FileStatus
+    | ArchiveRead
+    | ArchiveWrite
+    | ChangesRead
+    | LayerRead
 )
 
 MESSAGES: dict[int, type[Message]] = {
@@ -1630,6 +1805,12 @@ MESSAGES: dict[int, type[Message]] = {
     30: FileWrite,
     31: Connect,
     32: Connected,
+    40: FileStat,
+    41: FileStatus,
+    42: ArchiveRead,
+    43: ArchiveWrite,
+    44: ChangesRead,
+    45: LayerRead,
 }
 
 # The reply each request asks for; messages not named here get none.
@@ -1652,6 +1833,11 @@ REPLIES: dict[type[Message], type[Message]] = {
     PodProcessesSignal: Ok,
     FileWrite: Ok,
     Connect: Connected,
+    FileStat: ProcessStarted,
+    ArchiveRead: ProcessStarted,
+    ArchiveWrite: ProcessStarted,
+    ChangesRead: ProcessStarted,
+    LayerRead: ProcessStarted,
 }
 
 _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
@@ -1687,6 +1873,12 @@ _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
     30: _read_file_write,
     31: _read_connect,
     32: _read_connected,
+    40: _read_file_stat,
+    41: _read_file_status,
+    42: _read_archive_read,
+    43: _read_archive_write,
+    44: _read_changes_read,
+    45: _read_layer_read,
 }
 
 _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
@@ -1722,6 +1914,12 @@ _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
     30: _write_file_write,
     31: _write_connect,
     32: _write_connected,
+    40: _write_file_stat,
+    41: _write_file_status,
+    42: _write_archive_read,
+    43: _write_archive_write,
+    44: _write_changes_read,
+    45: _write_layer_read,
 }
 
 

@@ -7,13 +7,14 @@ methods the connection calls (`received`, `acknowledged`).
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from hyper.agent.messages import DATA_MAX, STREAM_WINDOW, Data, ProtocolError
 from hyper.core.errors import HyperError, Unavailable
 
-STDIN = 0
-STDOUT = 1
-STDERR = 2
+STDIN: Final = 0
+STDOUT: Final = 1
+STDERR: Final = 2
 ACK_EVERY_BYTES = STREAM_WINDOW // 4
 JOIN_BYTES = 4096
 

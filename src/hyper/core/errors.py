@@ -57,12 +57,15 @@ _NOT_FOUND = {
 
 class NotFound(HyperError):
     """No object of `kind` is called `name`; the text is Docker's (docker-py matches "no such
-    image").
+    image"). Of a file, `detail` is the container.
     """
 
     def __init__(self, kind: str, name: str, detail: str = "") -> None:
         self.kind = kind
         self.name = name
+        if kind == "file":
+            super().__init__(f"Could not find the file {name} in container {detail}")
+            return
         text = _NOT_FOUND.get(kind, f"no such {kind}: {{}}").replace("{}", name)
         super().__init__(f"{text}: {detail}" if detail else text)
 

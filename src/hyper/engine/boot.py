@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -71,6 +72,43 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
         await machine.setup(interfaces(link), shm_bytes, pod.row.spec)
         undo.pop_all()
     return machine
+
+
+async def start_visit(pod: Booting, services: Services, first: Container, watch: Watch) -> Machine:
+    """Start a VM in which containers' files are used while their pod has none: without a network.
+
+    Its folder is of no pod, so a daemon that starts ends what an earlier one left of these. Raises
+    HyperError; whatever had been acquired is given back.
+    """
+    name = _visit_name(pod)
+    async with AsyncExitStack() as undo:
+        link = await services.networks.connect(name, "none", make_mac(pod.row.id), ())
+        undo.push_async_callback(services.networks.disconnect, name)
+        disks = await prepare_disks(services, first)
+        run_dir = services.places.pods / name
+        shutil.rmtree(run_dir, ignore_errors=True)
+        private_directory(run_dir)
+        undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
+        spec = replace(_vm_spec(pod, services, [first.spec], disks, link, run_dir), vm_id=name)
+        vm = await services.factory.start(spec)
+        undo.push_async_callback(vm.kill)
+        machine = await connect(pod, vm, link, watch, resume=False)
+        undo.push_async_callback(_abandon, machine)
+        machine.disks.update(disk.disk_id for disk in disks)
+        await machine.setup((), 0, pod.row.spec)
+        undo.pop_all()
+    return machine
+
+
+async def release_visit(pod: Booting, services: Services) -> None:
+    """Give back what a visit's VM had on the host, once it is gone."""
+    name = _visit_name(pod)
+    await services.networks.disconnect(name)
+    await in_thread("delete", shutil.rmtree, services.places.pods / name, True)
+
+
+def _visit_name(pod: Booting) -> str:
+    return f"files-{pod.row.id[:12]}"
 
 
 async def release(services: Services, pod_id: str) -> None:

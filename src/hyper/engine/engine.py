@@ -3,9 +3,10 @@
 Engine
 ├── containers   life cycle of containers          ├── volumes   named volumes
 ├── sessions     attach, exec, logs, top, stats    ├── events    what happened
-├── pods         the VMs                           ├── kernels   kernels by name
-├── pod_verbs    life cycle of pods                │
-└── images       the image store                   system    info and doctor
+├── files        cp, diff, export, commit          ├── kernels   kernels by name
+├── pods         the VMs                           └── system    info and doctor
+├── pod_verbs    life cycle of pods
+└── images       the image store
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from hyper.core.metrics import Metrics
 from hyper.engine.containers import Containers
 from hyper.engine.creation import Creation
 from hyper.engine.events import EventFeed
+from hyper.engine.files import Files
 from hyper.engine.kernels import Kernels
 from hyper.engine.pod_verbs import PodVerbs
 from hyper.engine.pods import Pods
@@ -46,6 +48,7 @@ class Engine:
     images: ImageStore
     containers: Containers
     sessions: Sessions
+    files: Files
     pods: Pods
     pod_verbs: PodVerbs
     volumes: Volumes
@@ -111,6 +114,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 parts.images,
                 containers,
                 Sessions(pods, parts.metrics.stream_bytes),
+                Files(services, pods),
                 pods,
                 PodVerbs(services, pods, creation),
                 volumes,

@@ -13,7 +13,7 @@ from time import monotonic, time_ns
 
 from hyper.agent import messages as guest
 from hyper.core.errors import Conflict, HyperError
-from hyper.engine import actions, boot, ending, health, plan, probes
+from hyper.engine import actions, boot, ending, health, jobs, plan, probes, visits
 from hyper.engine.container import Container
 from hyper.engine.events import Event
 from hyper.engine.machine import Machine
@@ -32,6 +32,7 @@ _LEVELS = {3: logging.ERROR, 4: logging.WARNING, 6: logging.INFO, 7: logging.DEB
 async def running_machine(pod: Pod, first: Container | None) -> Machine:
     """Return the pod's machine, started with `first`'s disks in its slots if there is none."""
     if pod.machine is None:
+        await visits.end_all(pod)
         await pod.move(PodEvent.START)
         try:
             pod.machine = await boot.start(pod, pod.services, first, partial(watch, pod))
@@ -51,6 +52,8 @@ def watch(pod: Pod, machine: Machine) -> None:
 
 async def _run_agent(pod: Pod, machine: Machine) -> None:
     await machine.agent.run()
+    for job in machine.jobs.values():
+        job.lost()
     if not machine.ending:
         pod.log.warning("the connection to the guest's agent was lost: ending the VM")
         await machine.vm.kill()
@@ -64,6 +67,9 @@ async def _await_vm(pod: Pod, machine: Machine) -> None:
 async def _take_events(pod: Pod, machine: Machine) -> None:
     async for event in machine.agent.events:
         match event:
+            case guest.ProcessExited() if event.process_id in machine.jobs:
+                machine.jobs.pop(event.process_id).ended(event)
+                await machine.agent.acknowledge_exit(event.process_id)
             case guest.ProcessExited():
                 ended = partial(pod.processes.ended, machine, event, partial(_record, pod))
                 pod.supervisor.spawn(ended, "exit")
@@ -83,6 +89,7 @@ async def _record(pod: Pod, container: Container, event: guest.ProcessExited) ->
 
 async def _vm_gone(pod: Pod, machine: Machine, ended: VmExit) -> None:
     if pod.machine is not machine:
+        await visits.lost(pod, machine)
         return
     console = ended.console_tail.strip().splitlines()[-4:]
     how = f"signal {ended.signal}" if ended.signal else f"status {ended.status}"
@@ -97,6 +104,7 @@ async def lost(pod: Pod, reason: str) -> None:
     if pod.machine:
         pod.machine.ending = True
         await pod.machine.agent.close()
+        pod.forget_visits(pod.machine)
         pod.machine = None
     await boot.release(pod.services, pod.row.id)
     await pod.move(PodEvent.GONE)
@@ -115,6 +123,7 @@ async def lost(pod: Pod, reason: str) -> None:
 async def start(pod: Pod, container: Container) -> None:
     """Start a container's first process, and the VM if needed. Undoes everything on failure."""
     container.after(ContainerEvent.START)
+    await visits.end(pod, container)
     began = monotonic()
     metrics = pod.services.metrics
     try:
@@ -245,6 +254,7 @@ async def record_exit(
 
 async def _forget_in_guest(pod: Pod, container: Container) -> None:
     if pod.machine and not pod.machine.ending:
+        await jobs.settled(pod.machine, container.id, visits.GRACE_S)
         await pod.machine.forget(container, detach=True)
 
 
@@ -324,6 +334,7 @@ async def remove(pod: Pod, container: Container) -> None:
             f'cannot remove container "/{container.row.name}": container is '
             f"{container.status.state}: stop the container before removing or force remove"
         )
+    await visits.end(pod, container)
     container.set_status(container.after(ContainerEvent.REMOVE))
     last = _is_last(pod)
     if not last and pod.machine and container.id in pod.machine.containers:

@@ -6,10 +6,11 @@ It knows the order in which a guest is set up; it stores nothing and decides no 
 import contextlib
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time_ns
+from typing import Protocol
 
 from hyper.agent import messages as guest
 from hyper.agent.client import AgentClient
@@ -46,6 +47,24 @@ class Attached:
         )
 
 
+class RunningJob(Protocol):
+    """A job of the guest (jobs.py) as its machine knows it."""
+
+    container_id: str
+
+    def ended(self, event: guest.ProcessExited) -> None:
+        """Take note of its end."""
+        ...
+
+    def lost(self) -> None:
+        """Take note that the VM is gone."""
+        ...
+
+    def gone(self) -> Coroutine[None, None, None]:
+        """Return when nothing of it is left."""
+        ...
+
+
 @dataclass(slots=True)
 class Machine:
     """A running VM. `containers` are those the guest knows, by id."""
@@ -60,6 +79,7 @@ class Machine:
     containers: dict[str, Attached] = field(default_factory=dict)
     disks: set[str] = field(default_factory=set)
     volumes: dict[str, int] = field(default_factory=dict)
+    jobs: dict[int, RunningJob] = field(default_factory=dict)
     ending: bool = False
 
     def new_process_id(self) -> int:
@@ -144,6 +164,7 @@ class Machine:
         files = plan.identity_files(
             spec, container.hostname, self.network.address, self.nameservers
         )
+        fresh = container.status.started_ns == 0
         own_name = container.hostname if container.hostname != self.hostname else ""
         await self.agent.request(
             guest.ContainerCreate(
@@ -152,7 +173,7 @@ class Machine:
                 writable_kind=1,
                 writable=attached.writable,
                 read_only_root=spec.read_only_root,
-                mounts=(*files, *plan.user_mounts(container.mounts)),
+                mounts=(*files, *plan.user_mounts(container.mounts, fresh)),
                 masked_paths=plan.paths(
                     security.masked_paths, plan.MASKED_PATHS, security.privileged
                 ),

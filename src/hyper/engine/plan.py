@@ -185,15 +185,19 @@ def rlimits(limits: Sequence[Rlimit]) -> tuple[guest.Rlimit, ...]:
     return tuple(result)
 
 
-def user_mounts(mounts: Sequence[MountView]) -> tuple[guest.Mount, ...]:
-    """Return a container's volumes and tmpfs in mount order (parents before children)."""
+def user_mounts(mounts: Sequence[MountView], fresh: bool = True) -> tuple[guest.Mount, ...]:
+    """Return a container's volumes and tmpfs in mount order (parents before children).
+
+    A `fresh` container has never run: what the image has goes into its empty volumes.
+    """
     ordered = sorted(mounts, key=lambda mount: mount.destination.count("/"))
     return tuple(
-        _tmpfs(mount) if mount.kind is MountKind.TMPFS else _volume(mount) for mount in ordered
+        _tmpfs(mount) if mount.kind is MountKind.TMPFS else _volume(mount, fresh)
+        for mount in ordered
     )
 
 
-def _volume(mount: MountView) -> guest.Mount:
+def _volume(mount: MountView, fresh: bool) -> guest.Mount:
     return guest.Mount(
         kind=KIND_VOLUME,
         source=share_name(mount),
@@ -201,7 +205,7 @@ def _volume(mount: MountView) -> guest.Mount:
         destination=clean_path(mount.destination),
         flags=MS_RDONLY if mount.read_only else 0,
         mode=mount.subpath_mode,
-        populate=mount.copy and mount.kind is MountKind.VOLUME,
+        populate=fresh and mount.copy and mount.kind is MountKind.VOLUME,
     )
 
 

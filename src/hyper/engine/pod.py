@@ -32,6 +32,7 @@ from hyper.engine.states import (
 from hyper.engine.store import PodRow
 from hyper.engine.supervisor import Supervisor
 from hyper.engine.views import NetworkView, PodView, Status
+from hyper.engine.visit import Visit
 
 SHUTDOWN_S = 10.0
 _STORED = (PodState.RUNNING, PodState.PAUSED, PodState.STOPPED)
@@ -55,6 +56,7 @@ class Pod:
         self.turn = asyncio.Lock()
         self.beginning = False
         self.stop_wanted = asyncio.Event()
+        self.visits: dict[str, Visit] = {}
 
     async def run(self) -> None:
         """Serve the pod until it is removed or the daemon ends; a VM that runs is left running."""
@@ -64,6 +66,10 @@ class Pod:
             if self.machine:
                 await self.machine.agent.close()
                 await self.machine.vm.close()
+            for visit in self.visits.values():
+                if visit.own:  # what was written is synced; nobody could find this VM again
+                    visit.machine.ending = True
+                    await visit.machine.vm.kill()
 
     async def move(self, event: PodEvent) -> None:
         """Take the pod to its next state and store it. Raises Conflict when it is not possible."""
@@ -86,6 +92,15 @@ class Pod:
             return
         machine.ending = True
         await self.move(PodEvent.STOP)
+        await self.end_vm(machine, graceful=graceful)
+        self.machine = None
+        self.forget_visits(machine)
+        await boot.release(self.services, self.row.id)
+        await self.move(PodEvent.GONE)
+
+    async def end_vm(self, machine: Machine, *, graceful: bool) -> None:
+        """End a VM; gracefully: file systems synced, within SHUTDOWN_S."""
+        machine.ending = True
         if graceful:
             try:
                 async with asyncio.timeout(SHUTDOWN_S):
@@ -95,9 +110,13 @@ class Pod:
                 self.log.warning("the VM did not power off by itself: %s", err)
         await machine.vm.kill()
         await machine.agent.close()
-        self.machine = None
-        await boot.release(self.services, self.row.id)
-        await self.move(PodEvent.GONE)
+
+    def forget_visits(self, machine: Machine) -> None:
+        """Forget the visits in a VM that is gone."""
+        for container_id, visit in tuple(self.visits.items()):
+            if visit.machine is machine:
+                del self.visits[container_id]
+                visit.end()
 
     async def stop_if_idle(self) -> None:
         """End the VM of a pod that follows its containers once none of them is active.

@@ -14,7 +14,7 @@ from hyper.core.ids import check_hostname, check_name, check_short_name, new_id,
 from hyper.core.pod_spec import PodSpec
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec
-from hyper.engine import boot, pod_checks, pod_life
+from hyper.engine import boot, pod_checks, pod_life, visits
 from hyper.engine.container import Container
 from hyper.engine.creation import Creation
 from hyper.engine.events import Event
@@ -143,6 +143,7 @@ class PodVerbs:
             await self._services.release_volumes(mounts)
 
     async def _remove(self, pod: Pod) -> None:
+        await visits.end_all(pod)
         await pod.stop_machine(graceful=False)
         containers = tuple(pod.containers.values())
         destroyed = (*(item.event("destroy") for item in containers), _event(pod.row, "destroy"))

@@ -22,6 +22,7 @@ _SHELL = ["/bin/sh", "-c"]
 
 def apply(config: Json, instructions: Sequence[str]) -> None:
     """Change a config object (Docker's field names). Raises InvalidArgument with the line."""
+    commanded = False
     for line in instructions:
         word, _, rest = line.strip().partition(" ")
         change = _CHANGES.get(word.upper())
@@ -31,6 +32,9 @@ def apply(config: Json, instructions: Sequence[str]) -> None:
             change(config, rest.strip())
         except ValueError as err:
             raise InvalidArgument(f"{line.strip()[:200]}: {err}") from err
+        commanded = commanded or word.upper() == "CMD"
+        if word.upper() == "ENTRYPOINT" and not commanded:
+            config.pop("Cmd", None)  # it was another entrypoint's (moby dispatchers.go)
 
 
 def command(config: Json, text: str) -> list[str]:

@@ -45,7 +45,6 @@ _NO_REMOTE = "asking a registry for an image without pulling it is not implement
 _NO_AUTH = (
     "checking credentials is not implemented yet; those a client sends with a pull or push are used"
 )
-_NO_FILES = "reading a container's files from outside it is not implemented yet"
 
 _CONTAINERS = (
     Route("GET", "/containers/json", "ContainerList", "containers.list_all"),
@@ -53,8 +52,8 @@ _CONTAINERS = (
     Route("GET", "/containers/{id}/json", "ContainerInspect", "containers.inspect"),
     Route("GET", "/containers/{id}/top", "ContainerTop", "containers_io.top"),
     Route("GET", "/containers/{id}/logs", "ContainerLogs", "containers_io.logs"),
-    _refused("GET", "/containers/{id}/changes", "ContainerChanges", _NO_FILES),
-    _refused("GET", "/containers/{id}/export", "ContainerExport", _NO_FILES),
+    Route("GET", "/containers/{id}/changes", "ContainerChanges", "files.changes"),
+    Route("GET", "/containers/{id}/export", "ContainerExport", "files.export"),
     Route("GET", "/containers/{id}/stats", "ContainerStats", "containers_io.stats"),
     Route("POST", "/containers/{id}/resize", "ContainerResize", "containers_io.resize"),
     Route("POST", "/containers/{id}/start", "ContainerStart", "containers.start", 204),
@@ -75,9 +74,16 @@ _CONTAINERS = (
     ),
     Route("POST", "/containers/{id}/wait", "ContainerWait", "containers.wait"),
     Route("DELETE", "/containers/{id}", "ContainerDelete", "containers.remove", 204),
-    _refused("HEAD", "/containers/{id}/archive", "ContainerArchiveInfo", _NO_FILES),
-    _refused("GET", "/containers/{id}/archive", "ContainerArchive", _NO_FILES),
-    _refused("PUT", "/containers/{id}/archive", "PutContainerArchive", _NO_FILES),
+    Route("HEAD", "/containers/{id}/archive", "ContainerArchiveInfo", "files.stat"),
+    Route("GET", "/containers/{id}/archive", "ContainerArchive", "files.read"),
+    _differs(
+        "PUT",
+        "/containers/{id}/archive",
+        "PutContainerArchive",
+        "files.write",
+        200,
+        "copyUIDGID looks the container's user up in the container, not on the host",
+    ),
     Route("POST", "/containers/prune", "ContainerPrune", "containers.prune"),
     Route("POST", "/containers/{id}/exec", "ContainerExec", "execs.create", 201),
     Route("POST", "/exec/{id}/start", "ExecStart", "execs.start"),
@@ -104,7 +110,7 @@ _IMAGES = (
     Route("DELETE", "/images/{name}", "ImageDelete", "images.remove"),
     _refused("GET", "/images/search", "ImageSearch", "Hyper asks no registry for a list of images"),
     Route("POST", "/images/prune", "ImagePrune", "images.prune"),
-    _refused("POST", "/commit", "ImageCommit", _NO_FILES),
+    Route("POST", "/commit", "ImageCommit", "files.commit", 201),
     Route("GET", "/images/{name}/get", "ImageGet", "images.save_one"),
     Route("GET", "/images/get", "ImageGetAll", "images.save_many"),
     Route("POST", "/images/load", "ImageLoad", "images.load"),

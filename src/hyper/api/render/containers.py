@@ -78,6 +78,22 @@ def _config(view: ContainerView) -> JSON:
     return config
 
 
+_IMAGE_FIELDS = frozenset(
+    {
+        "User", "ExposedPorts", "Env", "Cmd", "Healthcheck", "Volumes", "WorkingDir", "Entrypoint",
+        "OnBuild", "Labels", "StopSignal", "Shell",
+    }
+)  # fmt: skip
+
+
+def show_image_config(view: ContainerView) -> JSON:
+    """Return the part of a container's config that an image made of it has, without what is empty.
+
+    What the container took over from its image unchanged may be missing.
+    """
+    return {name: value for name, value in _config(view).items() if value and name in _IMAGE_FIELDS}
+
+
 def _host_config(view: ContainerView) -> JSON:
     config = show_host_config(view.spec)
     config["NetworkMode"] = network_name(view)
