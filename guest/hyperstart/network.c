@@ -24,6 +24,7 @@ struct link {
     bool loopback;
     bool up;
     bool wanted;
+    uint8_t mac[6];
 };
 
 struct links {
@@ -40,6 +41,7 @@ static void collect_link(const struct nlmsghdr *header, void *data)
     struct links *links = data;
     const struct ifinfomsg *info = NLMSG_DATA(header);
     const struct rtattr *name = netlink_find(header, sizeof *info, IFLA_IFNAME);
+    const struct rtattr *mac = netlink_find(header, sizeof *info, IFLA_ADDRESS);
     const struct rtattr *kind;
     struct link *link;
 
@@ -51,6 +53,8 @@ static void collect_link(const struct nlmsghdr *header, void *data)
            RTA_PAYLOAD(name) < IFNAMSIZ ? RTA_PAYLOAD(name) : IFNAMSIZ - 1);
     link->loopback = info->ifi_flags & IFF_LOOPBACK;
     link->up = info->ifi_flags & IFF_UP;
+    if (mac && RTA_PAYLOAD(mac) == sizeof link->mac)
+        memcpy(link->mac, RTA_DATA(mac), sizeof link->mac);
     /* What a driver made has no kind; macvlan, tunnels and the like have. */
     kind = netlink_find(header, sizeof *info, IFLA_LINKINFO);
     link->device = info->ifi_type == ARPHRD_ETHER && !kind;
@@ -141,6 +145,13 @@ static int delete_link(int fd, int index)
     return netlink_send(fd, &request);
 }
 
+static bool changes_identity(const struct link *link, const struct wire_interface *interface)
+{
+    return strcmp(link->name, interface->name) != 0 ||
+           (interface->mac.length == sizeof link->mac &&
+            memcmp(link->mac, interface->mac.data, sizeof link->mac) != 0);
+}
+
 /* Bring the interface into being, up and named; returns its index, or -1. */
 static int make_link(int fd, struct links *links, const struct wire_interface *interface,
                      struct error *err)
@@ -163,8 +174,8 @@ static int make_link(int fd, struct links *links, const struct wire_interface *i
             return error_set(err, ENODEV, "network", "%s", interface->name);
     }
     link->wanted = true;
-    /* An interface that is up keeps its name and refuses another address. */
-    if (link->up && strcmp(link->name, interface->name) != 0 &&
+    /* An interface that is up keeps its name, and the IPv6 address made of its old MAC. */
+    if (link->up && changes_identity(link, interface) &&
         change_link(fd, link->index, false, NULL, NULL) < 0)
         return error_errno(err, "network", "%s down", link->name);
     if (change_link(fd, link->index, true,

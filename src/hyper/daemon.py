@@ -24,6 +24,7 @@ from hyper.core.errors import HyperError, Unavailable
 from hyper.core.metrics import Metrics
 from hyper.engine.boot import greet
 from hyper.engine.engine import Engine, Parts, running
+from hyper.engine.rehearsal import Rehearsal
 from hyper.engine.settings import Places, Settings, default_places, load_settings
 from hyper.host import logs
 from hyper.host.artifacts import find_initrd, find_kernel
@@ -172,7 +173,10 @@ async def _engine(settings: Settings, places: Places) -> AsyncIterator[Engine]:
             waiting=settings.pool_waiting,
             shapes=settings.pool_shapes,
         )
-        factory = Factory(driver, places.templates, places.pool, greet, options)
+        rehearsal = Rehearsal(places.rehearsal, places.empty_disks)
+        factory = Factory(
+            driver, places.templates, places.pool, greet, options, rehearse=rehearsal.perform
+        )
         parts = Parts(
             settings, places, images, driver, factory, UserNetworks(), kernel, initrd, Metrics()
         )

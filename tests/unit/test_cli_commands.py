@@ -461,3 +461,34 @@ def test_help_lists_every_command(hyper: Hyper) -> None:
         assert usage.group_help(name) in hyper(name)[1]
     for name, _, _ in (*registry.COMMON, *registry.PLAIN):
         assert f"\n  {name} " in out
+
+
+POOL = {
+    "Templates": True,
+    "Waiting": 2,
+    "Shapes": 1,
+    "Items": [
+        {"Key": "ab" * 16, "VCpus": 1, "Memory": 512 << 20, "Waiting": 1, "TemplateSize": 30000000},
+        {"Key": "cd" * 16, "VCpus": 0, "Memory": 0, "Waiting": 0, "TemplateSize": 30000000},
+    ],
+}
+
+
+def test_the_pool_shows_what_waits_and_what_is_wanted(hyper: Hyper, daemon: FakeDaemon) -> None:
+    daemon.on("GET", "/hyper/v1/pool", (200, POOL))
+    status, out, _ = hyper("pool", "ls")
+    assert status == 0
+    head, first, second = (line.split() for line in out.splitlines())
+    assert head == ["SHAPE", "VCPUS", "MEMORY", "WAITING", "WANTED", "TEMPLATE"]
+    assert first == ["abababababab", "1", "512MiB", "1", "2", "30MB"]
+    assert second == ["cdcdcdcdcdcd", "-", "-", "0", "0", "30MB"]
+
+
+def test_the_pool_is_changed_as_asked(hyper: Hyper, daemon: FakeDaemon) -> None:
+    daemon.on("POST", "/hyper/v1/pool", (200, POOL))
+    assert hyper("pool", "set", "--waiting", "5")[0] == 0
+    assert daemon.requests[-1].json == {"Waiting": 5}
+    for words in (("--waiting", "many"), ()):
+        status, _, err = hyper("pool", "set", *words)
+        assert status == 1 and len(err.splitlines()) == 1
+    assert len(daemon.asked("POST")) == 1

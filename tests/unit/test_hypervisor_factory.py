@@ -207,3 +207,56 @@ async def test_without_templates_everything_is_booted(driver: FakeDriver, tmp_pa
     made = Factory(driver, tmp_path / "t", tmp_path / "pool", ready, options)  # type: ignore[arg-type]
     vm = await made.start(spec(tmp_path))
     assert isinstance(vm, FakeVm) and vm.origin == "boot" and driver.templates == 0
+
+
+async def test_a_clone_waits_only_after_it_has_rehearsed(
+    driver: FakeDriver, tmp_path: Path
+) -> None:
+    rehearsed: list[str] = []
+
+    async def rehearse(vm: object, spec: VmSpec) -> None:
+        assert spec.background
+        rehearsed.append(spec.vm_id)
+        if len(rehearsed) == 1:
+            raise HypervisorError("forgot its words")
+
+    options = FactoryOptions(waiting=1, reserve_bytes=0)
+    made = Factory(  # type: ignore[arg-type]
+        driver, tmp_path / "t", tmp_path / "pool", ready, options, rehearse=rehearse
+    )
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(made.run(), name="factory")
+        await made.expect(spec(tmp_path))
+        async with asyncio.timeout(10):
+            while len(rehearsed) < 1:
+                await asyncio.sleep(0.01)
+        made.configure(options)
+        await settle(made, [1])
+        first, second = (vm for vm in driver.vms if vm.origin == "clone")
+        assert first.dead and not second.dead and len(rehearsed) == 2
+        task.cancel()
+
+
+async def test_pressure_on_memory_empties_the_pool(
+    factory: Factory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await factory.expect(spec(tmp_path))
+    await settle(factory, [2])
+    monkeypatch.setattr(factory_module, "pressure_percent", lambda: 50.0)
+    factory.configure(factory.options)
+    await settle(factory, [0])
+
+
+async def test_the_pool_is_not_larger_than_memory_allows(
+    factory: Factory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = [200 << 20, 50 << 20]  # for one clone, then for none
+    monkeypatch.setattr(
+        factory_module, "available_bytes", lambda: room[min(len(driver_clones(factory)), 1)]
+    )
+    await factory.expect(spec(tmp_path))
+    await settle(factory, [1])
+
+
+def driver_clones(factory: Factory) -> list[FakeVm]:
+    return [vm for vm in factory._driver.vms if vm.origin == "clone"]  # type: ignore[attr-defined]

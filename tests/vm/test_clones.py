@@ -9,21 +9,31 @@ from tests.support import leaks
 from tests.support.daemon import Daemon
 
 CONFIG = {"hyper": {"accelerator": "tcg", "pool": {"waiting": 2}}}
+# One line each: what two machines never have in common.
 IDENTITY = (
-    "cat /proc/sys/kernel/random/boot_id; head -c 32 /dev/urandom | md5sum;"
-    " cat /proc/sys/kernel/random/uuid; cat /sys/class/net/eth0/address; hostname"
+    "cat /proc/sys/kernel/random/boot_id",
+    "head -c 32 /dev/urandom | md5sum",
+    "cat /proc/sys/kernel/random/uuid",
+    "cat /sys/class/net/eth0/address",
+    "hostname",
+    # where programs and their stacks are
+    "head -n 1 /proc/self/maps; grep stack /proc/self/maps",
+    # the 16 random bytes every program starts with (getauxval(3), AT_RANDOM) lead to its canary
+    "cat /proc/self/stat | md5sum",
 )
+CLOCK_ERROR_S = 0.05
 
 
-def _waiting(daemon: Daemon) -> set[str]:
-    return {path.parent.name for path in (daemon.run_dir / "pool").glob("pool-*/vmm.json")}
+def _waiting(daemon: Daemon) -> int:
+    """Return how many clones are ready; those that still rehearse are not."""
+    return int(daemon.hyper("pool", "ls", "--format", "{{.Waiting}}").stdout or 0)
 
 
 def _daemon_with_pool(start_daemon: Callable[..., Daemon], archive: Path) -> Daemon:
     daemon = start_daemon(CONFIG)
     daemon.hyper("load", "--quiet", "--input", str(archive))
     daemon.hyper("run", "--rm", "busybox", "true")
-    assert leaks.settle(lambda: len(_waiting(daemon)) != 2, limit_s=60)
+    assert leaks.settle(lambda: _waiting(daemon) != 2, limit_s=90)
     return daemon
 
 
@@ -36,12 +46,31 @@ def test_clones_share_nothing_of_their_own(
     for name in names:
         daemon.hyper("run", "-d", "--name", name, "busybox", "sleep", "600")
     assert len(waiting - _pool_pids(daemon)) == 2, "the containers did not get waiting clones"
-    seen = [daemon.hyper("exec", name, "sh", "-c", IDENTITY).lines for name in names]
-    for first, second in zip(*seen, strict=True):
-        assert first != second
+    for line in IDENTITY:
+        first, second = (daemon.hyper("exec", name, "sh", "-c", line).stdout for name in names)
+        assert first and first != second, line
+    for name in names:
+        _assert_clock_is_right(daemon, name)
+        _assert_no_trace_of_the_rehearsal(daemon, name)
+
+
+def _assert_clock_is_right(daemon: Daemon, name: str) -> None:
     before = time.time()
-    clock = float(daemon.hyper("exec", "second", "date", "+%s").stdout)
-    assert int(before) <= clock <= time.time()
+    said = daemon.hyper("exec", name, "adjtimex").stdout
+    after = time.time()
+    values = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
+    values = {key.strip(): value.split()[0] for key, value in values.items() if value.strip()}
+    clock = int(values["time.tv_sec"]) + int(values["time.tv_usec"]) / 1e6
+    assert before - CLOCK_ERROR_S <= clock <= after + CLOCK_ERROR_S
+
+
+def _assert_no_trace_of_the_rehearsal(daemon: Daemon, name: str) -> None:
+    """Nothing of what a clone did while it waited is left in it, nor on the host."""
+    look = "ip address; ip route; ip neigh; mount; hostname; ps; cat /proc/*/cgroup"
+    said = daemon.hyper("exec", name, "sh", "-c", look).stdout
+    assert "169.254." not in said and "rehearsal" not in said
+    assert said.count("inet6 fe80:") <= 1  # that of the MAC it has now
+    assert not list((daemon.run_dir / "pods").rglob("rehearsal*"))
 
 
 def test_waiting_clones_end_with_the_daemon_and_taken_ones_do_not(
@@ -62,3 +91,15 @@ def test_waiting_clones_end_with_the_daemon_and_taken_ones_do_not(
 def _pool_pids(daemon: Daemon) -> set[int]:
     records = (daemon.run_dir / "pool").glob("pool-*/vmm.json")
     return {json.loads(path.read_text())["pid"] for path in records}
+
+
+def test_the_pool_can_be_changed_while_it_is_used(
+    start_daemon: Callable[..., Daemon], busybox_archive: Path
+) -> None:
+    daemon = _daemon_with_pool(start_daemon, busybox_archive)
+    daemon.hyper("pool", "set", "--waiting", "1")
+    assert leaks.settle(lambda: _waiting(daemon) != 1)
+    daemon.hyper("pool", "set", "--waiting", "0")
+    assert leaks.settle(lambda: _waiting(daemon) != 0)
+    assert not daemon.vmms()
+    assert "257" in daemon.hyper("pool", "set", "--waiting", "257", status=1).error

@@ -124,6 +124,13 @@ GROUPS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
         "Play manifests",
         (("kube", "kube:PLAY", "Make pods and volumes from Kubernetes manifests"),),
     ),
+    "pool": (
+        "Manage the VMs that wait for a pod",
+        (
+            ("ls", "pool:LS", "List shapes of VM, what waits of each, and their templates"),
+            ("set", "pool:SET", "Change how many VMs wait, until the daemon ends"),
+        ),
+    ),
     "system": (
         "Manage Hyper",
         (
@@ -153,6 +160,7 @@ ALIASES = {
     "network remove": "network rm",
     "volume list": "volume ls",
     "volume remove": "volume rm",
+    "pool list": "pool ls",
     "kernel list": "kernel ls",
     "kernel remove": "kernel rm",
 }

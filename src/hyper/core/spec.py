@@ -309,7 +309,8 @@ class VmSpec:
     """All a hypervisor driver needs to start one VM.
 
     `run_dir` exists, is private to the VM, and holds its sockets and console; `disks` go to the
-    pre-plugged slots in order; `kernel_parameters` are appended to the driver's own.
+    pre-plugged slots in order; `kernel_parameters` are appended to the driver's own. A `background`
+    VM has low priority, where the daemon may raise it again, until it is bound to a spec without.
     """
 
     vm_id: str
@@ -322,3 +323,4 @@ class VmSpec:
     nic: Nic | None = None
     kernel_parameters: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = field(default=())
+    background: bool = False

@@ -4,8 +4,8 @@ Engine
 ├── containers   life cycle of containers          ├── volumes   named volumes
 ├── sessions     attach, exec, logs, top, stats    ├── events    what happened
 ├── files        cp, diff, export, commit          ├── kernels   kernels by name
-├── pods         the VMs                           └── system    info and doctor
-├── pod_verbs    life cycle of pods
+├── pods         the VMs                           ├── pool      VMs that wait for a pod
+├── pod_verbs    life cycle of pods                └── system    info and doctor
 └── images       the image store
 """
 
@@ -23,6 +23,7 @@ from hyper.engine.files import Files
 from hyper.engine.kernels import Kernels
 from hyper.engine.pod_verbs import PodVerbs
 from hyper.engine.pods import Pods
+from hyper.engine.pool import Pool
 from hyper.engine.restore import restore
 from hyper.engine.services import Services
 from hyper.engine.sessions import Sessions
@@ -57,6 +58,7 @@ class Engine:
     system: System
     metrics: Metrics
     waiting_vms: Callable[[], Mapping[str, int]]
+    pool: Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 ),
                 parts.metrics,
                 parts.factory.waiting,
+                Pool(parts.factory),
             )
             making.cancel()
             pods.close()

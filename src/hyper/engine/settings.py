@@ -63,6 +63,11 @@ class Places:
         return self.root / "templates"
 
     @property
+    def rehearsal(self) -> Path:
+        """The disks waiting clones rehearse with."""
+        return self.root / "rehearsal"
+
+    @property
     def pool(self) -> Path:
         """One folder per waiting clone."""
         return self.run / "pool"

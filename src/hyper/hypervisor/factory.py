@@ -21,13 +21,15 @@ from hyper.core.spec import Nic, NicKind, VmSpec
 from hyper.core.units import GIB, MIB
 from hyper.host.files import private_directory, remove_tree
 from hyper.hypervisor.driver import Driver, Ready, Vm, read_record
-from hyper.hypervisor.memory import available_bytes
+from hyper.hypervisor.memory import PRESSURE_LIMIT_PERCENT, available_bytes, pressure_percent
 from hyper.hypervisor.templates import Templates
 
-_READY_S = 30.0
-_LOOK_S = 15.0
-_QUIET_S = 0.25
+_READY_S = 60.0
+_LOOK_S = 5.0
+_QUIET_S = 1.0
+_MOST_QUIET_S = 3.0
 _MAX_FAILURES = 3
+_CLONE_BYTES = 96 * MIB  # what a waiting clone takes that has rehearsed, and some
 
 _log = logging.getLogger("hypervisor.factory")
 
@@ -35,6 +37,9 @@ MakeNic = Callable[[VmSpec], Awaitable[Nic | None]]
 """Give the network device of a VM that has no owner yet; it stays with the VM when it is taken."""
 
 ReleaseNic = Callable[[Nic], Awaitable[None]]
+
+Rehearse = Callable[[Vm, VmSpec], Awaitable[None]]
+"""Have a clone do once, while it waits, what a pod will do in it; it must leave no trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,18 @@ class FactoryOptions:
     templates_age_s: float = 14 * 86400.0
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What VMs of one shape can be had from; `spec` is None for a template of an earlier daemon."""
+
+    key: str
+    spec: VmSpec | None
+    waiting: int
+    template_bytes: int
+    used_s: float
+    failures: int
+
+
 class Factory:
     """Owns the templates and the waiting clones of one daemon. `run` must run in its TaskGroup."""
 
@@ -64,19 +81,22 @@ class Factory:
         options: FactoryOptions,
         make_nic: MakeNic | None = None,
         release_nic: ReleaseNic | None = None,
+        rehearse: Rehearse | None = None,
     ) -> None:
         self._driver = driver
         self._options = options
         self._ready = ready
         self._make_nic = make_nic or _same_nic
         self._release_nic = release_nic
+        self._rehearse = rehearse
         self._run_dir = private_directory(run_dir)
         self._templates = Templates(templates_dir)
         self._shapes: dict[str, VmSpec] = {}
         self._waiting: dict[str, list[Vm]] = {}
         self._failures: dict[str, int] = {}
         self._work = asyncio.Event()
-        self._last_start = 0.0
+        self._last_start = -_QUIET_S
+        self._starting = asyncio.Event()
 
     @property
     def options(self) -> FactoryOptions:
@@ -86,6 +106,19 @@ class Factory:
     def waiting(self) -> dict[str, int]:
         """Return how many clones wait, by template key."""
         return {key: len(vms) for key, vms in self._waiting.items()}
+
+    def shapes(self) -> tuple[Shape, ...]:
+        """Return the shapes asked for and the templates there are, most recently used first."""
+        templates = {template.key: template for template in self._templates.list()}
+        asked = list(self._shapes)[::-1]
+        found = []
+        for key in (*asked, *(key for key in templates if key not in self._shapes)):
+            template = templates.get(key)
+            size, used = (template.size_bytes, template.used_s) if template else (0, 0.0)
+            waiting = len(self._waiting.get(key, ()))
+            failures = self._failures.get(key, 0)
+            found.append(Shape(key, self._shapes.get(key), waiting, size, used, failures))
+        return tuple(found)
 
     def configure(self, options: FactoryOptions) -> None:
         """Change the options of a running factory (`hyper pool set`)."""
@@ -108,7 +141,7 @@ class Factory:
 
         It has a network device of its own (`Vm.nic`). The caller binds it, or kills it.
         """
-        self._last_start = time.monotonic()
+        self._note_start()
         vms = self._waiting.get(await self.expect(spec), [])
         return vms.pop(0) if vms else None
 
@@ -117,7 +150,7 @@ class Factory:
 
         Raises HypervisorError.
         """
-        self._last_start = time.monotonic()
+        self._note_start()
         key = await self.expect(spec)
         if key and (spec.nic is None or spec.nic.kind is not NicKind.TAP):
             while self._waiting.get(key):
@@ -172,7 +205,7 @@ class Factory:
                 if directory is None:
                     return
                 begin = time.monotonic()
-                spec = replace(spec, run_dir=run_dir, nic=nic)
+                spec = replace(spec, run_dir=run_dir, nic=nic, background=True)
                 await self._driver.make_template(spec, directory, self._answering)
             _log.info("made template %s in %.1f s", key, time.monotonic() - begin)
             limits = self._options.templates_bytes, self._options.templates_age_s
@@ -188,7 +221,7 @@ class Factory:
         vms = self._waiting.setdefault(key, [])
         while len(vms) > self._options.waiting or (vms and self._short_of_memory()):
             await self._end(vms.pop())
-        while len(vms) < self._options.waiting and not self._short_of_memory():
+        while len(vms) < self._options.waiting and not self._short_of_memory(_CLONE_BYTES):
             await self._quiet()
             vm = await self._waiting_clone(key)
             if vm is None:
@@ -205,10 +238,14 @@ class Factory:
         vm: Vm | None = None
         try:
             nic = await self._make_nic(self._shapes[key])
-            spec = replace(self._shapes[key], vm_id=vm_id, run_dir=run_dir, nic=nic)
+            spec = replace(
+                self._shapes[key], vm_id=vm_id, run_dir=run_dir, nic=nic, background=True
+            )
             vm = await self._driver.clone(spec, template)
             await self._answering(vm.agent_socket)
             await vm.resume()  # it runs; but the monitor is connected now, not when it is taken
+            if self._rehearse is not None:
+                await self._rehearse(vm, spec)
             return vm
         except BaseException as err:
             if vm is not None:
@@ -256,14 +293,23 @@ class Factory:
             await self._release_nic(nic)
 
     async def _quiet(self) -> None:
-        """Let starts of real pods go first: wait until there was none for a moment."""
-        left = self._last_start + _QUIET_S - time.monotonic()
-        if left > 0:
-            await asyncio.sleep(left)
-            await self._quiet()
+        """Let starts of real pods go first: wait for a moment without one, but not for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_MOST_QUIET_S):
+                while (left := self._last_start + _QUIET_S - time.monotonic()) > 0:
+                    self._starting.clear()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(left):
+                            await self._starting.wait()
 
-    def _short_of_memory(self) -> bool:
-        return available_bytes() < self._options.reserve_bytes
+    def _note_start(self) -> None:
+        self._last_start = time.monotonic()
+        self._starting.set()
+
+    def _short_of_memory(self, more_bytes: int = 0) -> bool:
+        """Tell whether the host needs its memory, or would with `more_bytes` in use."""
+        left = available_bytes() - more_bytes
+        return left < self._options.reserve_bytes or pressure_percent() > PRESSURE_LIMIT_PERCENT
 
     def _distrust(self, key: str) -> None:
         """Count a failure; a template that keeps failing is made anew once."""

@@ -73,7 +73,12 @@ class Launcher:
                 await self._start()
 
     async def launch(
-        self, argv: Sequence[str], fds: Sequence[int], jail: Jail | None, memory_fd: int = -1
+        self,
+        argv: Sequence[str],
+        fds: Sequence[int],
+        jail: Jail | None,
+        memory_fd: int = -1,
+        nice: int = 0,
     ) -> PidHandle:
         """Start a VMM: `fds[0]` becomes its stdout and stderr, the others 3, 4...
 
@@ -84,6 +89,7 @@ class Launcher:
             "argv": list(argv),
             "jail": jail.to_json() if jail else None,
             "memory_fd": memory_fd,
+            "nice": nice,
         }
         answer = await self._ask(request, fds)
         return PidHandle(int(answer["pid"]), int(answer["pidfd"]))

@@ -8,7 +8,7 @@ Protocol, over one SOCK_SEQPACKET socket (descriptor 0): a JSON object per packe
 beside it (SCM_RIGHTS); each request has an "id" the reply repeats, and a reply has "error" or
 "result":
 
-    {"op": "launch", "argv", "jail", "memory_fd"} -> {"pid"} and its pidfd
+    {"op": "launch", "argv", "jail", "memory_fd", "nice"} -> {"pid"} and its pidfd
         The first descriptor becomes the VMM's 1 and 2, the others 3, 4...
     {"op": "share_add", "pid", "name", "path", "read_only"} -> {}
     {"op": "share_remove", "pid", "name"} -> {}
@@ -114,6 +114,7 @@ def _launch(request: Request, fds: list[int]) -> Request:
 def _become(request: Request, fds: list[int], answers: socket.socket) -> None:
     jail = request["jail"]
     os.setsid()
+    os.nice(request["nice"])
     if jail is not None:
         confine.join_cgroups(jail["cgroups"])
         if os.geteuid() == 0:

@@ -247,6 +247,8 @@ _OWN = (
         "pods.remove_container",
         204,
     ),
+    Route("GET", "/hyper/v1/pool", "HyperPool", "pool.show"),
+    Route("POST", "/hyper/v1/pool", "HyperPoolChange", "pool.change"),
 )
 
 DOCKER_ROUTES: tuple[Route, ...] = (

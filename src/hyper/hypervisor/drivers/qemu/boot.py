@@ -12,6 +12,7 @@ from pathlib import Path
 from hyper.core.spec import NicKind, VmSpec
 from hyper.host.files import atomic_write
 from hyper.host.pidfd import start_time_ticks
+from hyper.hypervisor import priority
 from hyper.hypervisor.confine import SHARE
 from hyper.hypervisor.console import make_pipe
 from hyper.hypervisor.driver import RECORD_NAME, Bus, DeviceAddress, VmRecord
@@ -82,7 +83,8 @@ async def _boot(spec: VmSpec, engine: Engine, launcher: Launcher, source: Source
         )
         argv = command_line(invocation)
         _log.debug("%s: %s", spec.vm_id[:12], shlex.join(argv))
-        process = await launcher.launch(argv, descriptors.open, jail, watch.expected)
+        nice = priority.LOW if spec.background and priority.may_raise() else 0
+        process = await launcher.launch(argv, descriptors.open, jail, watch.expected, nice)
         watch.pid = process.pid
     record = VmRecord(
         driver="qemu",

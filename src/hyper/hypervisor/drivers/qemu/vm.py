@@ -13,6 +13,7 @@ from hyper.core.errors import Conflict, HypervisorError, InvalidArgument, NotFou
 from hyper.core.spec import Disk, Nic, VmSpec
 from hyper.host.files import atomic_write
 from hyper.host.pidfd import PidHandle
+from hyper.hypervisor import priority
 from hyper.hypervisor.console import Console
 from hyper.hypervisor.driver import (
     RECORD_NAME,
@@ -81,6 +82,8 @@ class QemuVm:
         Its run_dir takes the place of `spec.run_dir`; disks go to the empty slots, where the guest
         needs no scan, then to SCSI.
         """
+        if not spec.background:
+            priority.raise_to_normal(self._record.pid)
         _replace_directory(Path(self._record.run_dir), spec.run_dir)
         self._qmp.move(spec.run_dir / QMP_SOCKET, f"VM {spec.vm_id[:12]}")
         self._log = self._log.parent.getChild(spec.vm_id[:12]) if self._log.parent else self._log
