@@ -517,7 +517,6 @@ def test_a_stateful_set_claims_a_volume_for_each_pod() -> None:
     body = _workload("StatefulSet", replicas=2, volumeClaimTemplates=[claim], serviceName="db")
     container = body["spec"]["template"]["spec"]["containers"][0]
     container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
-    body["spec"]["template"]["spec"]["volumes"] = [{"name": "data"}]
     plan = _plan(body)
     assert [(v.name, v.size_bytes) for v in plan.volumes] == [
         ("data-work-0", 1 << 30), ("data-work-1", 1 << 30)]  # fmt: skip
@@ -525,6 +524,9 @@ def test_a_stateful_set_claims_a_volume_for_each_pod() -> None:
     assert [(m.kind, m.source) for m in mounts] == [
         (MountKind.VOLUME, "data-work-0"), (MountKind.VOLUME, "data-work-1")]  # fmt: skip
     assert plan.pods[0].spec.domainname == "db.default.svc.cluster.local"
+    container["volumeMounts"][0]["name"] = "other"
+    with pytest.raises(InvalidArgument, match=r"volumeMounts\[0\].name: Not found: \"other\""):
+        _plan(body)
 
 
 @pytest.mark.parametrize(

@@ -145,3 +145,37 @@ def test_fields_without_effect_are_said(play: Callable[..., Result]) -> None:
     assert printed.stderr == (
         'WARNING: Pod "web": spec.nodeSelector: has no effect: there is one node\n'
     )
+
+
+def test_a_generated_manifest_plays_back_to_an_equal_pod(
+    hyper: Hyper, play: Callable[..., Result]
+) -> None:
+    conf = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata: {word: from a file}\n"
+    pod = POD.replace("    command", "    volumeMounts: [{name: c, mountPath: /c}]\n    command")
+    pod = pod.replace("started", "$$; cat /c/word").replace(
+        "  containers:", "  volumes: [{name: c, configMap: {name: conf}}]\n  containers:"
+    )
+    play(f"{conf}---\n{pod}")
+    text = hyper("generate", "kube", "web").stdout
+    assert "# Not in it" not in text
+    play(text, "--replace")
+    assert "from a file" in _log(hyper, "web-main", "from a file")
+    assert hyper("kube", "generate", "web").stdout == text
+
+
+def test_a_lone_container_becomes_a_pod(
+    hyper: Hyper, play: Callable[..., Result], run_dir: Path
+) -> None:
+    hyper("run", "-d", "--name", "my_box", "-e", "A=$(B)", "-u", "1000:5", "-m", "64m", "--ulimit",
+          "nofile=99", "busybox", "sh", "-c", "echo $A; id -g; sleep 600")  # fmt: skip
+    file = run_dir / "box.yaml"
+    assert hyper("generate", "kube", "-f", str(file), "my_box").stdout == ""
+    text = file.read_text()
+    assert "# Not in it: my-box: resources.rlimits of container my-box\n" in text
+    refused = hyper("generate", "kube", "-f", str(file), "my_box", status=1)
+    assert refused.error == f"cannot write to {file}: file exists"
+    play(text)
+    assert _log(hyper, "my-box-my-box", "5") == "$(B)\n5\n"
+    other = hyper("generate", "kube", "my-box-my-box", status=1)
+    assert "container my-box-my-box is one of pod my-box: generate a manifest of" in other.error
+    assert "no such pod or container: none" in hyper("generate", "kube", "none", status=1).error

@@ -101,10 +101,15 @@ GROUPS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
             ("rm", "kernel:RM", "Remove one or more kernels"),
         ),
     ),
+    "generate": (
+        "Generate manifests",
+        (("kube", "kube:GENERATE", "Write a Kubernetes manifest of pods or containers"),),
+    ),
     "kube": (
         "Play Kubernetes manifests",
         (
             ("down", "kube:DOWN", "Stop and remove the pods of Kubernetes manifests"),
+            ("generate", "kube:GENERATE", "Write a Kubernetes manifest of pods or containers"),
             ("play", "kube:PLAY", "Make pods and volumes from Kubernetes manifests"),
         ),
     ),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from hyper.api.call import Call
+from hyper.api.known_pods import known_pod
 from hyper.api.play import Player
 from hyper.api.progress import Line, stream_progress
 from hyper.core.errors import InvalidArgument
@@ -13,6 +14,7 @@ from hyper.core.values import read_string
 from hyper.host.threads import in_thread
 from hyper.images.credentials import from_config_header
 from hyper.schema.kube.documents import Documents, read_documents
+from hyper.schema.kube.generate import generate as generate_manifest
 from hyper.schema.kube.translate import Plan, make_plan
 
 _NOTHING = Documents((), ())
@@ -59,6 +61,15 @@ async def play(call: Call) -> web.StreamResponse:
         await player.play(plan, replace=call.flag("replace"), start=call.flag("start", True))
 
     return await stream_progress(call, work)
+
+
+async def generate(call: Call) -> web.StreamResponse:
+    """GET /hyper/v1/generate/kube: a manifest of the pods and lone containers `names`."""
+    names = call.request.query.getall("names", [])
+    if not names:
+        raise InvalidArgument("names: the name of a pod or a container is needed")
+    text = generate_manifest([known_pod(call.engine, name) for name in names])
+    return web.Response(text=text, content_type="application/yaml")
 
 
 async def down(call: Call) -> web.StreamResponse:

@@ -1,12 +1,14 @@
 """hyper play kube, hyper kube play and down, hyper generate kube: Kubernetes manifests."""
 
+import os
 import sys
 
-from hyper.cli.archives import read_pieces
+from hyper.cli.archives import read_pieces, save_stream
 from hyper.cli.command import Command, CommandFailed, Invocation
 from hyper.cli.credentials import config_headers
-from hyper.cli.flags import BOOL, INT, ITEMS, Flag
+from hyper.cli.flags import BOOL, INT, ITEMS, TEXT, Flag
 from hyper.cli.progress import ProgressDisplay
+from hyper.cli.streams import write_all
 from hyper.sdk import jsontext
 
 TYPE_CHECKING = False
@@ -118,6 +120,21 @@ def down(call: Invocation) -> int:
     return 0
 
 
+def generate(call: Invocation) -> int:
+    """Write a manifest of pods and containers to stdout or to a new file."""
+    target = call.options.text("filename")
+    if target and os.path.exists(target):
+        raise CommandFailed(f"cannot write to {target}: file exists")
+    query = {"names": call.arguments}
+    response = call.daemon.open("GET", "/hyper/v1/generate/kube", query)
+    if target:
+        save_stream(target, lambda: response)
+        return 0
+    for piece in response.pieces():
+        write_all(1, piece)
+    return 0
+
+
 _CONFIGMAP = Flag("configmap", ITEMS, "Read ConfigMaps and Secrets that pods refer to from FILE")
 _FORCE = Flag("force", BOOL, "With --down, remove the volumes of claims too")
 _TIME = Flag("time", INT, "Seconds to wait before killing a container that has to stop", short="t")
@@ -142,4 +159,11 @@ DOWN = Command(
     "[OPTIONS] FILE|- [FILE...]",
     minimum=1,
     flags=(Flag("force", BOOL, "Remove the volumes of claims too"), _TIME),
+)
+GENERATE = Command(
+    generate,
+    "[OPTIONS] POD|CONTAINER [POD|CONTAINER...]",
+    minimum=1,
+    names="container",
+    flags=(Flag("filename", TEXT, "Write to a new file, instead of STDOUT", short="f"),),
 )

@@ -154,7 +154,8 @@ _FIELDS: tuple[Field, ...] = (
 )
 
 
-def _check(spec: PodSpec, place: Place) -> None:
+def check_pod_spec(spec: PodSpec, place: Place, claimed: frozenset[str] = frozenset()) -> None:
+    """Judge a pod as a whole; `claimed` are volumes that its workload adds."""
     if not spec.containers:
         raise place.at("containers").required()
     volumes: set[str] = set()
@@ -162,7 +163,7 @@ def _check(spec: PodSpec, place: Place) -> None:
         if volume.name in volumes:
             raise place.at("volumes").item(at).at("name").duplicate(volume.name)
         volumes.add(volume.name)
-    known = frozenset(volumes)
+    known = claimed | volumes
     taken: set[str] = set()
     published: set[tuple[str, str, int]] = set()
     for kind, members in (
@@ -202,7 +203,12 @@ def _check_dns(spec: PodSpec, place: Place) -> None:
         )
 
 
-POD_SPEC = Table("pod spec", PodSpec, _FIELDS, _check)
+def _check_alone(spec: PodSpec, place: Place) -> None:
+    check_pod_spec(spec, place)
+
+
+POD_SPEC = Table("pod spec", PodSpec, _FIELDS, _check_alone)
+UNCHECKED_POD_SPEC = Table("pod spec", PodSpec, _FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +231,11 @@ POD = Table(
         _STATUS,
     ),
 )
+_TEMPLATE_METADATA = acts("metadata", nested(TEMPLATE_METADATA))
 TEMPLATE = Table(
-    "template",
-    Pod,
-    (
-        acts("metadata", nested(TEMPLATE_METADATA)),
-        acts("spec", nested(POD_SPEC), required=True),
-    ),
+    "template", Pod, (_TEMPLATE_METADATA, acts("spec", nested(POD_SPEC), required=True))
+)
+# Of a StatefulSet, which checks it together with the volumes it claims.
+UNCHECKED_TEMPLATE = Table(
+    "template", Pod, (_TEMPLATE_METADATA, acts("spec", nested(UNCHECKED_POD_SPEC), required=True))
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from hyper.schema.kube.documents import KINDS, REFUSED_KINDS
 from hyper.schema.kube.fields import Table
+from hyper.schema.kube.pod import TEMPLATE, UNCHECKED_TEMPLATE
 
 _INTRODUCTION = """\
 # Kubernetes manifests in Hyper
@@ -15,9 +16,10 @@ _INTRODUCTION = """\
 Made by `python -m hyper.schema.kube.report`; do not edit.
 
 `hyper play kube FILE` makes pods from Kubernetes manifests, `hyper play kube --down FILE` removes
-them again. A file may hold several documents and Lists; what its pods refer to (ConfigMaps,
-Secrets) must be in the same play or be given with `--configmap`. There is no cluster, no API
-server and no controller: a play is translated once.
+them again, `hyper generate kube POD` writes a manifest that plays back to an equal pod (what has no
+place in a manifest is said in a comment). A file may hold several documents and Lists; what its
+pods refer to (ConfigMaps, Secrets) must be in the same play or be given with `--configmap`. There
+is no cluster, no API server and no controller: a play is translated once.
 
 Every field of the kinds below is listed. One that **acts** means what it means to Kubernetes; one
 that **differs** says how; one with **no effect** is accepted, and the play says so in a warning;
@@ -79,7 +81,9 @@ def _tables() -> list[Table[Any]]:
     found: list[Table[Any]] = []
 
     def visit(table: Table[Any]) -> None:
-        if any(table is other for other in found):
+        if table is UNCHECKED_TEMPLATE:
+            table = TEMPLATE
+        if any(table.title == other.title and table.fields == other.fields for other in found):
             return
         found.append(table)
         for field in table.fields:

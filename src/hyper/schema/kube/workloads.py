@@ -16,7 +16,7 @@ from hyper.schema.kube.metadata import (
     Selector,
 )
 from hyper.schema.kube.place import Place
-from hyper.schema.kube.pod import EMPTY_POD, TEMPLATE, Pod
+from hyper.schema.kube.pod import EMPTY_POD, TEMPLATE, UNCHECKED_TEMPLATE, Pod, check_pod_spec
 
 _NO_ROLLOUT = "a changed document is played anew, with --replace"
 _STATUS = idle("status", "written by an API server")
@@ -127,6 +127,8 @@ class Stateful:
 
 
 def _check_stateful(spec: Stateful, place: Place) -> None:
+    claimed = frozenset(claim.metadata.name for claim in spec.volume_claim_templates)
+    check_pod_spec(spec.template.spec, place.at("template").at("spec"), claimed)
     _check_template(Replicas(spec.template, spec.selector), place)
 
 
@@ -135,7 +137,7 @@ STATEFUL_SET_SPEC = Table(
     "StatefulSet spec",
     Stateful,
     (
-        _TEMPLATE,
+        acts("template", nested(UNCHECKED_TEMPLATE), required=True),
         _SELECTOR,
         acts("replicas", NUMBER, "pods NAME-0, NAME-1, ..., started one after another"),
         differs("serviceName", DNS_LABEL, "the pods' subdomain; see Service"),

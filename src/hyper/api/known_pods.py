@@ -1,0 +1,65 @@
+"""Owns what `generate` is told of a pod: its spec and those of its containers, named in the pod."""
+
+import re
+from dataclasses import replace
+
+from hyper.core.errors import Conflict, NotFound
+from hyper.core.pod_spec import PodPort
+from hyper.core.spec import ContainerSpec
+from hyper.engine.engine import Engine
+from hyper.engine.views import ContainerView, PodView
+from hyper.schema.kube.generate import KnownPod
+
+
+def known_pod(engine: Engine, name: str) -> KnownPod:
+    """Return a pod, or the pod of a lone container, under the container's name.
+
+    Raises NotFound, or Conflict for one container among others of a pod.
+    """
+    try:
+        pod = engine.pods.get(name)
+    except NotFound:
+        return _of_container(engine, name)
+    containers = [engine.containers.get(identifier) for identifier in pod.container_ids]
+    if pod.spec.lone and containers:
+        return _lone(pod, containers[0])
+    if not containers:
+        raise Conflict(f"pod {pod.spec.name} has no containers: a manifest needs one")
+    spec = replace(pod.spec, name=_label(pod.spec.name))
+    return KnownPod(spec, tuple(_named(view.spec, view.spec.name_in_pod) for view in containers))
+
+
+def _of_container(engine: Engine, name: str) -> KnownPod:
+    try:
+        container = engine.containers.get(name)
+    except NotFound:
+        raise NotFound("pod or container", name) from None
+    pod = engine.pods.get(container.pod_id)
+    if not pod.spec.lone:
+        raise Conflict(
+            f"container {name} is one of pod {pod.spec.name}: generate a manifest of the pod"
+        )
+    return _lone(pod, container)
+
+
+def _lone(pod: PodView, container: ContainerView) -> KnownPod:
+    name = _label(container.name)
+    spec = container.spec
+    ports = tuple(
+        PodPort(port.container_port, port.protocol, port.host_ip, port.host_port)
+        for port in spec.ports
+        if port.host_port
+    )
+    left = tuple(port for port in spec.ports if not port.host_port)
+    hostname = spec.hostname or name
+    known = replace(pod.spec, name=name, hostname=hostname, ports=ports, labels=spec.labels)
+    return KnownPod(known, (_named(replace(spec, ports=left), name),))
+
+
+def _named(spec: ContainerSpec, name: str) -> ContainerSpec:
+    return replace(spec, name_in_pod=_label(name))
+
+
+def _label(name: str) -> str:
+    """Return a name as Kubernetes allows it for pods and containers."""
+    return re.sub("[^a-z0-9-]+", "-", name.lower()).strip("-")[:63].strip("-") or "pod"

@@ -1,0 +1,286 @@
+"""Turns pods of Hyper's own model into Kubernetes documents: the way back of translate.py. Pure.
+
+What has no place in a manifest is found by translating it back, and said in a comment.
+"""
+
+import re
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from hyper.core.errors import HyperError
+from hyper.core.pod_spec import Medium, PodPort, PodSpec, PodVolume, Role, VolumeSource
+from hyper.core.spec import ContainerSpec, Mount, RestartPolicyName
+from hyper.schema.kube.compute import CPU, MEMORY, Amounts, Requirements
+from hyper.schema.kube.configuration import CONFIG_MAP, ConfigMap
+from hyper.schema.kube.container_document import MountNames, container_document
+from hyper.schema.kube.container_model import CLUSTER_DOMAIN
+from hyper.schema.kube.containers import ALWAYS, NEVER, ON_FAILURE
+from hyper.schema.kube.documents import read_documents
+from hyper.schema.kube.metadata import DEFAULT_NAMESPACE, Metadata
+from hyper.schema.kube.pod import (
+    POD,
+    DnsConfig,
+    DnsOption,
+    HostAlias,
+    Pod,
+)
+from hyper.schema.kube.pod import PodSpec as PodDocument
+from hyper.schema.kube.security import PodSecurity, Sysctl
+from hyper.schema.kube.text import dump_all
+from hyper.schema.kube.translate import DIRECTORY_MODE, make_plan
+from hyper.schema.kube.volumes import ConfigMapVolume, EmptyDir, HostPath, Item, Volume
+
+_GROUP = re.compile(r"(?:^|,)gid=(\d+)")
+_HEAD = "# Made by `hyper generate kube`; play it with `hyper play kube`.\n"
+# Filled in when a container is made, from its image, its pod or the daemon's settings.
+FILLED_IN = frozenset({
+    "image_id", "labels", "exposed_ports", "log", "hostname", "domainname", "healthcheck", "pod",
+    "stop_timeout_s",
+    # What a client does with a container is no part of it.
+    "attach_stdin", "attach_stdout", "attach_stderr", "auto_remove", "console_size",
+    "container_id_file",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPod:
+    """A pod to write a manifest of; containers of a lone one have a name in it too."""
+
+    spec: PodSpec
+    containers: tuple[ContainerSpec, ...]
+
+
+def generate(pods: Sequence[KnownPod]) -> str:
+    """Return a manifest that plays back to these pods, with a comment for what is not in it."""
+    documents: list[dict[str, object]] = []
+    missing: list[str] = []
+    for pod in pods:
+        written = _documents(pod)
+        documents += written
+        missing += [f"{pod.spec.name}: {text}" for text in _differences(pod, written)]
+    head = _HEAD + "".join(f"# Not in it: {text}\n" for text in missing)
+    return head + dump_all(documents)
+
+
+def _documents(pod: KnownPod) -> list[dict[str, object]]:
+    group = _fs_group(pod)
+    maps = [
+        (volume, _config_map(pod.spec.name, volume))
+        for volume in pod.spec.volumes
+        if _has_files(volume.source)
+    ]
+    written: list[dict[str, object]] = [
+        {"apiVersion": "v1", "kind": "ConfigMap", **CONFIG_MAP.write(found)} for _, found in maps
+    ]
+    names = MountNames()
+    document = _pod(pod, names, group)
+    written.append({"apiVersion": "v1", "kind": "Pod", **POD.write(document)})
+    return written
+
+
+def _has_files(source: VolumeSource) -> bool:
+    return source.medium is Medium.MEMORY and bool(source.files or source.options == DIRECTORY_MODE)
+
+
+def _map_name(pod: str, volume: str) -> str:
+    return f"{pod}-{volume}"
+
+
+def _config_map(pod: str, volume: PodVolume) -> ConfigMap:
+    texts, binary = [], []
+    for number, file in enumerate(volume.source.files):
+        data = b64decode(file.content)
+        key = _key(number, file.path)
+        try:
+            texts.append((key, data.decode()))
+        except UnicodeDecodeError:
+            binary.append((key, data))
+    name = Metadata(_map_name(pod, volume.name))
+    return ConfigMap(name, tuple(pair for pair in texts), tuple(binary))
+
+
+def _key(number: int, path: str) -> str:
+    """Return a key for a file: its path where that can be one."""
+    return path if re.fullmatch(r"(?!\.\.)[-._a-zA-Z0-9]+", path) else f"file-{number}"
+
+
+# --- the pod --------------------------------------------------------------------------------------
+
+
+def _pod(pod: KnownPod, names: MountNames, group: int | None) -> Pod:
+    spec = pod.spec
+    mains = [item for item in pod.containers if item.role is Role.MAIN]
+    inits = [item for item in pod.containers if item.role is not Role.MAIN]
+    ports = _assigned(mains, spec.ports)
+    containers = tuple(
+        container_document(item, ports.get(at, ()), names) for at, item in enumerate(mains)
+    )
+    init_containers = tuple(container_document(item, (), names) for item in inits)
+    first = mains[0] if mains else pod.containers[0]
+    subdomain, namespace = _domain(spec.domainname)
+    volumes = [_volume(spec.name, volume) for volume in spec.volumes]
+    return Pod(
+        Metadata(spec.name, namespace, spec.labels, spec.annotations),
+        PodDocument(
+            containers=containers,
+            init_containers=init_containers,
+            volumes=(*volumes, *names.volumes.values()),
+            restart_policy=_restart_policy(first),
+            termination_grace_period_seconds=30 if spec.grace_s is None else int(spec.grace_s),
+            hostname="" if spec.hostname == spec.name else spec.hostname,
+            subdomain=subdomain,
+            host_aliases=_host_aliases(first),
+            dns_policy="None" if first.dns else "ClusterFirst",
+            dns_config=DnsConfig(first.dns, first.dns_search, _dns_options(first)),
+            security_context=PodSecurity(
+                fs_group=group,
+                supplemental_groups=tuple(
+                    int(item) for item in first.groups if item.isdecimal() and item != str(group)
+                ),
+                sysctls=tuple(Sysctl(name, value) for name, value in spec.sysctls),
+            ),
+            share_process_namespace=spec.share_pid,
+            resources=_vm_resources(spec),
+        ),
+    )
+
+
+def _restart_policy(container: ContainerSpec) -> str:
+    match container.restart_policy.name:
+        case RestartPolicyName.NO:
+            return NEVER
+        case RestartPolicyName.ON_FAILURE:
+            return ON_FAILURE
+        case _:
+            return ALWAYS
+
+
+def _vm_resources(spec: PodSpec) -> Requirements:
+    limits: Amounts = ()
+    if spec.vcpus:
+        limits += ((CPU, Fraction(spec.vcpus)),)
+    if spec.memory_bytes:
+        limits += ((MEMORY, Fraction(spec.memory_bytes)),)
+    return Requirements(limits)
+
+
+def _domain(domainname: str) -> tuple[str, str]:
+    """Return the subdomain and the namespace that a domain name stands for."""
+    head, found, tail = domainname.partition(f".{CLUSTER_DOMAIN}")
+    subdomain, _, namespace = head.partition(".")
+    if not found or tail or not namespace:
+        return "", DEFAULT_NAMESPACE
+    return subdomain, namespace
+
+
+def _host_aliases(container: ContainerSpec) -> tuple[HostAlias, ...]:
+    """Return a line for each run of names of one address, so that the order stays."""
+    aliases: list[HostAlias] = []
+    for entry in container.extra_hosts:
+        name, _, address = entry.partition(":")
+        if aliases and aliases[-1].ip == address:
+            aliases[-1] = replace(aliases[-1], hostnames=(*aliases[-1].hostnames, name))
+        else:
+            aliases.append(HostAlias(address, (name,)))
+    return tuple(aliases)
+
+
+def _dns_options(container: ContainerSpec) -> tuple[DnsOption, ...]:
+    pairs = [text.partition(":") for text in container.dns_options]
+    return tuple(DnsOption(name, value) for name, _, value in pairs)
+
+
+def _assigned(
+    containers: Sequence[ContainerSpec], ports: Iterable[PodPort]
+) -> dict[int, tuple[PodPort, ...]]:
+    """Return the published ports by the container that exposes each, else the first."""
+    found: dict[int, tuple[PodPort, ...]] = {}
+    for port in ports:
+        text = f"{port.container_port}/{port.protocol}"
+        at = next((n for n, item in enumerate(containers) if text in item.exposed_ports), 0)
+        found[at] = (*found.get(at, ()), port)
+    return found
+
+
+def _fs_group(pod: KnownPod) -> int | None:
+    for volume in pod.spec.volumes:
+        if match := _GROUP.search(volume.source.options):
+            return int(match[1])
+        for file in volume.source.files:
+            if file.owner.startswith("0:") and file.owner[2:].isdecimal():
+                return int(file.owner[2:])
+    return None
+
+
+def _volume(pod: str, volume: PodVolume) -> Volume:
+    source = volume.source
+    if _has_files(source):
+        items = tuple(
+            Item(_key(number, file.path), file.path, file.mode)
+            for number, file in enumerate(source.files)
+        )
+        found = ConfigMapVolume(_map_name(pod, volume.name), items)
+        return Volume(volume.name, config_map=found)
+    if source.medium is Medium.DIRECTORY:
+        return Volume(volume.name, host_path=HostPath(source.source, "Directory"))
+    medium = "Memory" if source.medium is Medium.MEMORY else ""
+    return Volume(volume.name, empty_dir=EmptyDir(medium, Fraction(source.size_bytes)))
+
+
+# --- what is not in it ----------------------------------------------------------------------------
+
+
+def _differences(pod: KnownPod, written: Sequence[dict[str, object]]) -> list[str]:
+    """Return what the documents do not say of a pod, found by translating them back."""
+    try:
+        (back,) = make_plan(read_documents(dump_all(written)).documents).pods
+    except HyperError as err:
+        return [f"it does not play as it is: {err}"]
+    asked, told = _comparable_pod(pod.spec), _comparable_pod(back.spec)
+    if pod.spec.lone:
+        asked = replace(asked, follows=told.follows)
+    found = [f"{name} of the pod" for name in _differing(asked, told)]
+    again = {item.spec.name_in_pod: item.spec for item in back.containers}
+    for spec in pod.containers:
+        names = _differing(_comparable(spec), _comparable(again[spec.name_in_pod]), FILLED_IN)
+        found += [f"{name} of container {spec.name_in_pod}" for name in names]
+    return found
+
+
+def _comparable_pod(spec: PodSpec) -> PodSpec:
+    """Return a spec in which what the engine fills in is as a manifest leaves it."""
+    hostname = "" if spec.hostname == spec.name else spec.hostname
+    grace_s = 30.0 if spec.grace_s is None else spec.grace_s
+    return replace(spec, hostname=hostname, grace_s=grace_s, lone=False)
+
+
+def _comparable(spec: ContainerSpec) -> ContainerSpec:
+    """Return a spec without what is said in other words, or has no meaning in a manifest."""
+    mounts = tuple(
+        Mount(item.kind, item.destination, item.source, item.read_only, subpath=item.subpath)
+        for item in spec.mounts
+    )
+    return replace(
+        spec,
+        entrypoint=spec.entrypoint or None,
+        command=spec.command or None,
+        mounts=mounts,
+        security=replace(spec.security, options=()),
+    )
+
+
+def _differing(
+    one: Any, other: Any, ignored: frozenset[str] = frozenset(), prefix: str = ""
+) -> Iterator[str]:
+    """Give the dotted names of the attributes that differ."""
+    for item in fields(one):
+        mine, others = getattr(one, item.name), getattr(other, item.name)
+        if mine == others or item.name in ignored:
+            continue
+        if is_dataclass(mine) and is_dataclass(others):
+            yield from _differing(mine, others, prefix=f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name
