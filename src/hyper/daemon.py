@@ -22,6 +22,7 @@ from hyper.agent.seccomp import default_program
 from hyper.api.server import Server
 from hyper.core.errors import HyperError, Unavailable
 from hyper.core.metrics import Metrics
+from hyper.core.spec import Nic, NicKind, VmSpec
 from hyper.engine.boot import greet
 from hyper.engine.engine import Engine, Parts, running
 from hyper.engine.rehearsal import Rehearsal
@@ -34,7 +35,7 @@ from hyper.hypervisor.factory import Factory, FactoryOptions
 from hyper.hypervisor.launcher import Launcher
 from hyper.images.http import RegistryOptions
 from hyper.images.store import ImageStore
-from hyper.network.user import UserNetworks
+from hyper.network.choice import networks as open_networks
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -173,12 +174,25 @@ async def _engine(settings: Settings, places: Places) -> AsyncIterator[Engine]:
             waiting=settings.pool_waiting,
             shapes=settings.pool_shapes,
         )
+        networks = await stack.enter_async_context(open_networks(places.run, settings.network))
+
+        async def make_nic(spec: VmSpec) -> Nic:
+            if spec.nic is not None and spec.nic.kind is NicKind.NONE:
+                return spec.nic
+            return await networks.make_device()
+
         rehearsal = Rehearsal(places.rehearsal, places.empty_disks)
         factory = Factory(
-            driver, places.templates, places.pool, greet, options, rehearse=rehearsal.perform
+            driver,
+            places.templates,
+            places.pool,
+            greet,
+            options,
+            make_nic,
+            rehearse=rehearsal.perform,
         )
         parts = Parts(
-            settings, places, images, driver, factory, UserNetworks(), kernel, initrd, Metrics()
+            settings, places, images, driver, factory, networks, kernel, initrd, Metrics()
         )
         yield await stack.enter_async_context(running(parts))
 

@@ -10,6 +10,7 @@ _PROCESS_CALLS = {"system", "popen", "posix_spawn", "posix_spawnp", "fork", "for
 _MAY_START_PROCESSES = {
     "src/hyper/cli/credentials.py",  # asks docker-credential-* helpers, without host and asyncio
     "src/hyper/host/process.py",
+    "src/hyper/network/birth.py",  # the single-threaded process that enters the pods' namespaces
     "src/hyper/hypervisor/spawner.py",  # the single-threaded process that becomes the VMMs
     "src/hyper/sdk/autostart.py",  # starts hyperd from the command line, which imports nothing slow
 }

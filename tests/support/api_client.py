@@ -136,6 +136,7 @@ async def serving(folder: Path) -> AsyncIterator[tuple[FakeEngine, Client]]:
     """Serve an engine in memory below `folder`; what still runs at the end is ended."""
     async with asyncio.TaskGroup() as tasks:
         engine = FakeEngine(tasks, folder)
+        await engine.networks.registry.load()
         server = Server(engine)  # type: ignore[arg-type]  # it has the parts that the API uses
         path = folder / "hyper.sock"
         await server.start([f"unix://{path}"])

@@ -6,7 +6,7 @@ A container's command is one of `PROGRAMS`: echo, cat, true, false, sleep, sh -c
 import asyncio
 import dataclasses
 import posixpath
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import time_ns
@@ -18,9 +18,18 @@ from hyper.core.errors import Conflict, InvalidArgument, NotFound, NotModified, 
 from hyper.core.ids import check_name, new_id, new_name
 from hyper.core.metrics import Metrics
 from hyper.core.signals import signal_number
-from hyper.core.spec import ContainerSpec, ExecSpec, MountKind, Resources, RestartPolicy
+from hyper.core.spec import (
+    ContainerSpec,
+    ExecSpec,
+    MountKind,
+    NetworkSpec,
+    Resources,
+    RestartPolicy,
+)
 from hyper.engine.events import Event, EventFeed
 from hyper.engine.logs import LogRecord
+from hyper.engine.membership import Member
+from hyper.engine.networks import NetworkRegistry, predefined_id
 from hyper.engine.output import Feed, OutputHub
 from hyper.engine.plan import resolve_command
 from hyper.engine.sessions import Processes
@@ -32,11 +41,14 @@ from hyper.engine.views import (
     ExecView,
     Exit,
     MountView,
+    NetworkInfo,
     NetworkView,
     Status,
 )
 from hyper.hypervisor.check import Check
 from hyper.hypervisor.driver import Capabilities
+from hyper.network.networks import Joined
+from hyper.network.user import UserNetworks
 from tests.support.fake_images import FakeImages, FakeVolumes
 
 S = ContainerState
@@ -200,8 +212,12 @@ class FakeContainers:
                     f'"{other.view.id}". You have to remove (or rename) that container to be able '
                     "to reuse that name."
                 )
+        endpoints = self._engine.networks.registry.resolve(spec, None)
         spec = replace(
-            spec, image_id=image.id, log=replace(spec.log, driver=spec.log.driver or "json-file")
+            spec,
+            endpoints=endpoints,
+            image_id=image.id,
+            log=replace(spec.log, driver=spec.log.driver or "json-file"),
         )
         mounts = tuple(
             MountView(m.kind, m.destination, name=m.source, source=m.source, read_only=m.read_only)
@@ -231,9 +247,8 @@ class FakeContainers:
             self._set(found, exit_code=127, error=text)
             found.process.hub.end()
             raise InvalidArgument(text)
-        network = NetworkView(
-            "10.0.2.15", 24, "10.0.2.2", "52:54:00:12:34:56", found.view.spec.ports
-        )
+        at = Joined(predefined_id("bridge"), 0, "52:54:00:12:34:56", "10.0.2.15", 24, "10.0.2.2")
+        network = NetworkView((at,), found.view.spec.ports)
         found.view = replace(found.view, network=network)
         self._set(found, state=S.RUNNING, pid=4242, started_ns=time_ns(), exit_code=0)
         self._event(found.view, "start")
@@ -443,8 +458,35 @@ class FakeStore:
     async def call(self, function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
 
+    networks: Any = field(default_factory=lambda: SimpleNamespace(all=list, put=lambda *args: None))
+
     def events(self, since_ns: int, until_ns: int) -> list[Event]:
         return [event for event in self.kept if since_ns <= event.time_ns <= until_ns]
+
+
+@dataclass
+class FakeMemberships:
+    """The networks of a host without namespaces, and which made-up containers are on them."""
+
+    registry: NetworkRegistry
+    containers: FakeContainers
+
+    def members(self, network_id: str) -> list[Member]:
+        return [
+            Member(view.id, view.name, at.mac, at.address, at.prefix_length)
+            for view in self.containers.list()
+            for at in view.network.joined
+            if at.network_id == network_id
+        ]
+
+    async def create(self, spec: NetworkSpec) -> NetworkInfo:
+        return await self.registry.create(spec)
+
+    async def remove(self, reference: str) -> None:
+        await self.registry.remove(self.registry.find(reference))
+
+    async def prune(self, chosen: Sequence[NetworkInfo]) -> list[str]:
+        return [info.spec.name for info in chosen if not info.predefined]
 
 
 class FakeEngine:
@@ -465,6 +507,8 @@ class FakeEngine:
         self.containers = FakeContainers(self)
         self.pods = SimpleNamespace(list=lambda: [], get=_no_pod)
         self.kernels = SimpleNamespace(list=lambda: [])
+        registry = NetworkRegistry(self.store, self.events, UserNetworks())  # type: ignore[arg-type]
+        self.networks = FakeMemberships(registry, self.containers)
         self.system = SimpleNamespace(
             info=self._info, doctor=_checks, container_sizes=self._container_sizes
         )

@@ -134,7 +134,7 @@ async def test_a_vm_with_a_tap_is_cloned_not_taken(factory: Factory, tmp_path: P
     assert list(factory.waiting().values()) == [2]
     vm.bound = vm.spec
     taken = await factory.take(spec(tmp_path, nic=TAP))
-    assert taken is not None and taken.nic == TAP
+    assert taken is not None and taken.nic is not None and taken.nic.kind is NicKind.TAP
     await taken.kill()
 
 

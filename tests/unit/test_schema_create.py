@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from hyper.core.errors import HyperError, InvalidArgument, Unsupported
 from hyper.core.health import parse_healthcheck, resolve_healthcheck
 from hyper.core.serialize import dump, load
-from hyper.core.spec import ContainerSpec, Healthcheck, Mount, MountKind, PortBinding, Rlimit
+from hyper.core.spec import (
+    ContainerSpec,
+    EndpointSpec,
+    Healthcheck,
+    Mount,
+    MountKind,
+    PortBinding,
+    Rlimit,
+)
 from hyper.schema.config import CONFIG
 from hyper.schema.container import parse_create, show_config, show_host_config
 from hyper.schema.fields import Support
@@ -202,8 +210,8 @@ def test_one_network_with_its_aliases() -> None:
     endpoints = {"mine": {"Aliases": ["a"], "IPAMConfig": {"IPv4Address": "10.1.2.3"}}}
     networking = {"EndpointsConfig": endpoints}
     spec = config(NetworkingConfig=networking, HostConfig={"NetworkMode": "mine"})
-    assert (spec.network_mode, spec.network_aliases) == ("mine", ("a",))
-    assert spec.ipv4_address == "10.1.2.3"
+    assert spec.network_mode == "mine"
+    assert spec.endpoints == (EndpointSpec("mine", aliases=("a",), address="10.1.2.3"),)
     with pytest.raises(InvalidArgument, match="on user defined networks only"):
         networking = {"EndpointsConfig": {"bridge": {"IPAMConfig": {"IPv4Address": "10.1.2.3"}}}}
         config(NetworkingConfig=networking)

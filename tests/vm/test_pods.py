@@ -1,6 +1,9 @@
 """Two containers in one pod: one VM, one network; each its own root, processes and end."""
 
+import contextlib
 import json
+import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -59,10 +62,27 @@ def test_one_out_of_memory_does_not_kill_its_neighbour(hyper: Hyper, pod: str) -
     assert hyper("exec", "first", "echo", "here").stdout == "here\n"
 
 
-def test_ports_of_a_running_pod_are_refused(hyper: Hyper, pod: str) -> None:
-    refused = _join(hyper, pod, "--name", "late", "-p", "0:80", "busybox", "true", status=125)
-    assert "cannot publish 80/tcp: the pod runs already" in refused.error
+@pytest.mark.root
+def test_a_running_pod_opens_and_closes_ports_with_its_containers(hyper: Hyper, pod: str) -> None:
+    answer = "while true; do echo late | nc -l -p 80; done"
+    _join(hyper, pod, "--name", "late", "-d", "-p", "127.0.0.1::80", "busybox", "sh", "-c", answer)
+    address, _, port = hyper("port", "late", "80").stdout.strip().rpartition(":")
+    assert _read(address, int(port)) == b"late\n"
     assert hyper("exec", "first", "echo", "here").stdout == "here\n"
+    hyper("rm", "-f", "late")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address, int(port)), timeout=10)
+
+
+def _read(address: str, port: int) -> bytes:
+    """Return what a service says; its pod may not listen yet."""
+    for _ in range(100):
+        with socket.create_connection((address, port), timeout=10) as connection:
+            with contextlib.suppress(ConnectionResetError):
+                if said := connection.recv(100):
+                    return said
+        time.sleep(0.1)
+    raise AssertionError(f"nothing answers at {address}:{port}")
 
 
 def test_a_pod_that_is_not_there_is_said(hyper: Hyper) -> None:

@@ -4,9 +4,10 @@ import re
 from typing import TYPE_CHECKING
 
 from hyper.api.filters import Filters, excludes_labels, flag, matches_any, matches_labels
-from hyper.api.render.containers import network_id, network_name
+from hyper.api.render.containers import network_name
 from hyper.api.times import parse_time
 from hyper.core.errors import InvalidArgument, NotFound
+from hyper.core.spec import EndpointSpec
 from hyper.engine.states import ContainerState
 from hyper.engine.views import ContainerView
 from hyper.schema.ports import parse_port
@@ -75,10 +76,11 @@ class ContainerFilter:
 
     def _network(self, view: ContainerView) -> bool:
         wanted = self._filters.get("network")
-        name = network_name(view)
+        have = view.spec.endpoints or (EndpointSpec(network_name(view)),)
         return not wanted or any(
-            text == name or (len(text) >= 3 and network_id(name).startswith(text))
+            text == each.network or (len(text) >= 3 and each.network_id.startswith(text))
             for text in wanted
+            for each in have
         )
 
     def _volume(self, view: ContainerView) -> bool:

@@ -125,6 +125,46 @@ class PortBinding:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """A container's place on a network, as asked. `network` is its name; the engine finds the id.
+
+    Empty addresses are chosen at start.
+    """
+
+    network: str
+    network_id: str = ""
+    aliases: tuple[str, ...] = ()
+    address: str = ""
+    address6: str = ""
+    mac: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetSpec:
+    """One block of a network's address plan (Docker's IPAM.Config)."""
+
+    subnet: str = ""
+    gateway: str = ""
+    ip_range: str = ""
+    auxiliary: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """A network as a user asked for it. `chosen`: the subnet was not the user's wish."""
+
+    name: str
+    driver: str = "bridge"
+    internal: bool = False
+    attachable: bool = False
+    subnets: tuple[SubnetSpec, ...] = ()
+    ipam_options: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LogSpec:
     """Where a container's output is kept; options as Docker's log drivers name them."""
 
@@ -210,7 +250,7 @@ class ContainerSpec:
     ports: tuple[PortBinding, ...] = ()
     publish_all: bool = False
     network_mode: str = "default"
-    network_aliases: tuple[str, ...] = ()
+    endpoints: tuple[EndpointSpec, ...] = ()
     mac_address: str = ""
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
@@ -235,8 +275,6 @@ class ContainerSpec:
     userns_mode: str = ""
     runtime: str = ""
     network_disabled: bool = False
-    ipv4_address: str = ""
-    ipv6_address: str = ""
     volume_driver: str = ""
     container_id_file: str = ""
     console_size: tuple[int, int] = (0, 0)
@@ -296,12 +334,13 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """The one network device. `tap_fd` is an open descriptor the driver passes on, for TAP only."""
+    """The one network device. For TAP: `tap` names it, `tap_fd` is open until the VMM has it."""
 
     kind: NicKind
     mac: str
     tap_fd: int = -1
     forwards: tuple[Forward, ...] = ()
+    tap: str = ""
 
 
 @dataclass(frozen=True, slots=True)

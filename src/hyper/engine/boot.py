@@ -13,17 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from hyper.agent import messages as guest
 from hyper.agent.client import AgentClient
 from hyper.core.errors import HyperError, HypervisorError
 from hyper.core.pod_spec import Medium
-from hyper.core.spec import ContainerSpec, Disk, NicKind, VmSpec
-from hyper.engine import plan, pod_plan
+from hyper.core.spec import ContainerSpec, Disk, Nic, VmSpec
+from hyper.engine import links, plan
 from hyper.engine.container import Container
 from hyper.engine.machine import Machine, container_disks
 from hyper.engine.services import Services
 from hyper.engine.store import PodRow
-from hyper.engine.views import NetworkView
 from hyper.host.files import private_directory
 from hyper.host.threads import in_thread
 from hyper.hypervisor.driver import Vm
@@ -48,15 +46,26 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
     Raises HyperError; whatever had been acquired is given back.
     """
     specs = [container.spec for container in pod.containers.values()]
+    shape = _vm_spec(pod, services, specs)
     async with AsyncExitStack() as undo:
-        link = await _connect(pod, services, specs, undo)
+        waiting = await services.factory.take(shape)
+        try:
+            nic = waiting.nic if waiting else None
+            link = await links.connect(pod.row, tuple(pod.containers.values()), services, nic)
+        except BaseException:
+            if waiting:
+                await services.factory.end(waiting)
+            raise
+        undo.push_async_callback(services.networks.disconnect, pod.row.id)
+        if waiting:
+            undo.push_async_callback(waiting.kill)
         disks = await prepare_disks(services, first) if first else ()
-        run_dir = services.places.pods / pod.row.id[:12]
-        shutil.rmtree(run_dir, ignore_errors=True)
-        private_directory(run_dir)
-        undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
-        spec = _vm_spec(pod, services, specs, disks, link, run_dir)
-        vm = await services.factory.start(spec)
+        shutil.rmtree(shape.run_dir, ignore_errors=True)
+        private_directory(shape.run_dir)
+        undo.callback(shutil.rmtree, shape.run_dir, ignore_errors=True)
+        spec = replace(shape, disks=disks, nic=link.nic)
+        vm = await services.factory.start(spec, waiting)
+        services.networks.settle(pod.row.id)
         undo.push_async_callback(vm.kill)
         try:
             machine = await connect(pod, vm, link, watch, resume=False)
@@ -69,7 +78,7 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
         shm_bytes = max(
             (spec.shm_size_bytes for spec in specs), default=pod.row.spec.shm_size_bytes
         )
-        await machine.setup(interfaces(link), shm_bytes, pod.row.spec)
+        await machine.setup(links.interfaces(link), shm_bytes, pod.row.spec)
         undo.pop_all()
     return machine
 
@@ -117,14 +126,8 @@ async def release(services: Services, pod_id: str) -> None:
     await in_thread("delete", shutil.rmtree, services.places.pods / pod_id[:12], True)
 
 
-def _vm_spec(
-    pod: Booting,
-    services: Services,
-    specs: list[ContainerSpec],
-    disks: tuple[Disk, ...],
-    link: Link,
-    run_dir: Path,
-) -> VmSpec:
+def _vm_spec(pod: Booting, services: Services, specs: list[ContainerSpec]) -> VmSpec:
+    """Return the shape of the pod's VM: all but its disks, and its device only by kind."""
     settings = services.settings
     memory = pod.row.spec.memory_bytes or plan.vm_memory_bytes(specs, settings.memory_bytes)
     return VmSpec(
@@ -134,22 +137,9 @@ def _vm_spec(
         kernel=services.kernel_of(pod.row.spec.kernel),
         kernel_parameters=pod.row.spec.kernel_parameters,
         initrd=services.initrd,
-        run_dir=run_dir,
-        disks=disks,
-        nic=link.nic,
+        run_dir=services.places.pods / pod.row.id[:12],
+        nic=Nic(services.networks.kind, ""),
     )
-
-
-async def _connect(
-    pod: Booting, services: Services, specs: list[ContainerSpec], undo: AsyncExitStack
-) -> Link:
-    mode = next((spec.network_mode for spec in specs), pod.row.spec.network_mode)
-    mac = next((spec.mac_address for spec in specs if spec.mac_address), "") or make_mac(pod.row.id)
-    ports = [pod_plan.binding(port) for port in pod.row.spec.ports]
-    ports += [port for spec in specs for port in spec.ports]
-    link = await services.networks.connect(pod.row.id, mode, mac, ports)
-    undo.push_async_callback(services.networks.disconnect, pod.row.id)
-    return link
 
 
 async def connect(pod: Booting, vm: Vm, link: Link, watch: Watch, *, resume: bool) -> Machine:
@@ -165,7 +155,7 @@ async def connect(pod: Booting, vm: Vm, link: Link, watch: Watch, *, resume: boo
     machine = Machine(
         vm=vm,
         agent=agent,
-        network=network_view(link),
+        network=links.view(link),
         nameservers=link.nameservers,
         hostname=hostname(pod),
         link=link,
@@ -235,30 +225,6 @@ def hostname(pod: Booting) -> str:
     if pod.row.spec.hostname or not pod.containers:
         return pod.row.spec.hostname or pod.row.spec.name
     return next(iter(pod.containers.values())).hostname
-
-
-def make_mac(pod_id: str) -> str:
-    """Return a locally administered MAC derived from the pod's id, in Docker's range 02:42."""
-    return "02:42:" + ":".join(pod_id[at : at + 2] for at in range(0, 8, 2))
-
-
-def interfaces(link: Link) -> tuple[guest.Interface, ...]:
-    """Return what the guest is told about its network device."""
-    if link.nic.kind is NicKind.NONE:
-        return ()
-    address = guest.Address(address=_packed(link.address), prefix_length=link.prefix_length)
-    default = guest.Route(destination=bytes(4), prefix_length=0, gateway=_packed(link.gateway))
-    mac = bytes.fromhex(link.nic.mac.replace(":", ""))
-    return (guest.Interface("eth0", "", mac, 0, (address,), (default,)),)
-
-
-def _packed(address: str) -> bytes:
-    return bytes(int(part) for part in address.split("."))
-
-
-def network_view(link: Link) -> NetworkView:
-    """Return what users see of a link."""
-    return NetworkView(link.address, link.prefix_length, link.gateway, link.nic.mac, link.ports)
 
 
 # --- what is stored of a running machine ----------------------------------------------------------

@@ -14,7 +14,7 @@ from hyper.core.units import parse_size
 from hyper.engine.events import Event
 from hyper.engine.logs import LogFile
 from hyper.engine.output import OutputHub
-from hyper.engine.states import CONTAINER, ContainerEvent, next_state
+from hyper.engine.states import ACTIVE, CONTAINER, ContainerEvent, next_state
 from hyper.engine.store import ContainerRow
 from hyper.engine.views import ContainerView, Exit, Health, MountView, NetworkView, Status
 
@@ -85,6 +85,11 @@ class Container:
     def status(self) -> Status:
         """The changing part."""
         return self.row.status
+
+    @property
+    def active(self) -> bool:
+        """Whether Docker would call it Running (also when paused or restarting)."""
+        return self.row.status.state in ACTIVE
 
     @property
     def hostname(self) -> str:

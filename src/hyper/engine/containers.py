@@ -18,7 +18,7 @@ from hyper.core.ids import check_name, new_id, new_name
 from hyper.core.pod_spec import PodSpec
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec, Resources, RestartPolicy
-from hyper.engine import ending, lifecycle, plan
+from hyper.engine import ending, lifecycle, membership, plan
 from hyper.engine.container import Container
 from hyper.engine.creation import Creation
 from hyper.engine.pod import Pod
@@ -174,13 +174,14 @@ class Containers:
         if new == container.row.name:
             raise InvalidArgument("Renaming a container with the same name as its current name")
         old = container.row.name
-        await pod.supervisor.call(lambda: self._rename(container, old, new))
+        await pod.supervisor.call(lambda: self._rename(pod, container, old, new))
 
-    async def _rename(self, container: Container, old: str, new: str) -> None:
+    async def _rename(self, pod: Pod, container: Container, old: str, new: str) -> None:
         renamed = container.event("rename", name=new, oldName="/" + old)
         store = self._services.store
         await store.call(store.rename, container.id, new, (renamed,))
         container.row = replace(container.row, name=new)
+        membership.rename(pod)
         self._services.feed.publish(renamed)
 
     async def wait(self, reference: str, condition: WaitCondition = "not-running") -> Exit:

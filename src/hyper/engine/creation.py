@@ -60,6 +60,7 @@ class Creation:
             self._services.kernel_of(spec.kernel)
         return replace(
             spec,
+            endpoints=self._services.registry.resolve(spec, pod.spec if pod else None),
             dns=spec.dns or settings.dns,
             dns_search=spec.dns_search or settings.dns_search,
             dns_options=spec.dns_options or settings.dns_options,

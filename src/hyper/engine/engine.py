@@ -21,6 +21,8 @@ from hyper.engine.creation import Creation
 from hyper.engine.events import EventFeed
 from hyper.engine.files import Files
 from hyper.engine.kernels import Kernels
+from hyper.engine.membership import Memberships
+from hyper.engine.networks import NetworkRegistry
 from hyper.engine.pod_verbs import PodVerbs
 from hyper.engine.pods import Pods
 from hyper.engine.pool import Pool
@@ -53,6 +55,7 @@ class Engine:
     pods: Pods
     pod_verbs: PodVerbs
     volumes: Volumes
+    networks: Memberships
     events: EventFeed
     kernels: Kernels
     system: System
@@ -84,6 +87,8 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
         feed = EventFeed()
         kernels = Kernels(parts.places.kernels, parts.kernel)
         volumes = Volumes(store, feed, VolumeFolders(parts.places.volumes))
+        registry = NetworkRegistry(store, feed, parts.networks)
+        await registry.load()
         services = Services(
             settings=parts.settings,
             places=parts.places,
@@ -93,6 +98,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             driver=parts.driver,
             factory=parts.factory,
             networks=parts.networks,
+            registry=registry,
             kernel_of=kernels.path,
             initrd=parts.initrd,
             metrics=parts.metrics,
@@ -103,6 +109,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             creation = Creation(services, pods, volumes)
             containers = Containers(services, pods, volumes, creation)
             await restore(services, pods)
+            await parts.networks.restored()
             # What a daemon that died in the middle of a pull left.
             await parts.images.collect_garbage(
                 {view.spec.image_id for view in containers.list(all=True)}
@@ -120,6 +127,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 pods,
                 PodVerbs(services, pods, creation),
                 volumes,
+                Memberships(services, pods),
                 feed,
                 kernels,
                 System(

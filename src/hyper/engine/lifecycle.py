@@ -13,7 +13,7 @@ from time import monotonic, time_ns
 
 from hyper.agent import messages as guest
 from hyper.core.errors import Conflict, HyperError
-from hyper.engine import actions, boot, ending, health, jobs, plan, probes, visits
+from hyper.engine import actions, boot, ending, health, jobs, membership, plan, probes, visits
 from hyper.engine.container import Container
 from hyper.engine.events import Event
 from hyper.engine.machine import Machine
@@ -180,7 +180,7 @@ async def _launch(
     container.log.open()
     undo.callback(container.log.close)
     machine = await running_machine(pod, container)
-    plan.check_ports(container.spec.ports, machine.network.ports)
+    await membership.enter(pod, machine, container)
     disks = await boot.prepare_disks(pod.services, container)
     volumes = await boot.prepare_volumes(pod.services, container)
     attached = await machine.attach(container, disks, volumes)
@@ -255,6 +255,7 @@ async def record_exit(
 async def _forget_in_guest(pod: Pod, container: Container) -> None:
     if pod.machine and not pod.machine.ending:
         await jobs.settled(pod.machine, container.id, visits.GRACE_S)
+        await membership.exited(pod, pod.machine)
         await pod.machine.forget(container, detach=True)
 
 

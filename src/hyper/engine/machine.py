@@ -162,7 +162,7 @@ class Machine:
         spec = container.spec
         security = spec.security
         files = plan.identity_files(
-            spec, container.hostname, self.network.address, self.nameservers
+            spec, container.hostname, self.network.joined, self.nameservers, self.link.host
         )
         fresh = container.status.started_ns == 0
         own_name = container.hostname if container.hostname != self.hostname else ""

@@ -19,7 +19,6 @@ from hyper.core.spec import (
     ContainerSpec,
     ExecSpec,
     MountKind,
-    PortBinding,
     Resources,
     RestartPolicy,
     RestartPolicyName,
@@ -28,6 +27,7 @@ from hyper.core.spec import (
 from hyper.core.units import MIB
 from hyper.engine.views import Command, MountView, Status
 from hyper.images.catalog import Image
+from hyper.network.networks import Joined
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MASKED_PATHS = (
@@ -239,9 +239,17 @@ def _tmpfs(mount: MountView) -> guest.Mount:
 
 
 def identity_files(
-    spec: ContainerSpec, hostname: str, address: str, nameservers: Sequence[str]
+    spec: ContainerSpec,
+    hostname: str,
+    joined: Sequence[Joined],
+    nameservers: Sequence[str],
+    host_gateway: str,
 ) -> tuple[guest.Mount, ...]:
-    """Return /etc/hostname, /etc/hosts and /etc/resolv.conf as Docker writes them."""
+    """Return /etc/hostname, /etc/hosts and /etc/resolv.conf as Docker writes them.
+
+    `host_gateway` is what that word means in --add-host: an address that reaches the host.
+    Raises Unsupported when it has none.
+    """
     name = f"{hostname}.{spec.domainname} {hostname}" if spec.domainname else hostname
     hosts = [
         "127.0.0.1\tlocalhost",
@@ -253,9 +261,12 @@ def identity_files(
     ]
     for entry in spec.extra_hosts:
         host, _, target = entry.partition(":")
+        if target == "host-gateway":
+            target = host_gateway
+            if not target:
+                raise Unsupported(f"--add-host {entry}: the host has no address that pods reach")
         hosts.append(f"{target}\t{host}")
-    if address:
-        hosts.append(f"{address}\t{name}")
+    hosts += [f"{each.address}\t{name}" for each in joined]
     resolv = [f"nameserver {server}" for server in spec.dns or nameservers]
     if spec.dns_search:
         resolv.append("search " + " ".join(spec.dns_search))
@@ -400,21 +411,6 @@ def highest_cpu(cpuset: str) -> int:
     """Return the last CPU of a list such as 0-2,5; -1 for none."""
     numbers = [int(part) for item in cpuset.split(",") if item for part in item.split("-")]
     return max(numbers, default=-1)
-
-
-def check_ports(wanted: Sequence[PortBinding], open_ports: Sequence[PortBinding]) -> None:
-    """Check that a container's ports are among those its pod's VM was started with.
-
-    Raises Unsupported: the user-mode network has the ports of its VM's start.
-    """
-    opened = {(port.container_port, port.protocol) for port in open_ports}
-    for port in wanted:
-        if (port.container_port, port.protocol) not in opened:
-            raise Unsupported(
-                f"cannot publish {port.container_port}/{port.protocol}: the pod runs already "
-                f"and its "
-                "ports are those of its start: create the container before the pod starts"
-            )
 
 
 # --- how starts fail and when they are repeated

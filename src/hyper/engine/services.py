@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hyper.core.metrics import Metrics
 from hyper.engine.events import EventFeed
+from hyper.engine.networks import NetworkRegistry
 from hyper.engine.settings import Places, Settings
 from hyper.engine.store import Store
 from hyper.engine.views import MountView
@@ -29,6 +30,7 @@ class Services:
     driver: Driver
     factory: Factory
     networks: Networks
+    registry: NetworkRegistry
     kernel_of: Callable[[str], Path]
     initrd: Path
     metrics: Metrics

@@ -111,6 +111,7 @@ class Settings:
     stop_timeout_s: float = 10.0
     labels: tuple[str, ...] = ()
     templates: bool = True
+    network: str = "auto"
     pool_waiting: int = 2
     pool_shapes: int = 1
     pod_files: str = ""
@@ -234,6 +235,12 @@ def _accelerator(value: Any, key: str) -> str:
     return str(value)
 
 
+def _network(value: Any, key: str) -> str:
+    if value not in ("auto", "namespace", "user"):
+        raise InvalidArgument(f"{key}: expected auto, namespace or user, got {value!r}")
+    return str(value)
+
+
 _DOCKER_KEYS: Mapping[str, Any] = {
     "data-root": ("root", _text),
     "debug": ("log_level", _debug),
@@ -260,6 +267,7 @@ _OWN_KEYS: Mapping[str, Any] = {
     "memory": ("memory_bytes", _size),
     "kernel-parameters": ("kernel_parameters", _texts),
     "pod-files": ("pod_files", _text),
+    "network": ("network", _network),
     "qemu": ("qemu", _text),
     "templates": ("templates", _flag),
     "vcpus": ("vcpus", _number),

@@ -20,7 +20,7 @@ from hyper.core.serialize import dump, load
 from hyper.core.spec import ContainerSpec, MountKind
 from hyper.engine.events import Event
 from hyper.engine.states import ContainerState, PodState
-from hyper.engine.views import Command, MountView, Status, VolumeView
+from hyper.engine.views import Command, MountView, NetworkInfo, Status, VolumeView
 
 T = TypeVar("T")
 
@@ -57,6 +57,9 @@ _MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE event (sequence INTEGER PRIMARY KEY AUTOINCREMENT, time_ns INTEGER NOT NULL, event
     TEXT NOT NULL); CREATE INDEX event_time ON event(time_ns);
     CREATE INDEX container_mount_volume ON container_mount(volume);
+    """,
+    """
+    CREATE TABLE network (id TEXT PRIMARY KEY, network TEXT NOT NULL);
     """,
 )
 
@@ -167,6 +170,30 @@ class VolumeTable:
             raise Conflict(f"remove {name}: volume is in use - [{users}]") from err
 
 
+class NetworkTable:
+    """The networks; see Store.call."""
+
+    def __init__(self, database: _Database) -> None:
+        self._database = database
+
+    def put(self, network: NetworkInfo, events: Sequence[Event]) -> None:
+        """Add or replace a network."""
+        with self._database.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO network VALUES (?, ?)", (network.id, dump(network)))
+            _put_events(db, events)
+
+    def all(self) -> list[NetworkInfo]:
+        """Return every stored network."""
+        rows = self._database.connection.execute("SELECT network FROM network ORDER BY rowid")
+        return [load(NetworkInfo, row[0]) for row in rows]
+
+    def remove(self, network_id: str, events: Sequence[Event]) -> None:
+        """Forget a network."""
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM network WHERE id = ?", (network_id,))
+            _put_events(db, events)
+
+
 class PodTable:
     """The pods; see Store.call."""
 
@@ -226,6 +253,7 @@ class Store:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self.volume_table = VolumeTable(self._database)
         self.pod_table = PodTable(self._database)
+        self.networks = NetworkTable(self._database)
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """Run one of this store's methods in its thread and return its result.

@@ -5,8 +5,9 @@ does.
 from dataclasses import dataclass
 
 from hyper.core.pod_spec import PodSpec, VolumeSource
-from hyper.core.spec import ContainerSpec, ExecSpec, MountKind, PortBinding
+from hyper.core.spec import ContainerSpec, ExecSpec, MountKind, NetworkSpec, PortBinding
 from hyper.engine.states import ACTIVE, ContainerState, PodState
+from hyper.network.networks import Joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,25 @@ class MountView:
 
 @dataclass(frozen=True, slots=True)
 class NetworkView:
-    """The addresses of a running container's pod; empty strings when it has none."""
+    """The addresses of a running container's pod, that with the default route first."""
 
-    address: str = ""
-    prefix_length: int = 0
-    gateway: str = ""
-    mac: str = ""
+    joined: tuple[Joined, ...] = ()
     ports: tuple[PortBinding, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """The first address, "" when it has none."""
+        return self.joined[0].address if self.joined else ""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInfo:
+    """A network that exists."""
+
+    id: str
+    created_ns: int
+    spec: NetworkSpec
+    predefined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

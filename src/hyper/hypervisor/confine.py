@@ -14,7 +14,7 @@ import resource
 import stat
 from collections.abc import Sequence
 
-from hyper.hypervisor import namespaces as ns
+from hyper.host import namespaces as ns
 
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID = 0, 1, 2, 3, 4
 SHARE_CAPABILITIES = 1 << CAP_CHOWN | 1 << CAP_DAC_OVERRIDE | 1 << CAP_FOWNER | 1 << CAP_FSETID

@@ -10,13 +10,14 @@ its agent has already been spoken to once (by `ready`). The engine gives it an i
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hyper.core.errors import HyperError, Timeout
+from hyper.core.errors import HyperError, HypervisorError, Timeout
 from hyper.core.spec import Nic, NicKind, VmSpec
 from hyper.core.units import GIB, MIB
 from hyper.host.files import private_directory, remove_tree
@@ -35,8 +36,6 @@ _log = logging.getLogger("hypervisor.factory")
 
 MakeNic = Callable[[VmSpec], Awaitable[Nic | None]]
 """Give the network device of a VM that has no owner yet; it stays with the VM when it is taken."""
-
-ReleaseNic = Callable[[Nic], Awaitable[None]]
 
 Rehearse = Callable[[Vm, VmSpec], Awaitable[None]]
 """Have a clone do once, while it waits, what a pod will do in it; it must leave no trace."""
@@ -80,14 +79,12 @@ class Factory:
         ready: Ready,
         options: FactoryOptions,
         make_nic: MakeNic | None = None,
-        release_nic: ReleaseNic | None = None,
         rehearse: Rehearse | None = None,
     ) -> None:
         self._driver = driver
         self._options = options
         self._ready = ready
         self._make_nic = make_nic or _same_nic
-        self._release_nic = release_nic
         self._rehearse = rehearse
         self._run_dir = private_directory(run_dir)
         self._templates = Templates(templates_dir)
@@ -145,13 +142,19 @@ class Factory:
         vms = self._waiting.get(await self.expect(spec), [])
         return vms.pop(0) if vms else None
 
-    async def start(self, spec: VmSpec) -> Vm:
-        """Start a VM: a waiting clone unless `spec` brings a TAP, else a clone, else a boot.
+    async def start(self, spec: VmSpec, taken: Vm | None = None) -> Vm:
+        """Start a VM: the clone `taken` if there is one, else a new clone, else a boot.
 
+        A clone that cannot be bound is replaced by a new one, unless `spec` has that clone's TAP.
         Raises HypervisorError.
         """
         self._note_start()
         key = await self.expect(spec)
+        if taken is not None:
+            if await self._bound(taken, spec):
+                return taken
+            if spec.nic is not None and spec.nic.kind is NicKind.TAP:
+                raise HypervisorError("the waiting VM that was to be used has ended: try again")
         if key and (spec.nic is None or spec.nic.kind is not NicKind.TAP):
             while self._waiting.get(key):
                 vm = self._waiting[key].pop(0)
@@ -169,6 +172,10 @@ class Factory:
     def reject(self, spec_key: str) -> None:
         """Tell that a clone of this key was no good (its agent never answered)."""
         self._distrust(spec_key)
+
+    async def end(self, vm: Vm) -> None:
+        """End a VM that was taken and is not wanted after all."""
+        await self._end(vm)
 
     async def run(self) -> None:
         """Make templates and keep clones waiting, until cancelled; then end the waiting ones."""
@@ -215,7 +222,7 @@ class Factory:
             _log.warning("cannot make template %s: %s", key, err)
         finally:
             remove_tree(run_dir)
-            await self._drop_nic(nic)
+            _close_tap(nic)
 
     async def _fill(self, key: str) -> None:
         vms = self._waiting.setdefault(key, [])
@@ -241,7 +248,10 @@ class Factory:
             spec = replace(
                 self._shapes[key], vm_id=vm_id, run_dir=run_dir, nic=nic, background=True
             )
-            vm = await self._driver.clone(spec, template)
+            try:
+                vm = await self._driver.clone(spec, template)
+            finally:
+                _close_tap(nic)  # the VMM has it, and it ends with the VMM
             await self._answering(vm.agent_socket)
             await vm.resume()  # it runs; but the monitor is connected now, not when it is taken
             if self._rehearse is not None:
@@ -252,7 +262,6 @@ class Factory:
                 await self._end(vm)
             else:
                 remove_tree(run_dir)
-                await self._drop_nic(nic)
             if not isinstance(err, HyperError):
                 raise
             _log.warning("a clone of %s is no good: %s", key, err)
@@ -286,11 +295,6 @@ class Factory:
     async def _end(self, vm: Vm) -> None:
         await vm.kill()
         remove_tree(Path(vm.record.run_dir))
-        await self._drop_nic(vm.nic)
-
-    async def _drop_nic(self, nic: Nic | None) -> None:
-        if nic is not None and self._release_nic is not None:
-            await self._release_nic(nic)
 
     async def _quiet(self) -> None:
         """Let starts of real pods go first: wait for a moment without one, but not for ever."""
@@ -327,5 +331,10 @@ class Factory:
             remove_tree(run_dir)
 
 
+def _close_tap(nic: Nic | None) -> None:
+    if nic is not None and nic.tap_fd >= 0:
+        os.close(nic.tap_fd)
+
+
 async def _same_nic(spec: VmSpec) -> Nic | None:
-    return replace(spec.nic, forwards=()) if spec.nic is not None else None
+    return replace(spec.nic, forwards=(), tap_fd=-1, tap="") if spec.nic is not None else None

@@ -12,7 +12,7 @@ import contextlib
 import os
 import stat
 
-from hyper.hypervisor import namespaces as ns
+from hyper.host import namespaces as ns
 from hyper.hypervisor.confine import SHARE, SHARE_WRITABLE
 
 

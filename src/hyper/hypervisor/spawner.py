@@ -26,8 +26,8 @@ import socket
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from hyper.host import namespaces as ns
 from hyper.hypervisor import confine, shares
-from hyper.hypervisor import namespaces as ns
 
 CONTROL_FD = 0
 ANSWERS_FD = 900  # above all that a VMM is given, below the usual limit of 1024

@@ -1,13 +1,65 @@
 """What the engine asks of a network back end, and the data both sides exchange.
 
-A back end gives each pod one network device and an address, and gives both back when the pod ends.
+A back end gives each pod one network device, an address on each of its networks and its published
+ports, and takes all of it back when the pod ends.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hyper.core.spec import Nic, PortBinding
+from hyper.core.spec import Nic, NicKind, PortBinding
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network as a back end knows it. Subnets and gateways are text, "" where there is none.
+
+    `ip_range` is the part of `subnet` that addresses are given out from; `reserved` are never.
+    `named`: members find each other by name. `isolated`: they do not reach each other at all.
+    """
+
+    id: str
+    subnet: str = ""
+    gateway: str = ""
+    ip_range: str = ""
+    subnet6: str = ""
+    gateway6: str = ""
+    reserved: tuple[str, ...] = ()
+    internal: bool = False
+    isolated: bool = False
+    named: bool = True
+    masquerade: bool = True
+    mtu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A network a pod is to join; empty addresses are chosen, `names` lead to the pod there."""
+
+    network_id: str
+    address: str = ""
+    address6: str = ""
+    mac: str = ""
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A pod's place on one network: interface `eth<number>` in the guest."""
+
+    network_id: str
+    number: int
+    mac: str
+    address: str
+    prefix_length: int
+    gateway: str
+    names: tuple[str, ...] = ()
+    address6: str = ""
+    prefix_length6: int = 0
+    gateway6: str = ""
+    internal: bool = False
+    mtu: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,31 +67,88 @@ class Link:
     """A pod's connection: what the driver plugs in and what the guest is told.
 
     `ports` are the published ports with the host ports chosen. `record` is stored and brings the
-    link back after a restart of the daemon.
+    link back after a restart of the daemon. `host` is an address of the host that pods reach, ""
+    if there is none. Nothing is `joined` without a network.
     """
 
     nic: Nic
-    address: str
-    prefix_length: int
-    gateway: str
+    joined: tuple[Joined, ...]
     nameservers: tuple[str, ...]
     ports: tuple[PortBinding, ...]
     record: str
+    host: str = ""
+
+    @property
+    def first(self) -> Joined | None:
+        """The network that has the default route and the address users see first."""
+        return next(iter(self.joined), None)
 
 
 class Networks(Protocol):
-    """A network back end."""
+    """A network back end. What changes a live link returns the link as it is then."""
 
-    async def connect(self, pod_id: str, mode: str, mac: str, ports: Sequence[PortBinding]) -> Link:
-        """Give a pod its link. Raises Conflict when a host port is taken, Unsupported for
-        `mode`.
+    @property
+    def kind(self) -> NicKind:
+        """How VMs are connected; decides which templates they are cloned from."""
+        ...
+
+    @property
+    def fixed_subnet(self) -> str:
+        """The subnet of the only network there can be, "" where networks can be made."""
+        ...
+
+    async def define(self, network: Network) -> None:
+        """Make a network known. Raises Unsupported when there is only the predefined one."""
+        ...
+
+    async def forget(self, network_id: str) -> None:
+        """Forget a network nobody is on."""
+        ...
+
+    async def make_device(self) -> Nic:
+        """Return a device that belongs to no pod yet; its descriptor is the caller's to close."""
+        ...
+
+    async def connect(
+        self, pod_id: str, wanted: Sequence[Wanted], ports: Sequence[PortBinding], nic: Nic | None
+    ) -> Link:
+        """Give a pod its link, on `nic` if it has one already (of `make_device`).
+
+        Raises Conflict when an address or a host port is taken, Unsupported.
         """
+        ...
+
+    def settle(self, pod_id: str) -> None:
+        """Close our copy of the device's descriptor: the VMM has it now."""
         ...
 
     async def restore(self, pod_id: str, record: str) -> Link:
         """Take over the link of a pod that ran when the daemon ended."""
         ...
 
+    async def restored(self) -> None:
+        """Drop what belongs to no link: every one an earlier daemon left has been restored."""
+        ...
+
     async def disconnect(self, pod_id: str) -> None:
         """Give back all that the pod's link holds; nothing happens when it has none."""
+        ...
+
+    async def join(self, pod_id: str, wanted: Wanted) -> Link:
+        """Put a running pod on one more network. Raises Conflict, Unsupported."""
+        ...
+
+    async def leave(self, pod_id: str, network_id: str) -> Link:
+        """Take a running pod off a network, and cut its connections there."""
+        ...
+
+    async def publish(self, pod_id: str, ports: Sequence[PortBinding]) -> Link:
+        """Make these the published ports of a running pod; those it keeps are not interrupted.
+
+        Raises Conflict when a host port is taken (nothing is changed then), Unsupported.
+        """
+        ...
+
+    def rename(self, pod_id: str, names: Mapping[str, tuple[str, ...]]) -> None:
+        """Make these the names that lead to a pod, by network; nothing without a link."""
         ...

@@ -1,87 +1,134 @@
 """The network that needs no privilege at all: QEMU's own user-mode stack (libslirp), one per VM.
 
 Every pod sees itself as 10.0.2.15 (QEMU documentation, "Network emulation"); pods do not see each
-other; published ports are forwarded by the VMM.
+other; published ports are forwarded by the VMM. Used where no namespace can be had.
 """
 
-import json
-import socket
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from hyper.core.errors import Conflict, Unsupported
+from hyper.core.errors import Unsupported
 from hyper.core.serialize import dump, load
 from hyper.core.spec import Forward, Nic, NicKind, PortBinding
-from hyper.network.networks import Link
+from hyper.network.networks import Joined, Link, Network, Wanted
+from hyper.network.ports import bind
 
 ADDRESS, PREFIX_LENGTH, GATEWAY, NAMESERVER = "10.0.2.15", 24, "10.0.2.2", "10.0.2.3"
-MODES = ("default", "bridge", "none")
+SUBNET = "10.0.2.0/24"
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    mac: str
+    network_id: str
+    ports: tuple[PortBinding, ...] = ()
 
 
 class UserNetworks:
-    """Links through the VMM's own user-mode network."""
+    """Links through the VMM's own user-mode network; implements networks.Networks."""
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str = "") -> None:
+        self._reason = reason
         self._links: dict[str, Link] = {}
 
-    async def connect(self, pod_id: str, mode: str, mac: str, ports: Sequence[PortBinding]) -> Link:
+    @property
+    def kind(self) -> NicKind:
+        """How VMs are connected."""
+        return NicKind.USER
+
+    @property
+    def fixed_subnet(self) -> str:
+        """The one subnet is the VMM's."""
+        return SUBNET
+
+    async def define(self, network: Network) -> None:
+        """Accept the predefined network; there can be no other. Raises Unsupported."""
+        if network.named:
+            raise self._unsupported("user-defined networks")
+
+    async def forget(self, network_id: str) -> None:
+        """Nothing is known of networks here."""
+
+    async def make_device(self) -> Nic:
+        """Return the shape of a device: each VMM makes its own."""
+        return Nic(NicKind.USER, "")
+
+    async def connect(
+        self,
+        pod_id: str,
+        wanted: Sequence[Wanted],
+        published: Sequence[PortBinding],
+        nic: Nic | None,
+    ) -> Link:
         """Give a pod its link; see Networks."""
-        if mode not in MODES:
-            raise Unsupported(
-                f"network mode {mode}: this host's pods use the VMM's user-mode network, which has "
-                f"only {', '.join(MODES)}"
-            )
-        if mode == "none":
-            link = Link(Nic(NicKind.NONE, mac), "", 0, "", (), (), "")
+        if len(wanted) > 1:
+            raise self._unsupported("pods on several networks")
+        if not wanted:
+            link = Link(Nic(NicKind.NONE, ""), (), (), (), "")
         else:
-            bound = tuple(_host_port(port) for port in ports)
-            link = _link(mac, bound)
+            link = _link(_Record(wanted[0].mac, wanted[0].network_id, _chosen(published)))
         self._links[pod_id] = link
         return link
+
+    def settle(self, pod_id: str) -> None:
+        """Do nothing: the device has no descriptor of ours."""
 
     async def restore(self, pod_id: str, record: str) -> Link:
         """Take over a link; see Networks."""
         if not record:
-            link = Link(Nic(NicKind.NONE, ""), "", 0, "", (), (), "")
+            link = Link(Nic(NicKind.NONE, ""), (), (), (), "")
         else:
-            content = json.loads(record)
-            ports = tuple(load(PortBinding, json.dumps(port)) for port in content["ports"])
-            link = _link(content["mac"], ports)
+            link = _link(load(_Record, record))
         self._links[pod_id] = link
         return link
+
+    async def restored(self) -> None:
+        """Do nothing: links hold nothing of the host's."""
 
     async def disconnect(self, pod_id: str) -> None:
         """Give back a pod's link: the VMM's end already freed everything it held."""
         self._links.pop(pod_id, None)
 
+    async def join(self, pod_id: str, wanted: Wanted) -> Link:
+        """Raise Unsupported."""
+        raise self._unsupported("joining a network")
 
-def _link(mac: str, ports: tuple[PortBinding, ...]) -> Link:
+    async def leave(self, pod_id: str, network_id: str) -> Link:
+        """Raise Unsupported."""
+        raise self._unsupported("leaving a network")
+
+    async def publish(self, pod_id: str, ports: Sequence[PortBinding]) -> Link:
+        """Raise Unsupported unless nothing changes."""
+        link = self._links[pod_id]
+        if {*ports} - {*link.ports}:
+            raise self._unsupported("publishing ports of a running pod")
+        return link
+
+    def rename(self, pod_id: str, names: Mapping[str, tuple[str, ...]]) -> None:
+        """Do nothing: pods do not find each other."""
+
+    def _unsupported(self, what: str) -> Unsupported:
+        why = f" ({self._reason})" if self._reason else ""
+        return Unsupported(
+            f"{what}: this host's pods use the VMM's user-mode network{why}; see hyper doctor"
+        )
+
+
+def _link(record: _Record) -> Link:
     forwards = tuple(
-        Forward(port.protocol, port.host_ip, port.host_port, port.container_port) for port in ports
+        Forward(port.protocol, port.host_ip, port.host_port, port.container_port)
+        for port in record.ports
     )
-    record = json.dumps({"mac": mac, "ports": [json.loads(dump(port)) for port in ports]})
-    nic = Nic(NicKind.USER, mac, forwards=forwards)
-    return Link(nic, ADDRESS, PREFIX_LENGTH, GATEWAY, (NAMESERVER,), ports, record)
+    joined = Joined(record.network_id, 0, record.mac, ADDRESS, PREFIX_LENGTH, GATEWAY)
+    nic = Nic(NicKind.USER, record.mac, forwards=forwards)
+    return Link(nic, (joined,), (NAMESERVER,), record.ports, dump(record), GATEWAY)
 
 
-def _host_port(port: PortBinding) -> PortBinding:
-    """Return the binding with a host port that was free a moment ago.
-
-    Raises Conflict with Docker's text when every port asked for is taken.
-    """
-    kind = socket.SOCK_DGRAM if port.protocol == "udp" else socket.SOCK_STREAM
-    family = socket.AF_INET6 if ":" in port.host_ip else socket.AF_INET
-    host = port.host_ip or "0.0.0.0"
-    for number in range(port.host_port, max(port.host_port, port.host_port_end) + 1):
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, number))
-            except OSError as err:
-                error = err
-                continue
-            return replace(port, host_port=probe.getsockname()[1], host_port_end=0)
-    raise Conflict(
-        f"failed to set up container networking: Bind for {host}:{port.host_port} failed: "
-        f"port is already allocated ({error.strerror})"
-    )
+def _chosen(published: Sequence[PortBinding]) -> tuple[PortBinding, ...]:
+    """Return the bindings with host ports that were free a moment ago."""
+    chosen = []
+    for port in published:
+        bound, listener = bind(port)
+        listener.close()
+        chosen.append(bound)
+    return tuple(chosen)

@@ -7,14 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hyper.core.errors import InvalidArgument, Unsupported
+from hyper.core.errors import InvalidArgument
 from hyper.core.ids import check_hostname
 from hyper.core.signals import signal_number
-from hyper.core.spec import ContainerSpec, LogSpec, Mount, MountSyntax, RestartPolicyName
-from hyper.core.values import read_object, read_string, read_strings
+from hyper.core.spec import (
+    ContainerSpec,
+    EndpointSpec,
+    LogSpec,
+    Mount,
+    MountSyntax,
+    RestartPolicyName,
+)
+from hyper.core.values import read_object, read_string
 from hyper.schema.config import CONFIG, OPTIONAL
 from hyper.schema.fields import read_fields, show_fields
 from hyper.schema.hostconfig import HOST_CONFIG
+from hyper.schema.networks import PREDEFINED_NETWORKS, read_endpoint
 from hyper.schema.resources import check_resources
 
 KERNEL_ANNOTATION = "hyper.kernel"
@@ -23,7 +31,6 @@ POD_ANNOTATION = "hyper.pod"
 _OPTIONAL_HOST = frozenset(
     {"StorageOpt", "Tmpfs", "Sysctls", "Annotations", "Mounts", "Init", "MemorySwappiness"}
 )
-_PREDEFINED = frozenset({"default", "bridge", "none", "host"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,39 +97,19 @@ def build_spec(updates: Mapping[str, Any]) -> ContainerSpec:
 
 
 def _read_networking(body: Mapping[str, object], mode: str) -> dict[str, Any]:
-    """Return what NetworkingConfig.EndpointsConfig sets for the network the container starts on."""
-    endpoints = read_object(body.get("EndpointsConfig"), "NetworkingConfig.EndpointsConfig")
-    if len(endpoints) > 1:
-        raise Unsupported(
-            "NetworkingConfig.EndpointsConfig: a container is created on one network: "
-            f"connect it to the others afterwards ({', '.join(endpoints)})"
-        )
-    updates: dict[str, Any] = {}
-    for network, value in endpoints.items():
-        where = f"NetworkingConfig.EndpointsConfig.{network}"
-        endpoint = read_object(value, where)
-        if mode == "default" and network not in _PREDEFINED:
-            updates["network_mode"] = mode = network
-        aliases = read_strings(endpoint.get("Aliases"), f"{where}.Aliases")
-        ipam = read_object(endpoint.get("IPAMConfig"), f"{where}.IPAMConfig")
-        for key, target in (("IPv4Address", "ipv4_address"), ("IPv6Address", "ipv6_address")):
-            if address := read_string(ipam.get(key) or "", f"{where}.IPAMConfig.{key}"):
-                updates[target] = address
-        if network in _PREDEFINED and updates.keys() & {"ipv4_address", "ipv6_address"}:
-            raise InvalidArgument(
-                f"invalid config for network {network}: invalid endpoint settings:\n"
-                "user specified IP address is supported on user defined networks only"
-            )
-        if network in _PREDEFINED and aliases:
-            raise InvalidArgument(
-                "network-scoped aliases are only supported for user-defined networks"
-            )
-        if read_strings(endpoint.get("Links"), f"{where}.Links"):
-            raise Unsupported(f"{where}.Links is not supported: use the names of the containers")
-        if aliases:
-            updates["network_aliases"] = aliases
-        if mac := read_string(endpoint.get("MacAddress") or "", f"{where}.MacAddress"):
-            updates["mac_address"] = mac
+    """Return what NetworkingConfig.EndpointsConfig sets: the container's place on each network.
+
+    A network that is only named there becomes the network mode when that is the default.
+    """
+    given = read_object(body.get("EndpointsConfig"), "NetworkingConfig.EndpointsConfig")
+    endpoints = tuple(
+        read_endpoint(network, value, f"NetworkingConfig.EndpointsConfig.{network}")
+        for network, value in given.items()
+    )
+    asked = tuple(each for each in endpoints if each != EndpointSpec("default"))
+    updates: dict[str, Any] = {"endpoints": asked} if asked else {}
+    if mode == "default" and endpoints and endpoints[0].network not in PREDEFINED_NETWORKS:
+        updates["network_mode"] = endpoints[0].network
     return updates
 
 

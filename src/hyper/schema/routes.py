@@ -40,7 +40,7 @@ def _differs(method: str, path: str, operation: str, handler: str, status: int, 
 
 _NO_PLUGINS = "Hyper has no plugins: volumes, networks and log drivers are built in"
 _NO_BUILD = "building images is not implemented yet: build elsewhere and load or pull the image"
-_NO_NETWORKS = "user-defined networks are not implemented yet"
+_NETWORK_KINDS = "driver bridge with one IPv4 subnet; unknown options are refused"
 _NO_REMOTE = "asking a registry for an image without pulling it is not implemented yet"
 _NO_AUTH = (
     "checking credentials is not implemented yet; those a client sends with a pull or push are used"
@@ -138,22 +138,13 @@ _VOLUMES = (
 )
 
 _NETWORKS = (
-    _differs("GET", "/networks", "NetworkList", "networks.list_all", 200, "the predefined ones"),
-    _differs(
-        "GET", "/networks/{id}", "NetworkInspect", "networks.inspect", 200, "the predefined ones"
-    ),
-    _differs("DELETE", "/networks/{id}", "NetworkDelete", "networks.remove", 204, _NO_NETWORKS),
-    _refused("POST", "/networks/create", "NetworkCreate", _NO_NETWORKS),
-    _refused("POST", "/networks/{id}/connect", "NetworkConnect", _NO_NETWORKS),
-    _refused("POST", "/networks/{id}/disconnect", "NetworkDisconnect", _NO_NETWORKS),
-    _differs(
-        "POST",
-        "/networks/prune",
-        "NetworkPrune",
-        "networks.prune",
-        200,
-        "there is nothing to prune",
-    ),
+    Route("GET", "/networks", "NetworkList", "networks.list_all"),
+    Route("GET", "/networks/{id}", "NetworkInspect", "networks.inspect"),
+    Route("DELETE", "/networks/{id}", "NetworkDelete", "networks.remove", 204),
+    _differs("POST", "/networks/create", "NetworkCreate", "networks.create", 201, _NETWORK_KINDS),
+    Route("POST", "/networks/{id}/connect", "NetworkConnect", "networks.connect"),
+    Route("POST", "/networks/{id}/disconnect", "NetworkDisconnect", "networks.disconnect"),
+    Route("POST", "/networks/prune", "NetworkPrune", "networks.prune"),
 )
 
 _PLUGINS = (

@@ -1,89 +1,141 @@
-"""Owns /networks: the predefined ones, until users can make their own."""
+"""Owns /networks."""
 
 from aiohttp import web
 
 from hyper.api.call import Call, json_response
-from hyper.api.filters import Filters, flag, matches_any, parse_filters
-from hyper.api.render.containers import network_id, network_name
-from hyper.api.times import ZERO
-from hyper.core.errors import Forbidden, NotFound
+from hyper.api.filters import (
+    Filters,
+    excludes_labels,
+    flag,
+    matches_any,
+    matches_labels,
+    parse_filters,
+)
+from hyper.api.render.containers import endpoint_id
+from hyper.api.times import parse_time, rfc3339
+from hyper.core.errors import InvalidArgument
+from hyper.core.values import read_bool, read_string
+from hyper.engine.views import NetworkInfo
+from hyper.schema.networks import parse_network, read_endpoint
 
 JSON = dict[str, object]
-_DRIVERS = {"bridge": "bridge", "host": "host", "none": "null"}
 _ALLOWED = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
 
 
 async def list_all(call: Call) -> web.StreamResponse:
     """GET /networks"""
     filters = parse_filters(call.text("filters"), _ALLOWED)
-    return json_response([_show(call, name) for name in _DRIVERS if _matches(filters, name)])
+    infos = call.engine.networks.registry.list()
+    return json_response([_show(info) for info in infos if _matches(call, filters, info)])
 
 
-def _matches(filters: Filters, name: str) -> bool:
+def _matches(call: Call, filters: Filters, info: NetworkInfo) -> bool:
+    for kind in filters.get("type", ()):
+        if kind not in ("builtin", "custom"):
+            raise InvalidArgument(f"invalid filter: 'type'='{kind}'")
+    spec = info.spec
+    used = bool(call.engine.networks.members(info.id))
+    dangling = flag(filters, "dangling") if "dangling" in filters else None
     return (
-        ("name" not in filters or any(text in name for text in filters["name"]))
-        and ("id" not in filters or any(network_id(name).startswith(i) for i in filters["id"]))
-        and matches_any(filters, "driver", _DRIVERS[name])
+        ("name" not in filters or any(text in spec.name for text in filters["name"]))
+        and ("id" not in filters or any(info.id.startswith(i) for i in filters["id"]))
+        and matches_any(filters, "driver", spec.driver)
         and matches_any(filters, "scope", "local")
-        and matches_any(filters, "type", "builtin")
-        and "label" not in filters
-        and not flag(filters, "dangling")
+        and matches_any(filters, "type", "builtin" if info.predefined else "custom")
+        and matches_labels(filters, dict(spec.labels))
+        and (dangling is None or (not info.predefined and dangling is not used))
     )
 
 
 async def inspect(call: Call) -> web.StreamResponse:
     """GET /networks/{id}"""
-    return json_response(_show(call, _find(call.parameters["id"]), members=True))
+    call.flag("verbose")
+    info = call.engine.networks.registry.find(call.parameters["id"])
+    members: JSON = {
+        member.container_id: {
+            "Name": member.name,
+            "EndpointID": endpoint_id(member.container_id, info.id),
+            "MacAddress": member.mac,
+            "IPv4Address": f"{member.address}/{member.prefix_length}",
+            "IPv6Address": "",
+        }
+        for member in call.engine.networks.members(info.id)
+    }
+    return json_response(_show(info) | {"Containers": members})
+
+
+async def create(call: Call) -> web.StreamResponse:
+    """POST /networks/create"""
+    spec = parse_network(await call.body())
+    info = await call.engine.networks.create(spec)
+    return json_response({"Id": info.id, "Warning": ""}, 201)
+
+
+async def connect(call: Call) -> web.StreamResponse:
+    """POST /networks/{id}/connect"""
+    body = await call.body()
+    info = call.engine.networks.registry.find(call.parameters["id"])
+    endpoint = read_endpoint(info.spec.name, body.get("EndpointConfig"), "EndpointConfig")
+    container = read_string(body.get("Container"), "Container")
+    await call.engine.networks.connect(info.id, container, endpoint)
+    return web.Response(status=200)
+
+
+async def disconnect(call: Call) -> web.StreamResponse:
+    """POST /networks/{id}/disconnect"""
+    body = await call.body()
+    container = read_string(body.get("Container"), "Container")
+    force = read_bool(body.get("Force") or False, "Force")
+    await call.engine.networks.disconnect(call.parameters["id"], container, force=force)
+    return web.Response(status=200)
 
 
 async def remove(call: Call) -> web.StreamResponse:
     """DELETE /networks/{id}"""
-    name = _find(call.parameters["id"])
-    raise Forbidden(f"{name} is a pre-defined network and cannot be removed")
+    await call.engine.networks.remove(call.parameters["id"])
+    return web.Response(status=204)
 
 
 async def prune(call: Call) -> web.StreamResponse:
     """POST /networks/prune"""
-    parse_filters(call.text("filters"), {"label", "label!", "until"})
-    return json_response({"NetworksDeleted": None})
+    filters = parse_filters(call.text("filters"), {"label", "label!", "until"})
+    until_ns = parse_time(filters["until"][0], "until") if "until" in filters else 0
+    chosen = [
+        info
+        for info in call.engine.networks.registry.list()
+        if (not until_ns or info.created_ns < until_ns)
+        and matches_labels(filters, dict(info.spec.labels))
+        and not excludes_labels(filters, dict(info.spec.labels))
+    ]
+    return json_response({"NetworksDeleted": await call.engine.networks.prune(chosen) or None})
 
 
-def _find(reference: str) -> str:
-    for name in _DRIVERS:
-        if reference == name or (reference and network_id(name).startswith(reference)):
-            return name
-    raise NotFound("network", reference)
-
-
-def _show(call: Call, name: str, members: bool = False) -> JSON:
-    containers: JSON = {}
-    if members:
-        containers = {
-            view.id: {
-                "Name": view.name,
-                "EndpointID": network_id(view.id + name),
-                "MacAddress": view.network.mac,
-                "IPv4Address": f"{view.network.address}/{view.network.prefix_length}",
-                "IPv6Address": "",
-            }
-            for view in call.engine.containers.list()
-            if network_name(view) == name and view.network.address
-        }
+def _show(info: NetworkInfo) -> JSON:
+    spec = info.spec
+    plans: list[JSON] = []
+    for plan in spec.subnets:
+        shown: JSON = {"Subnet": plan.subnet, "Gateway": plan.gateway}
+        if plan.ip_range:
+            shown["IPRange"] = plan.ip_range
+        if plan.auxiliary:
+            shown["AuxiliaryAddresses"] = dict(plan.auxiliary)
+        plans.append(shown)
+    ipam_options = dict(spec.ipam_options) or (None if info.predefined else {})
     return {
-        "Name": name,
-        "Id": network_id(name),
-        "Created": ZERO,
+        "Name": spec.name,
+        "Id": info.id,
+        "Created": rfc3339(info.created_ns),
         "Scope": "local",
-        "Driver": _DRIVERS[name],
+        "Driver": spec.driver,
         "EnableIPv4": True,
         "EnableIPv6": False,
-        "IPAM": {"Driver": "default", "Options": None, "Config": []},
-        "Internal": False,
-        "Attachable": False,
+        "IPAM": {"Driver": "default", "Options": ipam_options, "Config": plans},
+        "Internal": spec.internal,
+        "Attachable": spec.attachable,
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
-        "Containers": containers,
-        "Options": {},
-        "Labels": {},
+        "Containers": {},
+        "Options": dict(spec.options),
+        "Labels": dict(spec.labels),
     }

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from time import time_ns
 
 from hyper.api.times import NS_PER_S, rfc3339
-from hyper.core.spec import MountKind, MountSyntax
+from hyper.core.spec import EndpointSpec, MountKind, MountSyntax
 from hyper.core.units import human_duration
+from hyper.engine.networks import predefined_id
 from hyper.engine.states import ContainerState
 from hyper.engine.views import ContainerView, Health, MountView
 from hyper.schema.container import show_config, show_host_config
@@ -15,11 +16,6 @@ from hyper.schema.ports import show_bindings
 
 JSON = dict[str, object]
 STORAGE_DRIVER = "squashfs"
-
-
-def network_id(name: str) -> str:
-    """Return the id of a predefined network: the same on every daemon."""
-    return hashlib.sha256(f"hyper network {name}".encode()).hexdigest()
 
 
 def network_name(view: ContainerView) -> str:
@@ -166,9 +162,9 @@ def _mount(mount: MountView) -> JSON:
 
 def network_settings(view: ContainerView) -> JSON:
     """Return the NetworkSettings object; addresses only while it has any."""
-    network = view.network
-    endpoint = _endpoint(view)
-    own = endpoint if network_name(view) == "bridge" else {}
+    endpoints = endpoint_settings(view)
+    own = endpoints.get("bridge", {})
+    assert isinstance(own, dict)
     return {
         "Bridge": "",
         "SandboxID": view.pod_id if view.active else "",
@@ -186,30 +182,46 @@ def network_settings(view: ContainerView) -> JSON:
         "IPAddress": own.get("IPAddress", ""),
         "IPPrefixLen": own.get("IPPrefixLen", 0),
         "IPv6Gateway": "",
-        "MacAddress": network.mac if own else "",
-        "Networks": {network_name(view): endpoint},
+        "MacAddress": own.get("MacAddress", ""),
+        "Networks": endpoints,
     }
 
 
-def _endpoint(view: ContainerView) -> JSON:
-    network, name = view.network, network_name(view)
-    joined = bool(network.address)
+def endpoint_settings(view: ContainerView) -> JSON:
+    """Return an EndpointSettings object for each of a container's networks, by name."""
+    if not view.spec.endpoints and network_name(view) == "none":
+        none = EndpointSpec("none", predefined_id("none"))
+        return {"none": _endpoint(view, none)}
+    return {endpoint.network: _endpoint(view, endpoint) for endpoint in view.spec.endpoints}
+
+
+def endpoint_id(container_id: str, network_id: str) -> str:
+    """Return the id of a container's place on a network."""
+    return hashlib.sha256(f"{container_id} {network_id}".encode()).hexdigest()
+
+
+def _endpoint(view: ContainerView, endpoint: EndpointSpec) -> JSON:
+    joined = next(
+        (each for each in view.network.joined if each.network_id == endpoint.network_id), None
+    )
+    named = endpoint.network not in ("bridge", "none")
+    names = [view.name, *endpoint.aliases, view.id[:12]] if named else []
     return {
-        "IPAMConfig": {"IPv4Address": view.spec.ipv4_address} if view.spec.ipv4_address else None,
+        "IPAMConfig": {"IPv4Address": endpoint.address} if endpoint.address else None,
         "Links": None,
-        "Aliases": list(view.spec.network_aliases) or None,
-        "MacAddress": network.mac,
+        "Aliases": list(endpoint.aliases) or None,
+        "MacAddress": joined.mac if joined else "",
         "DriverOpts": None,
         "GwPriority": 0,
-        "NetworkID": network_id(name) if view.active else "",
-        "EndpointID": network_id(view.id + name) if joined else "",
-        "Gateway": network.gateway,
-        "IPAddress": network.address,
-        "IPPrefixLen": network.prefix_length,
+        "NetworkID": endpoint.network_id if view.active else "",
+        "EndpointID": endpoint_id(view.id, endpoint.network_id) if joined else "",
+        "Gateway": joined.gateway if joined else "",
+        "IPAddress": joined.address if joined else "",
+        "IPPrefixLen": joined.prefix_length if joined else 0,
         "IPv6Gateway": "",
         "GlobalIPv6Address": "",
         "GlobalIPv6PrefixLen": 0,
-        "DNSNames": None,
+        "DNSNames": list(dict.fromkeys(names)) or None,
     }
 
 
@@ -260,7 +272,7 @@ def summary(view: ContainerView, sizes: tuple[int, int] | None = None) -> JSON:
         "State": str(view.state),
         "Status": status_text(view),
         "HostConfig": {"NetworkMode": network_name(view)},
-        "NetworkSettings": {"Networks": {network_name(view): _endpoint(view)}},
+        "NetworkSettings": {"Networks": endpoint_settings(view)},
         "Mounts": mounts(view),
     }
     if sizes is not None:

@@ -1,4 +1,4 @@
-"""The system calls of the jail that Python lacks: namespaces, mounts, capabilities (through libc).
+"""The system calls Python lacks: namespaces, mounts, capabilities (through libc).
 
 Decides nothing; `confine` and `shares` do. Standard library only: it runs inside the spawner.
 """

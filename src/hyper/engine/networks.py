@@ -1,0 +1,276 @@
+"""Owns the networks users make and the predefined ones: their records, who is on them.
+
+What a network is on the host is the back end's (`network`). Names, rules and messages are Docker's.
+"""
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import ip_network
+from time import time_ns
+
+from hyper.core.errors import (
+    Conflict,
+    Forbidden,
+    HyperError,
+    InvalidArgument,
+    NotFound,
+    Unsupported,
+)
+from hyper.core.ids import check_name, new_id
+from hyper.core.pod_spec import PodSpec
+from hyper.core.spec import ContainerSpec, EndpointSpec, NetworkSpec, SubnetSpec
+from hyper.engine.container import Container
+from hyper.engine.events import Event, EventFeed
+from hyper.engine.store import Store
+from hyper.engine.views import NetworkInfo
+from hyper.network import ipam
+from hyper.network.networks import Network, Networks, Wanted
+
+BRIDGE, HOST, NONE = "bridge", "host", "none"
+_DRIVERS = {BRIDGE: "bridge", HOST: "host", NONE: "null"}
+MTU_OPTION = "com.docker.network.driver.mtu"
+ICC_OPTION = "com.docker.network.bridge.enable_icc"
+
+_log = logging.getLogger("engine.networks")
+
+
+def predefined_id(name: str) -> str:
+    """Return the id of a predefined network: the same on every daemon."""
+    return hashlib.sha256(f"hyper network {name}".encode()).hexdigest()
+
+
+class NetworkRegistry:
+    """All networks, by id and by name."""
+
+    def __init__(self, store: Store, feed: EventFeed, backend: Networks) -> None:
+        self._store = store
+        self._feed = feed
+        self._backend = backend
+        self._networks: dict[str, NetworkInfo] = {}
+
+    async def load(self) -> None:
+        """Make the stored networks known to the back end, and the default one if it is new."""
+        stored = {info.id: info for info in await self._store.call(self._store.networks.all)}
+        for name, driver in _DRIVERS.items():
+            spec = NetworkSpec(name=name, driver=driver)
+            info = NetworkInfo(predefined_id(name), time_ns(), spec, predefined=True)
+            self._networks[info.id] = info
+        await self._load_default(stored.pop(predefined_id(BRIDGE), None))
+        for info in stored.values():
+            self._networks[info.id] = info
+            try:
+                await self._backend.define(_defined(info))
+            except HyperError as err:
+                _log.warning("network %s cannot be used: %s", info.spec.name, err)
+
+    async def _load_default(self, info: NetworkInfo | None) -> None:
+        if info is None or self._backend.fixed_subnet:
+            plan = _with_gateway(SubnetSpec(self._free_subnet()))
+            spec = NetworkSpec(name=BRIDGE, subnets=(plan,), chosen=True)
+            info = NetworkInfo(predefined_id(BRIDGE), time_ns(), spec, predefined=True)
+            if not self._backend.fixed_subnet:
+                await self._store.call(self._store.networks.put, info, ())
+        self._networks[info.id] = info
+        await self._backend.define(_defined(info))
+
+    def list(self) -> list[NetworkInfo]:
+        """Return every network."""
+        return list(self._networks.values())
+
+    def find(self, reference: str) -> NetworkInfo:
+        """Return a network by id, name or unique prefix of the id.
+
+        Raises NotFound, InvalidArgument when a prefix is ambiguous.
+        """
+        if reference == "default":
+            reference = BRIDGE
+        for info in self._networks.values():
+            if reference in (info.id, info.spec.name):
+                return info
+        matches = [
+            info for key, info in self._networks.items() if reference and key.startswith(reference)
+        ]
+        if len(matches) > 1:
+            raise InvalidArgument(
+                f"network {reference} is ambiguous ({len(matches)} matches found on ID)"
+            )
+        if not matches:
+            raise NotFound("network", reference)
+        return matches[0]
+
+    # --- making and removing ------------------------------------------------------------------
+
+    async def create(self, spec: NetworkSpec) -> NetworkInfo:
+        """Make a network. Raises Conflict (name), Forbidden, InvalidArgument, Unsupported."""
+        if spec.name in (*_DRIVERS, "default"):
+            raise Forbidden(f"operation is not permitted on predefined {spec.name} network")
+        check_name(spec.name, "network")
+        if spec.driver != "bridge":
+            raise _no_driver(spec.driver)
+        if any(info.spec.name == spec.name for info in self._networks.values()):
+            raise Conflict(f"network with name {spec.name} already exists")
+        chosen = not spec.subnets
+        plan = spec.subnets[0] if spec.subnets else SubnetSpec(self._free_subnet())
+        if not self._backend.fixed_subnet:
+            self._check_overlap(plan.subnet)
+        spec = replace(spec, subnets=(_with_gateway(plan),), chosen=chosen)
+        info = NetworkInfo(new_id(), time_ns(), spec)
+        await self._backend.define(_defined(info))
+        created = event("create", info)
+        try:
+            await self._store.call(self._store.networks.put, info, (created,))
+        except BaseException:
+            await self._backend.forget(info.id)
+            raise
+        self._networks[info.id] = info
+        self._feed.publish(created)
+        return info
+
+    def _free_subnet(self) -> str:
+        used = [plan.subnet for info in self._networks.values() for plan in info.spec.subnets]
+        return self._backend.fixed_subnet or ipam.free_subnet(used)
+
+    def _check_overlap(self, subnet: str) -> None:
+        wanted = ip_network(subnet)
+        for info in self._networks.values():
+            for plan in info.spec.subnets:
+                if ip_network(plan.subnet).overlaps(wanted):
+                    raise Forbidden(
+                        "invalid pool request: Pool overlaps with other one on this address space"
+                    )
+
+    async def remove(self, info: NetworkInfo) -> None:
+        """Remove a network that has no members. Raises Forbidden when it is predefined."""
+        if info.predefined:
+            raise Forbidden(f"{info.spec.name} is a pre-defined network and cannot be removed")
+        destroyed = event("destroy", info)
+        del self._networks[info.id]
+        await self._store.call(self._store.networks.remove, info.id, (destroyed,))
+        with contextlib.suppress(KeyError):  # one that could not be used on this host
+            await self._backend.forget(info.id)
+        self._feed.publish(destroyed)
+
+    # --- what containers ask for --------------------------------------------------------------
+
+    def resolve(self, spec: ContainerSpec, pod: PodSpec | None) -> tuple[EndpointSpec, ...]:
+        """Return a container's places on networks, that of its network mode first.
+
+        In a pod that is not its own it is on the pod's networks, and on others if it asks for them.
+
+        Raises NotFound, InvalidArgument.
+        """
+        if pod is not None and not pod.lone and spec.network_mode == "default":
+            spec = replace(spec, network_mode=pod.network_mode)
+        if spec.network_disabled or spec.network_mode == NONE:
+            if any(endpoint.network != NONE for endpoint in spec.endpoints):
+                raise InvalidArgument(
+                    "container cannot be connected to multiple networks with one of the networks "
+                    "in private (none) mode"
+                )
+            return ()
+        first = self.find(spec.network_mode)
+        found: dict[str, EndpointSpec] = {first.id: EndpointSpec(first.spec.name, first.id)}
+        for endpoint in spec.endpoints:
+            info = self.find(BRIDGE if endpoint.network == "default" else endpoint.network)
+            found[info.id] = replace(endpoint, network=info.spec.name, network_id=info.id)
+        if spec.mac_address and not found[first.id].mac:
+            found[first.id] = replace(found[first.id], mac=spec.mac_address)
+        for endpoint in found.values():
+            self.check_endpoint(endpoint)
+        return tuple(found.values())
+
+    def check_endpoint(self, endpoint: EndpointSpec) -> None:
+        """Raise InvalidArgument when a container cannot have this place on a network."""
+        info = self._networks[endpoint.network_id]
+        refusal = f"invalid config for network {info.spec.name}: invalid endpoint settings:\n"
+        if info.spec.name in (HOST, NONE):
+            raise InvalidArgument(f"{refusal}containers cannot join the network {info.spec.name}")
+        if not endpoint.address:
+            return
+        if info.spec.chosen:
+            raise InvalidArgument(
+                f"{refusal}user specified IP address is supported only when connecting to networks "
+                "with user configured subnets"
+            )
+        if not any(_holds(plan.subnet, endpoint.address) for plan in info.spec.subnets):
+            raise InvalidArgument(
+                f"{refusal}no configured subnet contains IP address {endpoint.address}"
+            )
+
+    def wanted(self, pod: PodSpec, containers: Sequence[Container]) -> tuple[Wanted, ...]:
+        """Return the networks a pod of these containers joins. Raises NotFound."""
+        found: dict[str, Wanted] = {}
+        if not pod.lone and pod.network_mode != NONE:
+            own = self.find(pod.network_mode)
+            names = () if own.spec.name == BRIDGE else (pod.name,)
+            found[own.id] = Wanted(own.id, names=names)
+        for container in containers:
+            for endpoint in container.spec.endpoints:
+                if endpoint.network_id not in self._networks:
+                    raise NotFound("network", endpoint.network)
+                before = found.get(endpoint.network_id, Wanted(endpoint.network_id))
+                found[endpoint.network_id] = Wanted(
+                    endpoint.network_id,
+                    before.address or endpoint.address,
+                    before.address6,
+                    before.mac or endpoint.mac,
+                    (*before.names, *self.names(container, endpoint)),
+                )
+        return tuple(found.values())
+
+    def names(self, container: Container, endpoint: EndpointSpec) -> tuple[str, ...]:
+        """Return what leads to a container on a network: nothing on the default one."""
+        if endpoint.network_id == predefined_id(BRIDGE):
+            return ()
+        own = (container.row.name, container.id[:12])
+        hostname = (container.spec.hostname,) if container.spec.hostname else ()
+        return tuple(dict.fromkeys((*own, *endpoint.aliases, *hostname)))
+
+
+def _no_driver(driver: str) -> HyperError:
+    if driver in ("host", "null", "none"):
+        return Forbidden(f'only one instance of "{driver}" network is allowed')
+    if driver in ("overlay", "macvlan", "ipvlan"):
+        return Unsupported(
+            f"network driver {driver} is not supported: Hyper routes its networks, use bridge"
+        )
+    return NotFound("plugin", driver, "only the network driver bridge exists")
+
+
+def _holds(subnet: str, address: str) -> bool:
+    return ip_network(address).subnet_of(ip_network(subnet))  # type: ignore[arg-type]
+
+
+def _with_gateway(plan: SubnetSpec) -> SubnetSpec:
+    """Return a plan with its gateway: as Docker, the first address of the range or the subnet."""
+    if plan.gateway:
+        return plan
+    taken = {address for _, address in plan.auxiliary}
+    hosts = (str(address) for address in ip_network(plan.ip_range or plan.subnet).hosts())
+    return replace(plan, gateway=next(address for address in hosts if address not in taken))
+
+
+def _defined(info: NetworkInfo) -> Network:
+    """Return what the back end needs to know of a network."""
+    plan, options = info.spec.subnets[0], dict(info.spec.options)
+    return Network(
+        id=info.id,
+        subnet=plan.subnet,
+        gateway=plan.gateway,
+        ip_range=plan.ip_range,
+        reserved=tuple(address for _, address in plan.auxiliary),
+        internal=info.spec.internal,
+        isolated=options.get(ICC_OPTION, "true").lower() in ("false", "0"),
+        named=info.spec.name != BRIDGE,
+        mtu=int(options.get(MTU_OPTION, 0)),
+    )
+
+
+def event(action: str, info: NetworkInfo, container: str = "") -> Event:
+    """Return an event of a network, of a container's joining or leaving it where one is given."""
+    who = (("container", container),) if container else ()
+    attributes = (*who, ("name", info.spec.name), ("type", info.spec.driver))
+    return Event("network", action, info.id, attributes)

@@ -1,0 +1,150 @@
+"""The only speaker of nftables: one table whose chains never change, only the elements of its sets.
+
+Knows no pods: `Ruleset` runs text, the functions below write it. libnftables is called in this
+process (libnftables(3)): a change takes 0.1 ms, where running `nft` takes 5.
+
+    senders      interface, MAC and address that may send; all else from a tap is dropped
+    network_of   address -> number of its network
+    members      network and address: who may be reached from that network
+    internal     networks with no way out
+    isolated     networks whose members do not see each other
+"""
+
+import ctypes
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+TABLE = "inet hyper"
+TAPS = "hy*"
+UPLINK = "up0"
+_NFT_CTX_DEFAULT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An address of a pod as the filter knows it."""
+
+    tap: str
+    mac: str
+    address: str
+    network: int
+
+
+def base(uplink_subnets: Iterable[str]) -> str:
+    """Return the table. Pods reach nothing in `uplink_subnets`: there the uplink's own end lives.
+
+    Membership is checked for each packet and not once per connection, so that who leaves a network
+    is cut off at once.
+    """
+    hidden = ", ".join(subnet for subnet in uplink_subnets if ":" not in subnet)
+    hidden6 = ", ".join(subnet for subnet in uplink_subnets if ":" in subnet)
+    return f"""
+table {TABLE} {{
+    set senders {{ type ifname . ether_addr . ipv4_addr; }}
+    set senders6 {{ type ifname . ether_addr . ipv6_addr; }}
+    map network_of {{ type ipv4_addr : mark; }}
+    map network_of6 {{ type ipv6_addr : mark; }}
+    set members {{ type mark . ipv4_addr; }}
+    set members6 {{ type mark . ipv6_addr; }}
+    set internal {{ type mark; }}
+    set isolated {{ type mark; }}
+
+    chain arrive {{
+        type filter hook prerouting priority raw; policy accept;
+        iifname != "{TAPS}" accept
+        meta protocol ip iifname . ether saddr . ip saddr @senders accept
+        meta protocol ip6 iifname . ether saddr . ip6 saddr @senders6 accept
+        meta protocol ip6 ip6 saddr fe80::/10 icmpv6 type nd-neighbor-solicit accept
+        drop
+    }}
+    chain for_us {{
+        type filter hook input priority filter; policy drop;
+        iifname "lo" accept
+        ct state established,related accept
+        icmp type echo-request accept
+        icmpv6 type {{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }} accept
+        iifname "{TAPS}" meta l4proto {{ tcp, udp }} th dport 53 accept
+        iifname "{TAPS}" meta l4proto {{ tcp, udp }} reject with icmpx port-unreachable
+    }}
+    chain pass {{
+        type filter hook forward priority filter; policy drop;
+        iifname "{UPLINK}" ct state established,related accept
+        iifname != "{TAPS}" drop
+        meta protocol ip meta mark set ip saddr map @network_of
+        meta protocol ip6 meta mark set ip6 saddr map @network_of6
+        meta mark @isolated oifname "{TAPS}" drop
+        meta mark . ip daddr @members accept
+        meta mark . ip6 daddr @members6 accept
+        {f"ip daddr {{ {hidden} }} drop" if hidden else ""}
+        {f"ip6 daddr {{ {hidden6} }} drop" if hidden6 else ""}
+        oifname "{UPLINK}" meta mark != 0 meta mark != @internal accept
+        meta mark @internal reject with icmpx no-route
+    }}
+    chain leave {{
+        type nat hook postrouting priority srcnat; policy accept;
+        iifname "{TAPS}" oifname "{UPLINK}" masquerade
+    }}
+}}
+"""
+
+
+def _elements(verb: str, member: Member) -> list[str]:
+    six = "6" if ":" in member.address else ""
+    value = f" : {member.network}" if verb == "add" else ""
+    return [
+        f"{verb} element {TABLE} senders{six} {{"
+        f' "{member.tap}" . {member.mac} . {member.address} }}',
+        f"{verb} element {TABLE} network_of{six} {{ {member.address}{value} }}",
+        f"{verb} element {TABLE} members{six} {{ {member.network} . {member.address} }}",
+    ]
+
+
+def add_member(member: Member) -> list[str]:
+    """Return the lines that let an address into a network."""
+    return _elements("add", member)
+
+
+def delete_member(member: Member) -> list[str]:
+    """Return the lines that put an address out of a network."""
+    return _elements("delete", member)
+
+
+def flag_network(number: int, *, internal: bool, isolated: bool) -> list[str]:
+    """Return the lines that say what is special about a network."""
+    flags = (("internal", internal), ("isolated", isolated))
+    return [f"add element {TABLE} {name} {{ {number} }}" for name, wanted in flags if wanted]
+
+
+def unflag_network(number: int, *, internal: bool, isolated: bool) -> list[str]:
+    """Return the lines that forget what was special about a network."""
+    flags = (("internal", internal), ("isolated", isolated))
+    return [f"delete element {TABLE} {name} {{ {number} }}" for name, wanted in flags if wanted]
+
+
+def forget_everything() -> list[str]:
+    """Return the lines that empty every set; with what follows in the same run, one transaction."""
+    sets = [f"flush set {TABLE} {name}" for name in ("senders", "senders6", "members", "members6")]
+    sets += [f"flush set {TABLE} {name}" for name in ("internal", "isolated")]
+    return [*sets, f"flush map {TABLE} network_of", f"flush map {TABLE} network_of6"]
+
+
+class Ruleset:
+    """The nftables of the namespace it was made in. Raises OSError without libnftables."""
+
+    def __init__(self) -> None:
+        self._library = library = ctypes.CDLL("libnftables.so.1")
+        library.nft_ctx_new.restype = ctypes.c_void_p
+        library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+        self._context = ctypes.c_void_p(library.nft_ctx_new(_NFT_CTX_DEFAULT))
+        library.nft_ctx_buffer_error(self._context)
+        library.nft_ctx_buffer_output(self._context)
+
+    def run(self, text: str) -> None:
+        """Run lines of nft(8) in one transaction. Raises OSError with what nftables says."""
+        if not text:
+            return
+        status = self._library.nft_run_cmd_from_buffer(self._context, text.encode())
+        if status:
+            said = self._library.nft_ctx_get_error_buffer(self._context) or b""
+            first = said.decode(errors="replace").strip().splitlines()[:1]
+            raise OSError(0, first[0] if first else "failed", "nftables")

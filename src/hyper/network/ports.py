@@ -1,0 +1,44 @@
+"""Published ports on the host's side: sockets that hold them, and Docker's words when taken."""
+
+import socket
+from dataclasses import replace
+
+from hyper.core.errors import Conflict
+from hyper.core.spec import PortBinding
+
+
+def bind(port: PortBinding) -> tuple[PortBinding, socket.socket]:
+    """Return the binding with the host port chosen, and a socket bound to it.
+
+    Raises Conflict with Docker's text when every port asked for is taken.
+    """
+    kind = socket.SOCK_DGRAM if port.protocol == "udp" else socket.SOCK_STREAM
+    family = socket.AF_INET6 if ":" in port.host_ip else socket.AF_INET
+    host = port.host_ip or "0.0.0.0"
+    error: OSError | None = None
+    for number in range(port.host_port, max(port.host_port, port.host_port_end) + 1):
+        listener = socket.socket(family, kind)
+        try:
+            if kind == socket.SOCK_STREAM:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind((host, number))
+            if kind == socket.SOCK_STREAM:
+                listener.listen(1)  # two may bind a port, but only one may listen
+        except OSError as err:
+            listener.close()
+            error = err
+            continue
+        chosen = listener.getsockname()[1]
+        return replace(port, host_port=chosen, host_port_end=0), listener
+    assert error is not None
+    raise Conflict(
+        f"failed to set up container networking: Bind for {host}:{port.host_port} failed: "
+        f"port is already allocated ({error.strerror})"
+    )
+
+
+def relay_key(pod_id: str, port: PortBinding) -> str:
+    """Return what the keeper calls a published port."""
+    return f"{pod_id[:12]} {port.protocol} {port.host_ip}:{port.host_port}-{port.container_port}"

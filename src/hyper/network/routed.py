@@ -1,0 +1,389 @@
+"""Each pod a point-to-point tap in the pods' namespace: routed, filtered, no bridge.
+
+Owns which pod has which addresses and ports; the namespace does what it is told. DESIGN 4.6.
+
+A pod's addresses are routed to its tap, whose neighbours are fixed: the host never asks a guest who
+it is. The guest's questions about its neighbours and its gateway are answered by the host (proxy
+ARP). Which addresses may talk is in the sets of `nft`. A tap lives as long as its VMM.
+"""
+
+import hashlib
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from itertools import count
+
+from hyper.core.errors import Conflict, Failure, HyperError, NotFound, Unavailable, Unsupported
+from hyper.core.serialize import dump, load
+from hyper.core.spec import Nic, NicKind, PortBinding
+from hyper.network import ipam, nft, ports
+from hyper.network.namespace import Batch, Namespace
+from hyper.network.networks import Joined, Link, Network, Wanted
+
+_LOOPBACK = "lo"
+_MTU = 1500
+
+_log = logging.getLogger("network")
+
+
+@dataclass(slots=True)
+class _Known:
+    """A network that is defined. `number` is its mark in the rules."""
+
+    network: Network
+    number: int
+    pools: list[ipam.Pool]
+
+    def take(self, wanted: Wanted) -> tuple[str, str]:
+        """Return the addresses of a new member; both or none."""
+        taken: list[tuple[ipam.Pool, str]] = []
+        try:
+            for pool, asked in zip(self.pools, (wanted.address, wanted.address6), strict=False):
+                taken.append((pool, pool.take(asked)))
+        except HyperError:
+            for pool, address in taken:
+                pool.free(address)
+            raise
+        address, *rest = (address for _, address in taken)
+        return address, rest[0] if rest else ""
+
+    def free(self, joined: Joined) -> None:
+        """Take a member's addresses back."""
+        for pool, address in zip(self.pools, (joined.address, joined.address6), strict=False):
+            if address:
+                pool.free(address)
+
+
+@dataclass(slots=True)
+class _Live:
+    """A pod's link as it is."""
+
+    tap: str
+    mac: str
+    fd: int
+    joined: list[Joined] = field(default_factory=list)
+    ports: list[PortBinding] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What is stored of a link."""
+
+    tap: str
+    mac: str
+    joined: tuple[Joined, ...] = ()
+    ports: tuple[PortBinding, ...] = ()
+
+
+class RoutedNetworks:
+    """Implements networks.Networks over a namespace that is open."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._networks: dict[str, _Known] = {}
+        self._links: dict[str, _Live] = {}
+        self._numbers = count(1)
+
+    @property
+    def kind(self) -> NicKind:
+        """How VMs are connected."""
+        return NicKind.TAP
+
+    @property
+    def fixed_subnet(self) -> str:
+        """None: networks can be made."""
+        return ""
+
+    # --- networks -----------------------------------------------------------------------------
+
+    async def define(self, network: Network) -> None:
+        """Make a network known, with its gateway in the namespace."""
+        pools = [ipam.Pool(network.subnet, network.gateway, network.ip_range, network.reserved)]
+        known = _Known(network, next(self._numbers), pools)
+        batch = Batch()
+        # Who is not there is unreachable, instead of being looked for beyond the uplink.
+        batch.links.append(["route", network.subnet, "", ""])
+        batch.links.append(["address", _LOOPBACK, network.gateway, 32])
+        flags = {"internal": network.internal, "isolated": network.isolated}
+        batch.nft += nft.flag_network(known.number, **flags)
+        await self._namespace.change(batch)
+        self._networks[network.id] = known
+
+    async def forget(self, network_id: str) -> None:
+        """Forget a network nobody is on."""
+        known = self._networks.pop(network_id)
+        network = known.network
+        batch = Batch()
+        batch.links.append(["no route", network.subnet, ""])
+        batch.links.append(["no address", _LOOPBACK, network.gateway, 32])
+        flags = {"internal": network.internal, "isolated": network.isolated}
+        batch.nft += nft.unflag_network(known.number, **flags)
+        await self._namespace.change(batch)
+
+    # --- links --------------------------------------------------------------------------------
+
+    async def make_device(self) -> Nic:
+        """Return a tap that belongs to no pod yet; its descriptor is the caller's to close."""
+        name = f"hy{secrets.token_hex(5)}"
+        return Nic(NicKind.TAP, "", tap_fd=await self._namespace.tap(name), tap=name)
+
+    async def connect(
+        self,
+        pod_id: str,
+        wanted: Sequence[Wanted],
+        published: Sequence[PortBinding],
+        nic: Nic | None,
+    ) -> Link:
+        """Give a pod its link; see Networks."""
+        device = nic or await self.make_device()
+        # The descriptor of a device that came with a waiting VM is closed already.
+        fd = device.tap_fd if nic is None else -1
+        live = _Live(device.tap, _mac(pod_id, "", wanted[0].mac if wanted else ""), fd)
+        self._links[pod_id] = live
+        batch = Batch()
+        batch.links.append(["up", live.tap, self._mtu(wanted)])
+        try:
+            for each in wanted:
+                self._admit(pod_id, live, each, batch)
+            self._open_ports(pod_id, live, published, batch)
+            await self._namespace.change(batch)
+        except BaseException:
+            _drop(batch)
+            await self.disconnect(pod_id)
+            raise
+        return self._link(pod_id)
+
+    def settle(self, pod_id: str) -> None:
+        """Close our copy of the device's descriptor: the VMM has it now."""
+        live = self._links.get(pod_id)
+        if live is not None and live.fd >= 0:
+            os.close(live.fd)
+            live.fd = -1
+
+    async def restore(self, pod_id: str, record: str) -> Link:
+        """Take over the link of a pod that ran when the daemon ended."""
+        try:
+            stored = load(_Record, record)
+        except (ValueError, TypeError) as err:
+            raise Failure(f"the network of pod {pod_id[:12]} was of another kind: {err}") from err
+        live = _Live(stored.tap, stored.mac, -1, list(stored.joined), list(stored.ports))
+        for joined in stored.joined:
+            known = self._networks.get(joined.network_id)
+            if known is None:
+                continue
+            for pool, address in zip(known.pools, (joined.address, joined.address6), strict=False):
+                pool.take(address)
+        self._links[pod_id] = live
+        return self._link(pod_id)
+
+    async def restored(self) -> None:
+        """Make the namespace hold exactly what the links say, in one transaction."""
+        state = await self._namespace.ask("hello")
+        batch = Batch(nft=nft.forget_everything())
+        for known in self._networks.values():
+            network = known.network
+            flags = {"internal": network.internal, "isolated": network.isolated}
+            batch.nft += nft.flag_network(known.number, **flags)
+        wanted_relays: set[str] = set()
+        for pod_id, live in self._links.items():
+            if live.tap not in state["taps"]:
+                _log.error("pod %s lost its network: restart it", pod_id[:12])
+                continue
+            for joined in live.joined:
+                for member in self._members(live, joined):
+                    batch.nft += nft.add_member(member)
+            wanted_relays.update(ports.relay_key(pod_id, port) for port in live.ports)
+        batch.close += [key for key in state["relays"] if key not in wanted_relays]
+        await self._namespace.change(batch)
+
+    async def disconnect(self, pod_id: str) -> None:
+        """Give back all that the pod's link holds; routes went with the tap."""
+        live = self._links.get(pod_id)
+        if live is None:
+            return
+        self.settle(pod_id)
+        del self._links[pod_id]
+        batch = Batch()
+        for joined in live.joined:
+            for member in self._members(live, joined):
+                batch.nft += nft.delete_member(member)
+            self._networks[joined.network_id].free(joined)
+        batch.close += [ports.relay_key(pod_id, port) for port in live.ports]
+        if not batch.nft and not batch.close:
+            return
+        try:
+            await self._namespace.change(batch)
+        except (Failure, Unavailable) as err:
+            _log.warning("taking back the network of pod %s: %s", pod_id[:12], err)
+
+    async def join(self, pod_id: str, wanted: Wanted) -> Link:
+        """Put a running pod on one more network."""
+        live = self._live(pod_id)
+        batch = Batch()
+        self._admit(pod_id, live, wanted, batch)
+        joined = live.joined[-1]
+        if len(live.joined) == 1:
+            batch.retarget += [
+                (ports.relay_key(pod_id, port), joined.address) for port in live.ports
+            ]
+        try:
+            await self._namespace.change(batch)
+        except BaseException:
+            live.joined.remove(joined)
+            self._networks[joined.network_id].free(joined)
+            raise
+        return self._link(pod_id)
+
+    async def leave(self, pod_id: str, network_id: str) -> Link:
+        """Take a running pod off a network, and cut its connections there."""
+        live = self._live(pod_id)
+        joined = next((each for each in live.joined if each.network_id == network_id), None)
+        if joined is None:
+            raise NotFound("network", network_id)
+        batch = Batch()
+        for member in self._members(live, joined):
+            batch.nft += nft.delete_member(member)
+            batch.links.append(["no route", _host_route(member.address), live.tap])
+            batch.links.append(["no neighbour", live.tap, member.address])
+        first = live.joined[0]
+        left = [each for each in live.joined if each is not joined]
+        if joined is first and left:
+            keys = [ports.relay_key(pod_id, port) for port in live.ports]
+            batch.retarget += [(key, left[0].address) for key in keys]
+        await self._namespace.change(batch)
+        live.joined = left
+        self._networks[network_id].free(joined)
+        return self._link(pod_id)
+
+    async def publish(self, pod_id: str, published: Sequence[PortBinding]) -> Link:
+        """Make these the published ports of a running pod; see Networks."""
+        live = self._live(pod_id)
+        before = list(live.ports)
+        kept = [port for port in before if port in published]
+        added = [port for port in published if port not in kept]
+        batch = Batch()
+        batch.close += [ports.relay_key(pod_id, port) for port in before if port not in kept]
+        live.ports = kept
+        try:
+            self._open_ports(pod_id, live, added, batch)
+            await self._namespace.change(batch)
+        except BaseException:
+            _drop(batch)
+            live.ports = before
+            raise
+        return self._link(pod_id)
+
+    def rename(self, pod_id: str, names: Mapping[str, tuple[str, ...]]) -> None:
+        """Make these the names that lead to a pod, by network."""
+        live = self._links.get(pod_id)
+        if live is not None:
+            live.joined = [
+                replace(each, names=names.get(each.network_id, ())) for each in live.joined
+            ]
+
+    # --- the parts of a link ------------------------------------------------------------------
+
+    def _live(self, pod_id: str) -> _Live:
+        live = self._links.get(pod_id)
+        if live is None:
+            raise Conflict(f"pod {pod_id[:12]} does not run")
+        return live
+
+    def _known(self, network_id: str) -> _Known:
+        known = self._networks.get(network_id)
+        if known is None:
+            raise NotFound("network", network_id)
+        return known
+
+    def _mtu(self, wanted: Sequence[Wanted]) -> int:
+        chosen = [self._known(each.network_id).network.mtu for each in wanted]
+        return max([_MTU, *chosen])
+
+    def _admit(self, pod_id: str, live: _Live, wanted: Wanted, batch: Batch) -> None:
+        """Give a pod its place on a network, and note what has to be changed for it."""
+        known = self._known(wanted.network_id)
+        network = known.network
+        taken = {each.number for each in live.joined}
+        number = next(number for number in count() if number not in taken)
+        address, address6 = known.take(wanted)
+        joined = Joined(
+            network_id=network.id,
+            number=number,
+            mac=live.mac if number == 0 else _mac(pod_id, network.id, wanted.mac),
+            address=address,
+            prefix_length=ip_network(network.subnet).prefixlen,
+            gateway=network.gateway,
+            names=wanted.names,
+            address6=address6,
+            internal=network.internal,
+            mtu=network.mtu,
+        )
+        live.joined.append(joined)
+        for member in self._members(live, joined):
+            batch.links.append(["route", _host_route(member.address), live.tap, network.gateway])
+            batch.links.append(["neighbour", live.tap, member.address, joined.mac])
+            batch.nft += nft.add_member(member)
+
+    def _members(self, live: _Live, joined: Joined) -> list[nft.Member]:
+        known = self._networks.get(joined.network_id)
+        if known is None:
+            return []
+        return [nft.Member(live.tap, joined.mac, joined.address, known.number)]
+
+    def _open_ports(
+        self, pod_id: str, live: _Live, published: Sequence[PortBinding], batch: Batch
+    ) -> None:
+        if published and not live.joined:
+            return  # as Docker: --publish without a network publishes nothing
+        for port in published:
+            if port.protocol not in ("tcp", "udp"):
+                raise Unsupported(f"cannot publish {port.protocol} ports, only tcp and udp")
+            bound, listener = ports.bind(port)
+            live.ports.append(bound)
+            batch.sockets.append(listener)
+            relay = {"protocol": bound.protocol, "host": live.joined[0].address}
+            key = ports.relay_key(pod_id, bound)
+            batch.relays.append({"key": key, "port": bound.container_port, **relay})
+
+    def _link(self, pod_id: str) -> Link:
+        live = self._links[pod_id]
+        joined, published = tuple(live.joined), tuple(live.ports)
+        return Link(
+            nic=Nic(NicKind.TAP, live.mac, tap_fd=live.fd, tap=live.tap),
+            joined=joined,
+            nameservers=tuple(each.gateway for each in joined[:1]),
+            ports=published,
+            record=dump(_Record(live.tap, live.mac, joined, published)),
+            host=host_address(),
+        )
+
+
+def _drop(batch: Batch) -> None:
+    for each in batch.sockets:
+        each.close()
+
+
+def _host_route(address: str) -> str:
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+def _mac(pod_id: str, network_id: str, asked: str) -> str:
+    """Return a locally administered MAC, Docker's range 02:42, that stays with pod and network."""
+    if asked:
+        return asked.lower()
+    digest = hashlib.sha256(f"{pod_id} {network_id}".encode()).digest()
+    return "02:42:" + ":".join(f"{byte:02x}" for byte in digest[:4])
+
+
+def host_address() -> str:
+    """Return the address the host is known by outside, "" if it has none. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: nobody's; only the route is looked up
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])

@@ -1,0 +1,168 @@
+"""Owns the bodies of Docker's network API: to a NetworkSpec and EndpointSpec, and back.
+
+What depends on other networks or the host is the engine's.
+"""
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+
+from hyper.core.errors import InvalidArgument, Unsupported
+from hyper.core.spec import EndpointSpec, NetworkSpec, SubnetSpec
+from hyper.core.values import read_bool, read_object, read_string, read_strings
+
+PREDEFINED_NETWORKS = frozenset({"default", "bridge", "none", "host"})
+MTU_OPTION = "com.docker.network.driver.mtu"
+ICC_OPTION = "com.docker.network.bridge.enable_icc"
+_OPTIONS = {
+    MTU_OPTION: "the guests' MTU",
+    ICC_OPTION: "false: members do not reach each other",
+}
+_MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
+
+
+def parse_network(body: Mapping[str, object]) -> NetworkSpec:
+    """Return the network a create body describes.
+
+    Raises InvalidArgument, and Unsupported for what Hyper's networks cannot do, by name.
+    """
+    name = read_string(body.get("Name"), "Name")
+    if not name.strip():
+        raise InvalidArgument("invalid network name: name is empty")
+    driver = read_string(body.get("Driver") or "bridge", "Driver")
+    for field in ("Ingress", "ConfigOnly"):
+        if read_bool(body.get(field) or False, field):
+            raise Unsupported(f"{field} is not supported: it belongs to a swarm")
+    if read_bool(body.get("EnableIPv6") or False, "EnableIPv6"):
+        raise Unsupported("EnableIPv6 is not supported yet: networks have IPv4 only")
+    if body.get("EnableIPv4") is False:
+        raise Unsupported("EnableIPv4=false is not supported: networks have IPv4 only")
+    scope = read_string(body.get("Scope") or "local", "Scope")
+    if scope != "local":
+        raise Unsupported(f"Scope {scope} is not supported: there is no swarm")
+    if read_object(body.get("ConfigFrom"), "ConfigFrom").get("Network"):
+        raise Unsupported("ConfigFrom is not supported: it belongs to a swarm")
+    ipam = read_object(body.get("IPAM"), "IPAM")
+    ipam_driver = read_string(ipam.get("Driver") or "default", "IPAM.Driver")
+    if ipam_driver != "default":
+        raise Unsupported(f"IPAM driver {ipam_driver} is not supported, only default")
+    return NetworkSpec(
+        name=name,
+        driver=driver,
+        internal=read_bool(body.get("Internal") or False, "Internal"),
+        attachable=read_bool(body.get("Attachable") or False, "Attachable"),
+        subnets=_subnets(ipam),
+        ipam_options=_pairs(ipam.get("Options"), "IPAM.Options"),
+        options=_options(body.get("Options")),
+        labels=_pairs(body.get("Labels"), "Labels"),
+    )
+
+
+def _pairs(value: object, where: str) -> tuple[tuple[str, str], ...]:
+    given = read_object(value, where)
+    return tuple((key, read_string(item, f"{where}.{key}")) for key, item in given.items())
+
+
+def _options(value: object) -> tuple[tuple[str, str], ...]:
+    options = _pairs(value, "Options")
+    for name, content in options:
+        if name not in _OPTIONS:
+            known = ", ".join(_OPTIONS)
+            raise Unsupported(f"network option {name} is not supported; there are: {known}")
+        if name == MTU_OPTION and not (content.isdigit() and 68 <= int(content) <= 65520):
+            raise InvalidArgument(f"invalid value of {name}: {content}")
+        if name == ICC_OPTION and content.lower() not in ("true", "false", "0", "1"):
+            raise InvalidArgument(f"invalid value of {name}: {content}")
+    return options
+
+
+def _subnets(ipam: Mapping[str, object]) -> tuple[SubnetSpec, ...]:
+    blocks = ipam.get("Config") or []
+    if not isinstance(blocks, list):
+        raise InvalidArgument("IPAM.Config: expected a list")
+    found = [_subnet(block, f"IPAM.Config[{at}]") for at, block in enumerate(blocks)]
+    found = [block for block in found if block != SubnetSpec()]
+    if len(found) > 1:
+        raise Unsupported("IPAM.Config: a network has one subnet")
+    return tuple(found)
+
+
+def _subnet(value: object, where: str) -> SubnetSpec:
+    block = read_object(value, where)
+    texts = {
+        key: read_string(block.get(key) or "", f"{where}.{key}")
+        for key in ("Subnet", "IPRange", "Gateway")
+    }
+    auxiliary = _pairs(block.get("AuxiliaryAddresses"), f"{where}.AuxiliaryAddresses")
+    if not texts["Subnet"]:
+        if any(texts.values()) or auxiliary:
+            raise InvalidArgument(f"{where}: an address plan needs a subnet")
+        return SubnetSpec()
+    try:
+        subnet = ip_network(texts["Subnet"])
+    except ValueError as err:
+        raise InvalidArgument(
+            f"invalid network config:\ninvalid subnet {texts['Subnet']}: {err}"
+        ) from None
+    if subnet.version == 6:
+        raise Unsupported(f"{where}.Subnet {subnet}: networks have IPv4 only")
+    if subnet.prefixlen > 30:
+        raise InvalidArgument(f"invalid subnet {subnet}: it has no room for a gateway and a member")
+    for key, text in (*texts.items(), *auxiliary):
+        _check_inside(key, text, str(subnet))
+    return SubnetSpec(str(subnet), texts["Gateway"], texts["IPRange"], auxiliary)
+
+
+def _check_inside(key: str, text: str, subnet: str) -> None:
+    """Raise InvalidArgument unless an address or a part of a subnet lies in it."""
+    if not text:
+        return
+    try:
+        inside = ip_network(text).subnet_of(ip_network(subnet))  # type: ignore[arg-type]
+    except (ValueError, TypeError) as err:
+        raise InvalidArgument(f"invalid network config:\ninvalid {key} {text}: {err}") from None
+    if not inside:
+        raise InvalidArgument(
+            f"invalid network config:\ninvalid {key} {text}: parent subnet {subnet} doesn't "
+            "contain it"
+        )
+
+
+def read_endpoint(network: str, value: object, where: str) -> EndpointSpec:
+    """Return what an EndpointSettings object asks for. Raises InvalidArgument, Unsupported."""
+    endpoint = read_object(value, where)
+    aliases = read_strings(endpoint.get("Aliases"), f"{where}.Aliases")
+    ipam = read_object(endpoint.get("IPAMConfig"), f"{where}.IPAMConfig")
+    address = _address(ipam.get("IPv4Address"), 4, f"{where}.IPAMConfig.IPv4Address")
+    if address and network in PREDEFINED_NETWORKS:
+        raise InvalidArgument(
+            f"invalid config for network {network}: invalid endpoint settings:\n"
+            "user specified IP address is supported on user defined networks only"
+        )
+    if aliases and network in PREDEFINED_NETWORKS:
+        raise InvalidArgument("network-scoped aliases are only supported for user-defined networks")
+    if read_strings(endpoint.get("Links"), f"{where}.Links"):
+        raise Unsupported(f"{where}.Links is not supported: use the names of the containers")
+    if ipam.get("IPv6Address"):
+        raise Unsupported(f"{where}.IPAMConfig.IPv6Address: networks have IPv4 only")
+    if read_strings(ipam.get("LinkLocalIPs"), f"{where}.IPAMConfig.LinkLocalIPs"):
+        raise Unsupported(f"{where}.IPAMConfig.LinkLocalIPs is not supported")
+    if read_object(endpoint.get("DriverOpts"), f"{where}.DriverOpts"):
+        raise Unsupported(f"{where}.DriverOpts is not supported: there is no such option")
+    mac = read_string(endpoint.get("MacAddress") or "", f"{where}.MacAddress")
+    if mac and not _MAC.fullmatch(mac):
+        raise InvalidArgument(f"invalid MAC address: {mac}")
+    return EndpointSpec(network=network, aliases=aliases, address=address, mac=mac)
+
+
+def _address(value: object, version: int, where: str) -> str:
+    text = read_string(value or "", where)
+    if not text:
+        return ""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise InvalidArgument(f"invalid IPv{version} address: {text}") from None
+    if address.version != version:
+        raise InvalidArgument(f"invalid IPv{version} address: {text}")
+    return str(address)
