@@ -7,7 +7,7 @@ the stack unwinds and nothing is left behind.
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Protocol
 from hyper.agent.client import AgentClient
 from hyper.core.errors import HyperError, HypervisorError
 from hyper.core.pod_spec import Medium
-from hyper.core.spec import ContainerSpec, Disk, Nic, VmSpec
+from hyper.core.spec import ContainerSpec, Disk, Nic, NicKind, VmSpec
 from hyper.engine import links, plan
 from hyper.engine.container import Container
 from hyper.engine.machine import Machine, container_disks
@@ -45,28 +45,16 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
 
     Raises HyperError; whatever had been acquired is given back.
     """
-    specs = [container.spec for container in pod.containers.values()]
-    shape = _vm_spec(pod, services, specs)
+    containers = tuple(pod.containers.values())
+    specs = [container.spec for container in containers]
+
+    async def link_to(nic: Nic | None) -> Link:
+        return await links.connect(pod.row, containers, services, nic)
+
     async with AsyncExitStack() as undo:
-        waiting = await services.factory.take(shape)
-        try:
-            nic = waiting.nic if waiting else None
-            link = await links.connect(pod.row, tuple(pod.containers.values()), services, nic)
-        except BaseException:
-            if waiting:
-                await services.factory.end(waiting)
-            raise
-        undo.push_async_callback(services.networks.disconnect, pod.row.id)
-        if waiting:
-            undo.push_async_callback(waiting.kill)
-        disks = await prepare_disks(services, first) if first else ()
-        shutil.rmtree(shape.run_dir, ignore_errors=True)
-        private_directory(shape.run_dir)
-        undo.callback(shutil.rmtree, shape.run_dir, ignore_errors=True)
-        spec = replace(shape, disks=disks, nic=link.nic)
-        vm = await services.factory.start(spec, waiting)
-        services.networks.settle(pod.row.id)
-        undo.push_async_callback(vm.kill)
+        connected = bool(services.registry.wanted(pod.row.spec, containers))
+        shape = _vm_spec(pod, services, specs, connected=connected)
+        vm, link, spec = await _acquire(services, pod.row.id, shape, first, link_to, undo)
         try:
             machine = await connect(pod, vm, link, watch, resume=False)
         except HypervisorError:
@@ -74,13 +62,46 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
             services.factory.reject(await services.driver.template_key(spec))
             raise
         undo.push_async_callback(_abandon, machine)
-        machine.disks.update(disk.disk_id for disk in disks)
+        machine.disks.update(disk.disk_id for disk in spec.disks)
         shm_bytes = max(
             (spec.shm_size_bytes for spec in specs), default=pod.row.spec.shm_size_bytes
         )
         await machine.setup(links.interfaces(link), shm_bytes, pod.row.spec)
         undo.pop_all()
     return machine
+
+
+async def _acquire(
+    services: Services,
+    name: str,
+    shape: VmSpec,
+    first: Container | None,
+    link_to: Callable[[Nic | None], Awaitable[Link]],
+    undo: AsyncExitStack,
+) -> tuple[Vm, Link, VmSpec]:
+    """Start a VM of this shape: link, disks, folder, VM, each with its undo.
+
+    A waiting VM brings its network device, so it is taken before the link is made, under `name`.
+    """
+    waiting = await services.factory.take(shape)
+    try:
+        link = await link_to(waiting.nic if waiting else None)
+    except BaseException:
+        if waiting:
+            await services.factory.end(waiting)
+        raise
+    undo.push_async_callback(services.networks.disconnect, name)
+    if waiting:
+        undo.push_async_callback(waiting.kill)
+    disks = await prepare_disks(services, first) if first else ()
+    shutil.rmtree(shape.run_dir, ignore_errors=True)
+    private_directory(shape.run_dir)
+    undo.callback(shutil.rmtree, shape.run_dir, ignore_errors=True)
+    spec = replace(shape, disks=disks, nic=link.nic)
+    vm = await services.factory.start(spec, waiting)
+    undo.push_async_callback(vm.kill)
+    services.networks.settle(name)
+    return vm, link, spec
 
 
 async def start_visit(pod: Booting, services: Services, first: Container, watch: Watch) -> Machine:
@@ -90,20 +111,18 @@ async def start_visit(pod: Booting, services: Services, first: Container, watch:
     HyperError; whatever had been acquired is given back.
     """
     name = _visit_name(pod)
+
+    async def link_to(nic: Nic | None) -> Link:
+        return await services.networks.connect(name, (), (), nic)
+
     async with AsyncExitStack() as undo:
-        link = await services.networks.connect(name, "none", make_mac(pod.row.id), ())
-        undo.push_async_callback(services.networks.disconnect, name)
-        disks = await prepare_disks(services, first)
         run_dir = services.places.pods / name
-        shutil.rmtree(run_dir, ignore_errors=True)
-        private_directory(run_dir)
-        undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
-        spec = replace(_vm_spec(pod, services, [first.spec], disks, link, run_dir), vm_id=name)
-        vm = await services.factory.start(spec)
-        undo.push_async_callback(vm.kill)
+        shape = _vm_spec(pod, services, [first.spec], connected=False)
+        shape = replace(shape, vm_id=name, run_dir=run_dir)
+        vm, link, spec = await _acquire(services, name, shape, first, link_to, undo)
         machine = await connect(pod, vm, link, watch, resume=False)
         undo.push_async_callback(_abandon, machine)
-        machine.disks.update(disk.disk_id for disk in disks)
+        machine.disks.update(disk.disk_id for disk in spec.disks)
         await machine.setup((), 0, pod.row.spec)
         undo.pop_all()
     return machine
@@ -126,9 +145,14 @@ async def release(services: Services, pod_id: str) -> None:
     await in_thread("delete", shutil.rmtree, services.places.pods / pod_id[:12], True)
 
 
-def _vm_spec(pod: Booting, services: Services, specs: list[ContainerSpec]) -> VmSpec:
+def _vm_spec(
+    pod: Booting, services: Services, specs: list[ContainerSpec], *, connected: bool
+) -> VmSpec:
     """Return the shape of the pod's VM: all but its disks, and its device only by kind."""
     settings = services.settings
+    kind = services.networks.kind
+    if kind is NicKind.USER and not connected:
+        kind = NicKind.NONE  # that device leads out whatever the guest is told
     memory = pod.row.spec.memory_bytes or plan.vm_memory_bytes(specs, settings.memory_bytes)
     return VmSpec(
         vm_id=pod.row.id[:12],
@@ -138,7 +162,7 @@ def _vm_spec(pod: Booting, services: Services, specs: list[ContainerSpec]) -> Vm
         kernel_parameters=pod.row.spec.kernel_parameters,
         initrd=services.initrd,
         run_dir=services.places.pods / pod.row.id[:12],
-        nic=Nic(services.networks.kind, ""),
+        nic=Nic(kind, ""),
     )
 
 
