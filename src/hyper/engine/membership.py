@@ -237,4 +237,6 @@ def rename(pod: Pod) -> None:
     """Make a pod's containers found under the names they have now."""
     services = pod.services
     wanted = services.registry.wanted(pod.row.spec, tuple(pod.containers.values()))
-    services.networks.rename(pod.row.id, {each.network_id: each.names for each in wanted})
+    servers = next((each.spec.dns for each in pod.containers.values() if each.spec.dns), ())
+    names = {each.network_id: each.names for each in wanted}
+    services.networks.rename(pod.row.id, names, servers)

@@ -266,6 +266,7 @@ def _defined(info: NetworkInfo) -> Network:
         isolated=options.get(ICC_OPTION, "true").lower() in ("false", "0"),
         named=info.spec.name != BRIDGE,
         mtu=int(options.get(MTU_OPTION, 0)),
+        name=info.spec.name,
     )
 
 

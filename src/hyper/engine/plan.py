@@ -267,11 +267,15 @@ def identity_files(
                 raise Unsupported(f"--add-host {entry}: the host has no address that pods reach")
         hosts.append(f"{target}\t{host}")
     hosts += [f"{each.address}\t{name}" for each in joined]
-    resolv = [f"nameserver {server}" for server in spec.dns or nameservers]
+    # As Docker: where members have names the pod's own resolver is asked, which asks spec.dns.
+    named = any(each.names for each in joined)
+    servers = nameservers if named else spec.dns or nameservers
+    resolv = [f"nameserver {server}" for server in servers]
     if spec.dns_search:
         resolv.append("search " + " ".join(spec.dns_search))
-    if spec.dns_options:
-        resolv.append("options " + " ".join(spec.dns_options))
+    options = spec.dns_options or (("ndots:0",) if named else ())
+    if options:
+        resolv.append("options " + " ".join(options))
     return tuple(
         guest.Mount(kind=KIND_FILE, destination=path, mode=0o644, data=text.encode())
         for path, text in (

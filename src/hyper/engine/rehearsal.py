@@ -134,7 +134,7 @@ async def _play(agent: AgentClient, vm: Vm, spec: VmSpec, chosen: tuple[Disk, Di
         writable_kind=1,
         writable=guest.Device(bus=writable.bus, index=writable.index),
         read_only_root=False,
-        mounts=plan.identity_files(container, _NAME, "", ()),
+        mounts=plan.identity_files(container, _NAME, (), (), ""),
         masked_paths=plan.MASKED_PATHS,
         read_only_paths=plan.READ_ONLY_PATHS,
         cgroup=plan.cgroup(container.resources),

@@ -10,7 +10,7 @@ from time import time_ns
 
 from hyper.agent import messages as guest
 from hyper.core.errors import HyperError
-from hyper.engine import boot, lifecycle, plan
+from hyper.engine import boot, lifecycle, membership, plan
 from hyper.engine.container import Container
 from hyper.engine.machine import Attached, Machine
 from hyper.engine.pod import Pod
@@ -93,6 +93,7 @@ async def _take_over(services: Services, pod: Pod, vm: Vm) -> None:
     for state in machine.agent.welcome.processes:
         if state.process_id not in mains:
             _let_go(machine, state)
+    membership.rename(pod)
     pod.log.info("taken over, VMM pid %d", vm.record.pid)
 
 

@@ -30,8 +30,11 @@ _PAUSE_S = 1.0
 
 
 def main() -> None:
-    """Become the keeper. Arguments: the descriptors of the control socket and of the log."""
-    listener_fd, log_fd = int(sys.argv[-2]), int(sys.argv[-1])
+    """Become the keeper. Arguments: the descriptors of the control socket and of the log.
+
+    And what its owner is told apart by in a list of processes: the run folder.
+    """
+    listener_fd, log_fd = int(sys.argv[2]), int(sys.argv[3])
     parent, child = socket.socketpair()
     pid = os.fork()
     if pid == 0:

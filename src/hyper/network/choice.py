@@ -1,13 +1,16 @@
 """Which back end this host gets: the pods' namespace where it can be had, else the VMM's own."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from hyper.core.errors import HyperError, Unavailable
+from hyper.network.directory import Directory
 from hyper.network.namespace import Namespace
 from hyper.network.networks import Networks
+from hyper.network.resolver import Resolver
 from hyper.network.routed import RoutedNetworks
 from hyper.network.user import UserNetworks
 
@@ -36,10 +39,15 @@ async def networks(run_dir: Path, wish: str) -> AsyncIterator[Networks]:
         return
     if not state["uplink"]:
         _log.warning("pods have no way out: install the package passt")
-    try:
-        yield RoutedNetworks(namespace)
-    finally:
-        await _close(namespace)
+    directory = Directory()
+    async with asyncio.TaskGroup() as tasks:
+        resolver = Resolver(directory.lookup, tasks)
+        resolver.serve(*await namespace.resolver_sockets())
+        try:
+            yield RoutedNetworks(namespace, directory)
+        finally:
+            resolver.close()
+            await _close(namespace)
 
 
 async def _close(namespace: Namespace) -> None:

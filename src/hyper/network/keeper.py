@@ -37,6 +37,7 @@ PACKET_BYTES = 1 << 17
 MAX_DESCRIPTORS = 253  # SCM_MAX_FD, linux/net/scm.h
 TUNSETIFF = 0x400454CA  # linux/if_tun.h
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x2, 0x1000, 0x4000
+_FIRST_S = 30.0
 TUN_DEVICE = "/dev/net/tun"
 _SYSCTLS = (
     ("net/ipv4/ip_forward", "1"),
@@ -79,6 +80,7 @@ class Keeper:
         loop.add_reader(listener.fileno(), self._accept, listener)
         events = link_events()
         loop.add_reader(events.fileno(), self._links_changed, events)
+        loop.call_later(_FIRST_S, self._give_up)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             await self._end.wait()
@@ -107,6 +109,10 @@ class Keeper:
             while events.recv(1 << 16):
                 pass
         self._end_if_useless()
+
+    def _give_up(self) -> None:
+        if not self._served:  # the daemon died while it started us
+            self._end.set()
 
     def _end_if_useless(self) -> None:
         if self._served and self._control is None and not self._taps():

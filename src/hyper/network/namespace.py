@@ -127,7 +127,8 @@ class Namespace:
         log = os.open(self._run_dir / _LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             numbers = (listener.fileno(), log)
-            argv = [sys.executable, "-I", "-S", "-c", _CODE, str(_SOURCE), *map(str, numbers)]
+            command = [sys.executable, "-I", "-S", "-c", _CODE]
+            argv = [*command, str(_SOURCE), *map(str, numbers), str(self._run_dir)]
             await run(argv, timeout_s=_START_S, pass_fds=numbers)
         except ProcessError as err:
             said = err.stderr.strip().splitlines()[-1:] or [f"status {err.status}"]

@@ -29,8 +29,8 @@ class Network:
     internal: bool = False
     isolated: bool = False
     named: bool = True
-    masquerade: bool = True
     mtu: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,11 @@ class Networks(Protocol):
         """
         ...
 
-    def rename(self, pod_id: str, names: Mapping[str, tuple[str, ...]]) -> None:
-        """Make these the names that lead to a pod, by network; nothing without a link."""
+    def rename(
+        self, pod_id: str, names: Mapping[str, tuple[str, ...]], servers: Sequence[str]
+    ) -> None:
+        """Make these the names that lead to a pod, by network; nothing without a link.
+
+        `servers` are the name servers it has asked for, none for the host's.
+        """
         ...

@@ -21,6 +21,7 @@ from hyper.core.errors import Conflict, Failure, HyperError, NotFound, Unavailab
 from hyper.core.serialize import dump, load
 from hyper.core.spec import Nic, NicKind, PortBinding
 from hyper.network import ipam, nft, ports
+from hyper.network.directory import Directory
 from hyper.network.namespace import Batch, Namespace
 from hyper.network.networks import Joined, Link, Network, Wanted
 
@@ -66,6 +67,7 @@ class _Live:
     mac: str
     fd: int
     joined: list[Joined] = field(default_factory=list)
+    servers: tuple[str, ...] = ()
     ports: list[PortBinding] = field(default_factory=list)
 
 
@@ -82,8 +84,9 @@ class _Record:
 class RoutedNetworks:
     """Implements networks.Networks over a namespace that is open."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, directory: Directory) -> None:
         self._namespace = namespace
+        self._directory = directory
         self._networks: dict[str, _Known] = {}
         self._links: dict[str, _Live] = {}
         self._numbers = count(1)
@@ -112,10 +115,12 @@ class RoutedNetworks:
         batch.nft += nft.flag_network(known.number, **flags)
         await self._namespace.change(batch)
         self._networks[network.id] = known
+        self._directory.define(network)
 
     async def forget(self, network_id: str) -> None:
         """Forget a network nobody is on."""
         known = self._networks.pop(network_id)
+        self._directory.forget(network_id)
         network = known.network
         batch = Batch()
         batch.links.append(["no route", network.subnet, ""])
@@ -170,7 +175,7 @@ class RoutedNetworks:
             stored = load(_Record, record)
         except (ValueError, TypeError) as err:
             raise Failure(f"the network of pod {pod_id[:12]} was of another kind: {err}") from err
-        live = _Live(stored.tap, stored.mac, -1, list(stored.joined), list(stored.ports))
+        live = _Live(stored.tap, stored.mac, -1, list(stored.joined), ports=list(stored.ports))
         for joined in stored.joined:
             known = self._networks.get(joined.network_id)
             if known is None:
@@ -207,6 +212,7 @@ class RoutedNetworks:
             return
         self.settle(pod_id)
         del self._links[pod_id]
+        self._directory.drop(pod_id)
         batch = Batch()
         for joined in live.joined:
             for member in self._members(live, joined):
@@ -277,13 +283,16 @@ class RoutedNetworks:
             raise
         return self._link(pod_id)
 
-    def rename(self, pod_id: str, names: Mapping[str, tuple[str, ...]]) -> None:
-        """Make these the names that lead to a pod, by network."""
+    def rename(
+        self, pod_id: str, names: Mapping[str, tuple[str, ...]], servers: Sequence[str]
+    ) -> None:
+        """Make these the names that lead to a pod, by network, and its name servers."""
         live = self._links.get(pod_id)
-        if live is not None:
-            live.joined = [
-                replace(each, names=names.get(each.network_id, ())) for each in live.joined
-            ]
+        if live is None:
+            return
+        live.servers = tuple(servers)
+        live.joined = [replace(each, names=names.get(each.network_id, ())) for each in live.joined]
+        self._directory.put(pod_id, live.joined, live.servers)
 
     # --- the parts of a link ------------------------------------------------------------------
 
@@ -351,6 +360,7 @@ class RoutedNetworks:
 
     def _link(self, pod_id: str) -> Link:
         live = self._links[pod_id]
+        self._directory.put(pod_id, live.joined, live.servers)
         joined, published = tuple(live.joined), tuple(live.ports)
         return Link(
             nic=Nic(NicKind.TAP, live.mac, tap_fd=live.fd, tap=live.tap),

@@ -104,7 +104,9 @@ class UserNetworks:
             raise self._unsupported("publishing ports of a running pod")
         return link
 
-    def rename(self, pod_id: str, names: Mapping[str, tuple[str, ...]]) -> None:
+    def rename(
+        self, pod_id: str, names: Mapping[str, tuple[str, ...]], servers: Sequence[str]
+    ) -> None:
         """Do nothing: pods do not find each other."""
 
     def _unsupported(self, what: str) -> Unsupported:

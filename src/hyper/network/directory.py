@@ -1,0 +1,104 @@
+"""Which names lead where, seen from each pod: what the resolver is told. No I/O.
+
+A pod finds the members of its own networks and nobody else; the default network has no names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hyper.network import dns
+from hyper.network.networks import Joined, Network
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of a name: its addresses or its name, or who else may be asked.
+
+    `servers` are the pod's own name servers, () for the host's; not `outside`: nobody is asked.
+    """
+
+    known: bool = False
+    addresses: tuple[str, ...] = ()
+    name: str = ""
+    servers: tuple[str, ...] = ()
+    outside: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Pod:
+    joined: tuple[Joined, ...]
+    servers: tuple[str, ...]
+
+
+class Directory:
+    """All names, by network."""
+
+    def __init__(self) -> None:
+        self._pods: dict[str, _Pod] = {}
+        self._owners: dict[str, str] = {}
+        self._networks: dict[str, Network] = {}
+        self._names: dict[str, dict[str, list[str]]] = {}
+
+    def define(self, network: Network) -> None:
+        """Make a network known."""
+        self._networks[network.id] = network
+        self._names[network.id] = {}
+
+    def forget(self, network_id: str) -> None:
+        """Forget a network."""
+        del self._networks[network_id]
+        del self._names[network_id]
+
+    def put(self, pod_id: str, joined: Sequence[Joined], servers: Sequence[str]) -> None:
+        """Take in where a pod is, its names there and its name servers."""
+        self.drop(pod_id)
+        self._pods[pod_id] = _Pod(tuple(joined), tuple(servers))
+        for each in joined:
+            self._owners[each.address] = pod_id
+            known = self._names.get(each.network_id)
+            if known is not None:
+                for name in each.names:
+                    known.setdefault(name.lower(), []).append(each.address)
+
+    def drop(self, pod_id: str) -> None:
+        """Forget a pod."""
+        pod = self._pods.pop(pod_id, None)
+        for each in pod.joined if pod else ():
+            self._owners.pop(each.address, None)
+            known = self._names.get(each.network_id, {})
+            for name in {name.lower() for name in each.names}:
+                left = [address for address in known.pop(name, []) if address != each.address]
+                if left:
+                    known[name] = left
+
+    def lookup(self, who: str, question: dns.Question) -> Answer | None:
+        """Return what the pod at address `who` is told; None when there is none."""
+        pod = self._pods.get(self._owners.get(who, ""))
+        if pod is None:
+            return None
+        outside = any(not each.internal for each in pod.joined)
+        if question.kind == dns.PTR:
+            found = self._pointer(pod, dns.reversed_address(question.name))
+        else:
+            found = self._addresses(pod, question.name)
+        return found or Answer(servers=pod.servers, outside=outside)
+
+    def _addresses(self, pod: _Pod, name: str) -> Answer | None:
+        for each in pod.joined:
+            network, names = self._networks.get(each.network_id), self._names.get(each.network_id)
+            if network is None or names is None:
+                continue
+            short = name.removesuffix(f".{network.name.lower()}")
+            for key in (name, short):
+                if key in names:
+                    return Answer(known=True, addresses=tuple(names[key]))
+        return None
+
+    def _pointer(self, pod: _Pod, address: str) -> Answer | None:
+        owner = self._pods.get(self._owners.get(address, ""))
+        mine = {each.network_id for each in pod.joined}
+        for each in owner.joined if owner else ():
+            if each.address == address and each.network_id in mine and each.names:
+                network = self._networks[each.network_id].name
+                return Answer(known=True, name=f"{each.names[0]}.{network}")
+        return None

@@ -1,0 +1,96 @@
+"""DNS messages, and which names each pod is told."""
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyper.network import dns
+from hyper.network.directory import Answer, Directory
+from hyper.network.networks import Joined, Network
+
+BACK = Network("n1", "10.0.0.0/24", "10.0.0.1", name="back")
+FRONT = Network("n2", "10.1.0.0/24", "10.1.0.1", name="front", internal=True)
+
+
+def _query(name: str, kind: int = dns.A, number: int = 7) -> bytes:
+    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
+    header = struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0)
+    return header + labels + struct.pack("!BHH", 0, kind, 1)
+
+
+def _joined(network: Network, address: str, *names: str) -> Joined:
+    return Joined(network.id, 0, "", address, 24, network.gateway, names, internal=network.internal)
+
+
+@pytest.fixture
+def directory() -> Directory:
+    made = Directory()
+    made.define(BACK)
+    made.define(FRONT)
+    made.put("web", [_joined(BACK, "10.0.0.2", "web", "www")], ())
+    made.put("db", [_joined(BACK, "10.0.0.3", "db"), _joined(FRONT, "10.1.0.3", "db")], ["9.9.9.9"])
+    made.put("hidden", [_joined(FRONT, "10.1.0.4", "hidden")], ())
+    return made
+
+
+def _ask(directory: Directory, who: str, name: str, kind: int = dns.A) -> Answer | None:
+    return directory.lookup(who, dns.parse_query(_query(name, kind)))
+
+
+def test_a_question_is_read() -> None:
+    question = dns.parse_query(_query("Web.Back"))
+    assert (question.number, question.name, question.kind) == (7, "web.back", dns.A)
+
+
+@given(st.binary(max_size=80))
+def test_anything_may_come_from_a_guest(message: bytes) -> None:
+    try:
+        question = dns.parse_query(message)
+    except ValueError:
+        return
+    assert dns.failure(message, question, dns.SERVFAIL)[:2] == message[:2]
+
+
+def test_an_answer_repeats_the_question_and_has_the_addresses() -> None:
+    query = _query("web")
+    reply = dns.answer(query, dns.parse_query(query), ["10.0.0.2"])
+    number, flags, questions, answers, *_ = struct.unpack_from("!HHHHHH", reply)
+    assert (number, flags & 0x8000, flags & 0xF, questions, answers) == (7, 0x8000, 0, 1, 1)
+    assert reply[12:].startswith(query[12:]) and reply.endswith(bytes([10, 0, 0, 2]))
+
+
+def test_a_known_name_has_no_answer_of_another_type() -> None:
+    query = _query("web", dns.AAAA)
+    reply = dns.answer(query, dns.parse_query(query), ["10.0.0.2"])
+    assert struct.unpack_from("!HHHHHH", reply)[3] == 0
+
+
+def test_members_are_found_by_every_name(directory: Directory) -> None:
+    for name in ("web", "www", "WEB", "web.back"):
+        assert _ask(directory, "10.0.0.3", name) == Answer(known=True, addresses=("10.0.0.2",))
+
+
+def test_a_pod_on_two_networks_answers_each_with_its_address_there(directory: Directory) -> None:
+    assert _ask(directory, "10.0.0.2", "db") == Answer(known=True, addresses=("10.0.0.3",))
+    assert _ask(directory, "10.1.0.4", "db") == Answer(known=True, addresses=("10.1.0.3",))
+
+
+def test_others_are_not_known(directory: Directory) -> None:
+    assert _ask(directory, "10.0.0.2", "hidden") == Answer()
+    assert _ask(directory, "10.1.0.4", "web") == Answer(outside=False)
+    assert _ask(directory, "10.0.0.3", "example.com") == Answer(servers=("9.9.9.9",))
+    assert _ask(directory, "10.9.9.9", "web") is None
+
+
+def test_an_address_has_the_name_of_its_network(directory: Directory) -> None:
+    pointer = "2.0.0.10.in-addr.arpa"
+    assert _ask(directory, "10.0.0.3", pointer, dns.PTR) == Answer(known=True, name="web.back")
+    assert _ask(directory, "10.1.0.4", pointer, dns.PTR) == Answer(outside=False)
+
+
+def test_a_pod_that_left_is_forgotten(directory: Directory) -> None:
+    directory.drop("web")
+    assert _ask(directory, "10.0.0.3", "web") == Answer(servers=("9.9.9.9",))
+    assert _ask(directory, "10.0.0.2", "db") is None

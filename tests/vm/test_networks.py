@@ -1,0 +1,235 @@
+"""Networks between pods: who reaches whom, by which name, and what a hostile guest can do."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import leaks
+from tests.support.daemon import Daemon, Result
+
+pytestmark = pytest.mark.root  # an ordinary user may have no namespaces: then this is refused
+
+Hyper = Callable[..., Result]
+REACHED, CUT = "reached\n", "cut\n"
+
+
+@pytest.fixture
+def networks(hyper: Hyper) -> Iterator[Callable[..., str]]:
+    """Return a callable that makes a network; they are removed after the test's containers."""
+    made: list[str] = []
+
+    def make(name: str, *arguments: str) -> str:
+        made.append(hyper("network", "create", *arguments, name).stdout.strip())
+        return name
+
+    yield make
+    containers = hyper("ps", "--all", "--quiet").lines
+    if containers:
+        hyper("rm", "--force", *containers)
+    if made:
+        hyper("network", "rm", *made)
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, int]]:
+    """Return where, on an address of the host that is not its loopback, somebody listens."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this host has no route, so no address that pods could reach")
+        address = probe.getsockname()[0]
+    with socket.create_server((address, 0)) as server:
+        yield server.getsockname()[:2]
+
+
+def _serve(hyper: Hyper, name: str, *arguments: str) -> str:
+    """Start a container that says its name to whoever connects to port 80; return its address."""
+    script = f"while true; do echo {name} | nc -l -p 80; done"
+    hyper("run", "-d", "--name", name, *arguments, "busybox", "sh", "-c", script)
+    return _addresses(hyper, name)[0]
+
+
+def _addresses(hyper: Hyper, name: str) -> list[str]:
+    settings = json.loads(hyper("inspect", name).stdout)[0]["NetworkSettings"]
+    return [each["IPAddress"] for each in settings["Networks"].values()]
+
+
+def _ping(hyper: Hyper, name: str, target: str) -> str:
+    """Return whether a container reaches an address."""
+    script = f"ping -c 1 -W 2 {target} > /dev/null 2>&1 && echo reached || echo cut"
+    return hyper("exec", name, "sh", "-c", script).stdout
+
+
+def _find(hyper: Hyper, name: str, question: str) -> str:
+    """Return the address a container's resolver gives for a name, "" for none."""
+    script = f"nslookup -type=a {question} | sed -n '/^Name/,$s/^Address: //p'"
+    return hyper("exec", name, "sh", "-c", script, status=None).stdout.strip()
+
+
+def test_members_reach_each_other_by_name(hyper: Hyper, networks: Callable[..., str]) -> None:
+    networks("back")
+    web = _serve(hyper, "web", "--network", "back", "--network-alias", "www")
+    hyper("run", "-d", "--name", "client", "--network", "back", "busybox", "sleep", "600")
+    assert _find(hyper, "client", "web") == _find(hyper, "client", "www") == web
+    assert _ping(hyper, "client", web) == REACHED
+    said = hyper("exec", "client", "sh", "-c", f"nc -w 5 {web} 80 < /dev/null").stdout
+    assert said == "web\n"
+    hyper("rename", "web", "site")
+    assert _find(hyper, "client", "site") == web
+    assert _find(hyper, "client", "web") == ""
+
+
+def test_networks_separate(hyper: Hyper, networks: Callable[..., str]) -> None:
+    networks("back")
+    networks("front")
+    back = _serve(hyper, "aa", "--network", "back")
+    hyper("run", "-d", "--name", "bb", "--network", "front", "busybox", "sleep", "600")
+    default = _serve(hyper, "cc")
+    for target in (back, default):
+        assert _ping(hyper, "bb", target) == CUT
+    assert _find(hyper, "bb", "aa") == _find(hyper, "bb", "cc") == ""
+
+
+def test_an_internal_network_has_no_way_out(
+    hyper: Hyper, networks: Callable[..., str], listener: tuple[str, int]
+) -> None:
+    networks("open")
+    networks("closed", "--internal")
+    other = _serve(hyper, "other", "--network", "closed")
+    script = f"nc -w 5 {listener[0]} {listener[1]} < /dev/null && echo reached || echo cut"
+    inside = ("run", "--rm", "--network")
+    assert hyper(*inside, "open", "busybox", "sh", "-c", script).stdout == REACHED
+    assert hyper(*inside, "closed", "busybox", "sh", "-c", script).stdout == CUT
+    hyper("run", "-d", "--name", "bb", "--network", "closed", "busybox", "sleep", "600")
+    assert _ping(hyper, "bb", other) == REACHED
+    assert "NXDOMAIN" in hyper("exec", "bb", "nslookup", "example.com", status=None).stdout
+
+
+def test_the_loopback_of_the_host_is_not_reached(hyper: Hyper) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        gateway = "$(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')"
+        for target in (gateway, "169.254.77.1"):
+            script = f"nc -w 3 {target} {port} < /dev/null && echo reached || echo cut"
+            assert hyper("run", "--rm", "busybox", "sh", "-c", script).stdout == CUT
+
+
+def test_a_running_container_joins_and_leaves(hyper: Hyper, networks: Callable[..., str]) -> None:
+    networks("one")
+    networks("two")
+    two = _serve(hyper, "two", "--network", "two")
+    hyper("run", "-d", "--name", "moving", "--network", "one", "busybox", "sleep", "600")
+    assert _ping(hyper, "moving", two) == CUT
+    hyper("network", "connect", "--alias", "here", "two", "moving")
+    assert _ping(hyper, "moving", two) == REACHED
+    assert _find(hyper, "two", "here") == _addresses(hyper, "moving")[1]
+    assert "eth1" in hyper("exec", "moving", "ip", "addr").stdout
+    assert "active endpoints" in hyper("network", "rm", "two", status=1).error
+    hyper("network", "disconnect", "two", "moving")
+    assert _ping(hyper, "moving", two) == CUT
+    assert "eth1" not in hyper("exec", "moving", "ip", "addr").stdout
+    hyper("network", "connect", "two", "moving")
+    hyper("network", "disconnect", "one", "moving")
+    assert _ping(hyper, "moving", two) == REACHED
+
+
+def test_addresses_are_as_asked(hyper: Hyper, networks: Callable[..., str]) -> None:
+    plan = ("--subnet", "10.203.0.0/24", "--gateway", "10.203.0.9", "--ip-range", "10.203.0.64/28")
+    networks("planned", *plan)
+    asked = ("--ip", "10.203.0.200", "--mac-address", "02:11:22:33:44:55")
+    assert _serve(hyper, "fixed", "--network", "planned", *asked) == "10.203.0.200"
+    assert "02:11:22:33:44:55" in hyper("exec", "fixed", "ip", "link", "show", "eth0").stdout
+    assert "via 10.203.0.9 " in hyper("exec", "fixed", "ip", "route").stdout
+    _serve(hyper, "free", "--network", "planned")
+    assert _addresses(hyper, "free")[0] in {f"10.203.0.{host}" for host in range(64, 80)}
+    taken = ("--network", "planned", "--ip", "10.203.0.200", "busybox", "true")
+    assert "Address already in use" in hyper("run", "--rm", *taken, status=125).error
+
+
+_FORGE_ADDRESS = """
+ip addr add {victim}/16 dev eth0
+ip addr del {own}/16 dev eth0
+ping -c 1 -W 2 -I {victim} {target} > /dev/null 2>&1 && echo reached || echo cut
+"""
+_FORGE_MAC = """
+ip link set eth0 down
+ip link set eth0 address {mac}
+ip link set eth0 up
+ip route add default via {gateway} dev eth0
+ping -c 1 -W 2 {target} > /dev/null 2>&1 && echo reached || echo cut
+"""
+
+
+def test_a_guest_that_takes_anothers_address_reaches_nobody(
+    hyper: Hyper, networks: Callable[..., str]
+) -> None:
+    networks("back")
+    victim = _serve(hyper, "victim", "--network", "back")
+    target = _serve(hyper, "target", "--network", "back")
+    hyper("run", "-d", "--name", "evil", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW",
+          "--network", "back", "busybox", "sleep", "600")  # fmt: skip
+    own = _addresses(hyper, "evil")[0]
+    assert _ping(hyper, "evil", target) == REACHED
+    script = _FORGE_ADDRESS.format(victim=victim, own=own, target=target)
+    assert hyper("exec", "evil", "sh", "-c", script).stdout == CUT
+    assert _ping(hyper, "target", victim) == REACHED
+
+
+def test_a_guest_that_takes_anothers_mac_reaches_nobody(
+    hyper: Hyper, networks: Callable[..., str]
+) -> None:
+    networks("back")
+    target = _serve(hyper, "target", "--network", "back")
+    settings = json.loads(hyper("inspect", "target").stdout)[0]["NetworkSettings"]["Networks"]
+    hyper("run", "-d", "--name", "evil", "--cap-add", "NET_ADMIN",
+          "--network", "back", "busybox", "sleep", "600")  # fmt: skip
+    mac, gateway = settings["back"]["MacAddress"], settings["back"]["Gateway"]
+    script = _FORGE_MAC.format(mac=mac, gateway=gateway, target=target)
+    assert hyper("exec", "evil", "sh", "-c", script).stdout == CUT
+
+
+def test_a_guest_reaches_no_network_it_was_not_let_into(
+    hyper: Hyper, networks: Callable[..., str]
+) -> None:
+    networks("back")
+    networks("front")
+    secret = _serve(hyper, "secret", "--network", "back")
+    hyper("run", "-d", "--name", "evil", "--cap-add", "NET_ADMIN",
+          "--network", "front", "busybox", "sleep", "600")  # fmt: skip
+    gateway = hyper("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "back")
+    prefix = gateway.stdout.strip().rpartition(".")[0]
+    script = f"""
+ip addr add {prefix}.77/16 dev eth0
+ping -c 1 -W 2 -I {prefix}.77 {secret} > /dev/null 2>&1 && echo reached || echo cut
+ping -c 1 -W 2 {secret} > /dev/null 2>&1 && echo reached || echo cut
+"""
+    assert hyper("exec", "evil", "sh", "-c", script).stdout == CUT * 2
+
+
+def test_networks_and_ports_outlive_the_daemon(
+    start_daemon: Callable[..., Daemon], busybox_archive: Path
+) -> None:
+    daemon = start_daemon()
+    daemon.hyper("load", "--quiet", "--input", str(busybox_archive))
+    daemon.hyper("network", "create", "back")
+    web = _serve(daemon.hyper, "web", "--network", "back", "-p", "127.0.0.1::80")
+    daemon.hyper("run", "-d", "--name", "peer", "--network", "back", "busybox", "sleep", "600")
+    host, _, port = daemon.hyper("port", "web", "80").stdout.strip().rpartition(":")
+    daemon.kill()
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        assert connection.recv(100) == b"web\n"
+    daemon.start()
+    assert _addresses(daemon.hyper, "web") == [web]
+    assert _ping(daemon.hyper, "peer", web) == REACHED
+    assert _find(daemon.hyper, "peer", "web") == web
+    daemon.hyper("network", "disconnect", "back", "peer")
+    assert _ping(daemon.hyper, "peer", web) == CUT
+    daemon.hyper("rm", "-f", "web", "peer")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), timeout=20)
+    daemon.stop()
+    assert leaks.settle(lambda: leaks.processes_naming(str(daemon.run_dir))), "the keeper is left"
