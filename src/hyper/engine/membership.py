@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hyper.agent import messages as guest
 from hyper.core.errors import Forbidden, HyperError, InvalidArgument
 from hyper.core.spec import EndpointSpec, NetworkSpec
-from hyper.engine import links, pod_plan
+from hyper.engine import boot, links, pod_plan
 from hyper.engine.container import Container
 from hyper.engine.machine import Machine
 from hyper.engine.networks import NONE, NetworkRegistry, event
@@ -170,7 +170,7 @@ class Memberships:
         await store.call(store.put_spec, container.id, spec, (happened,))
         container.row = replace(container.row, spec=spec)
         if pod.machine is not None:
-            await pod.store_resources()
+            await _store_resources(pod)
         self._services.feed.publish(happened)
 
     def _containers(self) -> list[Container]:
@@ -211,8 +211,16 @@ async def enter(pod: Pod, machine: Machine, container: Container) -> None:
         link = await services.networks.publish(pod.row.id, (*link.ports, *missing))
     if link is not machine.link:
         machine.link, machine.network = link, links.view(link)
-        await pod.store_resources()
+        await _store_resources(pod)
     rename(pod)
+
+
+async def _store_resources(pod: Pod) -> None:
+    """Store what changed of a running VM's resources: its networks, its ports."""
+    if pod.machine is not None:
+        row = pod.row = replace(pod.row, resources=boot.resources_record(pod.machine))
+        store = pod.services.store
+        await store.call(store.pod_table.put_state, row.id, row.state, row.vm, row.resources)
 
 
 async def exited(pod: Pod, machine: Machine) -> None:
@@ -230,7 +238,7 @@ async def exited(pod: Pod, machine: Machine) -> None:
     if left != machine.link.ports:
         machine.link = await pod.services.networks.publish(pod.row.id, left)
         machine.network = links.view(machine.link)
-        await pod.store_resources()
+        await _store_resources(pod)
 
 
 def rename(pod: Pod) -> None:

@@ -85,14 +85,6 @@ class Pod:
             await store.call(store.pod_table.put_state, self.row.id, state, vm, resources)
         self.log.info("%s", state)
 
-    async def store_resources(self) -> None:
-        """Store what changed of the running VM's resources: its networks, its ports."""
-        if self.machine is None:
-            return
-        row = self.row = replace(self.row, resources=boot.resources_record(self.machine))
-        store = self.services.store
-        await store.call(store.pod_table.put_state, row.id, row.state, row.vm, row.resources)
-
     async def stop_machine(self, *, graceful: bool) -> None:
         """End the VM; gracefully: file systems synced, within SHUTDOWN_S."""
         machine = self.machine
