@@ -103,3 +103,15 @@ def test_the_pool_can_be_changed_while_it_is_used(
     assert leaks.settle(lambda: _waiting(daemon) != 0)
     assert not daemon.vmms()
     assert "257" in daemon.hyper("pool", "set", "--waiting", "257", status=1).error
+
+
+def test_clones_start_whatever_their_ports(
+    start_daemon: Callable[..., Daemon], busybox_archive: Path
+) -> None:
+    """Each published port is one descriptor more in a VMM, and the memory's number moves."""
+    daemon = start_daemon({"hyper": {"accelerator": "tcg", "pool": {"waiting": 0}}})
+    daemon.hyper("load", "--quiet", "--input", str(busybox_archive))
+    daemon.hyper("run", "--rm", "busybox", "true")
+    assert leaks.settle(lambda: "MB" not in daemon.hyper("pool", "ls").stdout, limit_s=90)
+    for ports in ((), ("-p", "0:80"), ("-p", "0:80", "-p", "0:81", "-p", "0:82/udp"), ()):
+        assert daemon.hyper("run", "--rm", *ports, "busybox", "echo", "up").stdout == "up\n"

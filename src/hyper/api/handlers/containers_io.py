@@ -27,6 +27,9 @@ from hyper.engine.views import ContainerView
 
 _BATCH_BYTES = 32 * 1024
 _STATS_INTERVAL_S = 1.0
+# docker-py loses output that reaches it in one piece with the head, which nothing tells us it has
+# read; dockerd opens the log first, which takes about as long.
+_HEAD_S = 0.003
 
 
 async def attach(call: Call) -> web.StreamResponse:
@@ -43,6 +46,7 @@ async def attach(call: Call) -> web.StreamResponse:
     try:
         await hijack.prepare(call.request)
         if call.flag("logs"):
+            await asyncio.sleep(_HEAD_S)
             await _send_logs(call, view, channel, attached_ns)
         if not call.flag("stream"):
             return hijack
