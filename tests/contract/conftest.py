@@ -16,12 +16,16 @@ from aiohttp import web
 
 from hyper.images.http import RegistryOptions
 from hyper.images.store import ImageStore
-from tests.support.registry import Registry, start_registry
+from tests.support.registry import (
+    PASSWORD,
+    USER,
+    Registry,
+    start_private_registry,
+    start_registry,
+)
 
-# htpasswd -Bbn -C 4 tester secret
-USER, PASSWORD = "tester", "secret"
-HTPASSWD = "tester:$2y$04$gH8iZV/rJ.OkOzPTxeIDRuk415VoFGlBem4dOdvAkH8uzUxfbMUam\n"
 TOKEN = "a-token-of-the-gate"
+IDENTITY = "an-identity-of-the-gate"
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +40,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 @pytest.fixture(scope="session")
 def private_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """Return a registry that takes only USER with PASSWORD."""
-    directory = tmp_path_factory.mktemp("private")
-    (directory / "htpasswd").write_text(HTPASSWD)
-    auth = f"auth: {{htpasswd: {{realm: test, path: {directory / 'htpasswd'}}}}}\n"
-    found, child = start_registry(directory, auth)
+    found, child = start_private_registry(tmp_path_factory.mktemp("private"))
     yield found
     child.terminate()
     child.wait(10)
@@ -95,7 +96,10 @@ class Gate:
         expected = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if authorization not in ("", expected):
             return web.json_response({"details": "incorrect username or password"}, status=401)
-        assert request.query["service"] == "gate" and "scope" in request.query
+        assert request.query["service"] == "gate"
+        if request.query.get("offline_token") == "true":
+            return web.json_response({"token": TOKEN, "refresh_token": IDENTITY})
+        assert "scope" in request.query
         return web.json_response({"token": TOKEN, "expires_in": 300})
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+# htpasswd -Bbn -C 4 tester secret
+USER, PASSWORD = "tester", "secret"
+_HTPASSWD = "tester:$2y$04$gH8iZV/rJ.OkOzPTxeIDRuk415VoFGlBem4dOdvAkH8uzUxfbMUam\n"
+
 
 def free_port() -> int:
     """Return a loopback port nobody listens on now."""
@@ -67,3 +71,10 @@ def start_registry(directory: Path, auth: str) -> tuple[Registry, "subprocess.Po
     child.kill()
     child.wait()
     pytest.fail("docker-registry did not start: " + (directory / "log").read_text()[-2000:])
+
+
+def start_private_registry(directory: Path) -> tuple[Registry, "subprocess.Popen[bytes]"]:
+    """Start a registry that takes only USER with PASSWORD."""
+    (directory / "htpasswd").write_text(_HTPASSWD)
+    auth = f"auth: {{htpasswd: {{realm: test, path: {directory / 'htpasswd'}}}}}\n"
+    return start_registry(directory, auth)

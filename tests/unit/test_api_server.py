@@ -85,6 +85,31 @@ async def test_swarm_answers_like_an_engine_outside_of_one(client: Client, path:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "status", "text"),
+    [
+        ("POST", "/swarm/leave", 503, "This node is not part of a swarm"),
+        ("POST", "/nodes/x/update", 400, "invalid node version '': "),
+        ("POST", "/services/x/update?version=a", 400, "invalid service version 'a': "),
+        ("POST", "/secrets/x/update", 400, "invalid secret version '': "),
+        ("POST", "/configs/x/update", 400, "invalid config version '': "),
+        ("POST", "/swarm/update?version=-1", 400, "invalid swarm version '-1': "),
+        ("POST", "/swarm/update?version=99999999999999999999", 400, "value out of range"),
+        ("POST", "/nodes/x/update?version=1", 503, "This node is not a swarm manager."),
+        ("GET", "/services/x/logs", 400, "you must choose at least one stream"),
+        ("GET", "/tasks/x/logs?stdout=1", 503, "This node is not a swarm manager."),
+        ("POST", "/swarm/init", 501, "SwarmInit is not supported: Hyper does not form swarms"),
+        ("POST", "/swarm/join", 501, "SwarmJoin is not supported: Hyper does not form swarms"),
+    ],
+)
+async def test_swarm_verbs_answer_as_dockerd_does(
+    client: Client, method: str, path: str, status: int, text: str
+) -> None:
+    reply = await client(method, path)
+    assert reply.status == status
+    assert text in reply.body["message"]
+
+
+@pytest.mark.parametrize(
     ("data", "text"),
     [
         (b"", "invalid JSON: got EOF while reading request body"),

@@ -59,7 +59,7 @@ async def pull(
     async with shelf.transfer():
         found = await _find(shelf, wanted, auth, asked or shelf.platform)
         report(Progress(f"Pulling from {wanted.familiar_name}", wanted.tag or wanted.digest))
-        config = await _config(shelf, found)
+        config = await fetch_config(shelf, found.repository, found.manifest.config)
         parsed = parse_config(config)
         if asked and not asked.runs(parsed.platform):
             raise NotFound(
@@ -122,15 +122,14 @@ async def _resolve(repository: Repository, name: Reference, platform: Platform) 
     return _Found(repository, digest, parsed, data)
 
 
-async def _config(shelf: Shelf, found: _Found) -> bytes:
-    """Return the image's config file, verified."""
-    config = found.manifest.config
+async def fetch_config(shelf: Shelf, repository: Repository, config: Descriptor) -> bytes:
+    """Return an image's config file, verified. Raises Failure, and what a transfer raises."""
     if config.size_bytes > CONFIG_LIMIT_BYTES:
         raise Failure(f"image config of {config.size_bytes} bytes is too large")
     if shelf.blobs.exists(config.digest):
         return shelf.blobs.read(config.digest, CONFIG_LIMIT_BYTES)
     data = bytearray()
-    async for chunk in found.repository.blob(config.digest, config.size_bytes):
+    async for chunk in repository.blob(config.digest, config.size_bytes):
         data += chunk
         if len(data) > config.size_bytes:
             break

@@ -76,6 +76,7 @@ async def push(
             raise repository.error(response)
         await shelf.name(str(target.with_digest(digest)), image_id)
     progress(Progress(f"{target.tag}: digest: {digest} size: {len(manifest)}"))
+    progress(Progress("", aux={"Tag": target.tag, "Digest": digest, "Size": len(manifest)}))
     return digest
 
 

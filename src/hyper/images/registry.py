@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from hyper.core.errors import Failure, HyperError, NotFound, Unauthorized, Unavailable
@@ -53,6 +54,8 @@ class Repository:
         self._scheme = ""
         self._scopes = [f"repository:{reference.path}:pull"]
         self._token = ("", 0.0)
+        self._wants_identity = False
+        self._identity_token = ""
 
     def for_push(self, source: str = "") -> None:
         """Ask for the right to push, and to pull from `source` whose blobs may be mounted."""
@@ -60,6 +63,18 @@ class Repository:
         if source and source != self._reference.path:
             self._scopes.append(f"repository:{source}:pull")
         self._token = ("", 0.0)
+
+    async def login(self) -> str:
+        """Check the credentials; return the identity token to keep instead of them, if any.
+
+        Raises Unauthorized, Unavailable, Failure.
+        """
+        self._scopes, self._wants_identity = [], True
+        response = await self.request("GET", "/v2/")
+        if response.status != 200:
+            status = f"{response.status} {HTTPStatus(response.status).phrase}"
+            raise Unauthorized(f"login attempt to {self._base}/v2/ failed with status: {status}")
+        return self._identity_token
 
     def path(self, *parts: str) -> str:
         """Return the path of something in this repository."""
@@ -226,6 +241,8 @@ class Repository:
             if known.username:
                 query.append(("account", known.username))
                 headers["Authorization"] = known.basic()
+            if self._wants_identity:
+                query += [("offline_token", "true"), ("client_id", "hyper")]
             method, body = "GET", None
             url = realm + ("&" if "?" in realm else "?") + urlencode(query)
         async with self._http.exchange(method, url, headers, body) as answer:
@@ -238,6 +255,9 @@ class Repository:
         token = raw.get("token") or raw.get("access_token")
         if not isinstance(token, str) or not token.isprintable():
             raise Failure(f"{realm} answered without a token")
+        identity = raw.get("refresh_token")
+        if self._wants_identity and isinstance(identity, str) and identity.isprintable():
+            self._identity_token = identity
         lifetime = raw.get("expires_in")
         seconds = lifetime if isinstance(lifetime, int | float) and lifetime > 0 else 60
         return token, time.monotonic() + max(5.0, 0.8 * seconds)

@@ -7,7 +7,7 @@ Hyper.
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +36,12 @@ class Progress:
     id: str = ""
     current: int = -1
     total: int = -1
+    aux: Mapping[str, object] | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return Docker's message: status, id, progressDetail, progress."""
+        if self.aux is not None:  # for programs: Docker's message about a result
+            return {"progressDetail": {}, "aux": dict(self.aux)}
         message: dict[str, object] = {"status": self.status}
         if self.id:
             message["id"] = self.id

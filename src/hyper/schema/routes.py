@@ -41,10 +41,6 @@ def _differs(method: str, path: str, operation: str, handler: str, status: int, 
 _NO_PLUGINS = "Hyper has no plugins: volumes, networks and log drivers are built in"
 _NO_BUILD = "building images is not implemented yet: build elsewhere and load or pull the image"
 _NETWORK_KINDS = "driver bridge with one IPv4 subnet; unknown options are refused"
-_NO_REMOTE = "asking a registry for an image without pulling it is not implemented yet"
-_NO_AUTH = (
-    "checking credentials is not implemented yet; those a client sends with a pull or push are used"
-)
 
 _CONTAINERS = (
     Route("GET", "/containers/json", "ContainerList", "containers.list_all"),
@@ -114,11 +110,11 @@ _IMAGES = (
     Route("GET", "/images/{name}/get", "ImageGet", "images.save_one"),
     Route("GET", "/images/get", "ImageGetAll", "images.save_many"),
     Route("POST", "/images/load", "ImageLoad", "images.load"),
-    _refused("GET", "/distribution/{name}/json", "DistributionInspect", _NO_REMOTE),
+    Route("GET", "/distribution/{name}/json", "DistributionInspect", "registries.distribution"),
 )
 
 _SYSTEM = (
-    _refused("POST", "/auth", "SystemAuth", _NO_AUTH),
+    Route("POST", "/auth", "SystemAuth", "registries.login"),
     Route("GET", "/info", "SystemInfo", "system.info"),
     Route("GET", "/version", "SystemVersion", "system.version"),
     Route("GET", "/_ping", "SystemPing", "system.ping"),
@@ -163,34 +159,34 @@ _PLUGINS = (
 
 # Answered as by an engine that is not in a swarm.
 _SWARM_OPERATIONS = """
-    GET /nodes NodeList
-    GET /nodes/{id} NodeInspect
-    DELETE /nodes/{id} NodeDelete
-    POST /nodes/{id}/update NodeUpdate
-    GET /swarm SwarmInspect
-    POST /swarm/leave SwarmLeave
-    POST /swarm/update SwarmUpdate
-    GET /swarm/unlockkey SwarmUnlockkey
-    POST /swarm/unlock SwarmUnlock
-    GET /services ServiceList
-    POST /services/create ServiceCreate
-    GET /services/{id} ServiceInspect
-    DELETE /services/{id} ServiceDelete
-    POST /services/{id}/update ServiceUpdate
-    GET /services/{id}/logs ServiceLogs
-    GET /tasks TaskList
-    GET /tasks/{id} TaskInspect
-    GET /tasks/{id}/logs TaskLogs
-    GET /secrets SecretList
-    POST /secrets/create SecretCreate
-    GET /secrets/{id} SecretInspect
-    DELETE /secrets/{id} SecretDelete
-    POST /secrets/{id}/update SecretUpdate
-    GET /configs ConfigList
-    POST /configs/create ConfigCreate
-    GET /configs/{id} ConfigInspect
-    DELETE /configs/{id} ConfigDelete
-    POST /configs/{id}/update ConfigUpdate
+    GET /nodes NodeList outside
+    GET /nodes/{id} NodeInspect outside
+    DELETE /nodes/{id} NodeDelete outside
+    POST /nodes/{id}/update NodeUpdate update_node
+    GET /swarm SwarmInspect outside
+    POST /swarm/leave SwarmLeave leave
+    POST /swarm/update SwarmUpdate update_swarm
+    GET /swarm/unlockkey SwarmUnlockkey outside
+    POST /swarm/unlock SwarmUnlock outside
+    GET /services ServiceList outside
+    POST /services/create ServiceCreate outside
+    GET /services/{id} ServiceInspect outside
+    DELETE /services/{id} ServiceDelete outside
+    POST /services/{id}/update ServiceUpdate update_service
+    GET /services/{id}/logs ServiceLogs logs
+    GET /tasks TaskList outside
+    GET /tasks/{id} TaskInspect outside
+    GET /tasks/{id}/logs TaskLogs logs
+    GET /secrets SecretList outside
+    POST /secrets/create SecretCreate outside
+    GET /secrets/{id} SecretInspect outside
+    DELETE /secrets/{id} SecretDelete outside
+    POST /secrets/{id}/update SecretUpdate update_secret
+    GET /configs ConfigList outside
+    POST /configs/create ConfigCreate outside
+    GET /configs/{id} ConfigInspect outside
+    DELETE /configs/{id} ConfigDelete outside
+    POST /configs/{id}/update ConfigUpdate update_config
 """
 _NO_SWARM = "Hyper does not form swarms"
 
@@ -198,8 +194,9 @@ _NO_SWARM = "Hyper does not form swarms"
 def _swarm() -> Iterator[Route]:
     for line in _SWARM_OPERATIONS.split("\n"):
         if words := line.split():
+            method, path, operation, handler = words
             yield Route(
-                words[0], words[1], words[2], "swarm.outside", 503, Support.REFUSED, _NO_SWARM
+                method, path, operation, f"swarm.{handler}", 503, Support.REFUSED, _NO_SWARM
             )
     yield _refused("POST", "/swarm/init", "SwarmInit", _NO_SWARM)
     yield _refused("POST", "/swarm/join", "SwarmJoin", _NO_SWARM)

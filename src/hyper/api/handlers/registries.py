@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
-from hyper.api.call import Call
+from hyper.api.call import Call, json_response
 from hyper.api.progress import Line, stream_progress
-from hyper.core.errors import InvalidArgument, Unsupported
+from hyper.core.errors import Failure, InvalidArgument, Unauthorized, Unsupported
+from hyper.core.values import read_string
+from hyper.images import remote
 from hyper.images.build import Change
 from hyper.images.changes import apply
 from hyper.images.credentials import Credentials, from_header
@@ -17,6 +19,38 @@ from hyper.images.reference import parse
 
 def _credentials(call: Call) -> Credentials | None:
     return from_header(call.request.headers.get("X-Registry-Auth", ""))
+
+
+async def login(call: Call) -> web.StreamResponse:
+    """POST /auth: check credentials with their registry."""
+    body = await call.body()
+    known = Credentials(
+        read_string(body.get("username") or "", "username"),
+        read_string(body.get("password") or "", "password"),
+        read_string(body.get("identitytoken") or "", "identitytoken"),
+        read_string(body.get("registrytoken") or "", "registrytoken"),
+    )
+    server = read_string(body.get("serveraddress") or "", "serveraddress")
+    token = await remote.login(call.engine.images.shelf, server, known)
+    return json_response({"Status": "Login Succeeded", "IdentityToken": token})
+
+
+async def distribution(call: Call) -> web.StreamResponse:
+    """GET /distribution/{name}/json: what a name stands for at its registry."""
+    found = await remote.inspect(
+        call.engine.images.shelf, call.parameters["name"], _credentials(call)
+    )
+    platforms = [
+        {"architecture": item.architecture, "os": item.os}
+        | ({"variant": item.variant} if item.variant else {})
+        for item in found.platforms
+    ]
+    descriptor = {
+        "mediaType": found.media_type,
+        "digest": found.digest,
+        "size": found.size_bytes,
+    }
+    return json_response({"Descriptor": descriptor, "Platforms": platforms})
 
 
 async def create(call: Call) -> web.StreamResponse:
@@ -32,12 +66,16 @@ async def create(call: Call) -> web.StreamResponse:
     auth = _credentials(call)
 
     async def work(put: Callable[[Line], None]) -> None:
-        await call.engine.images.pull(
-            name,
-            auth=auth,
-            platform=call.text("platform"),
-            progress=lambda step: put(step.as_json()),
-        )
+        try:
+            await call.engine.images.pull(
+                name,
+                auth=auth,
+                platform=call.text("platform"),
+                progress=lambda step: put(step.as_json()),
+            )
+        except Unauthorized as err:
+            # With 401, which dockerd never answers here, the docker command asks for a password.
+            raise Failure(str(err)) from err
 
     return await stream_progress(call, work)
 
