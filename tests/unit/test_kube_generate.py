@@ -243,7 +243,7 @@ def test_what_a_manifest_cannot_say_is_in_a_comment() -> None:
 
 
 @given(st.recursive(
-    st.none() | st.booleans() | st.integers() | _WORDS | st.sampled_from(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | _WORDS | st.sampled_from(
         ["yes", "1e3", "0o17", "12:30", "2024-01-01", "~", "<<", "=", ".5", "0x1", "1_000", "y"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_WORDS, inner, max_size=3),
     max_leaves=8,

@@ -505,6 +505,8 @@ def test_a_job_runs_to_its_end_and_limits_restarts() -> None:
     assert [pod.spec.follows for pod in plan.pods] == [True, True]
     policy = plan.pods[0].containers[0].spec.restart_policy
     assert (policy.name, policy.maximum_retries) == (RestartPolicyName.ON_FAILURE, 4)
+    del job["spec"]["completions"]  # a work queue: as many pods as run at once
+    assert [pod.spec.name for pod in _plan(job).pods] == ["work-0", "work-1"]
     job["spec"]["backoffLimit"] = 0
     assert _plan(job).pods[0].containers[0].spec.restart_policy.name is RestartPolicyName.NO
 
@@ -572,3 +574,37 @@ def test_claims_become_volumes() -> None:
         'PersistentVolumeClaim "c": spec.storageClassName: has no effect: volumes are folders of '
         "hyperd",
     )
+
+
+# --- manifests that would fill the memory ---------------------------------------------------------
+
+
+def test_references_to_references_do_not_grow_without_end() -> None:
+    env = [{"name": "V0", "value": "x" * 1000}]
+    env += [{"name": f"V{n}", "value": f"$(V{n - 1})" * 10} for n in range(1, 30)]
+    with pytest.raises(InvalidArgument, match=r"env\[3\]\.value: .*longer than 131072 bytes"):
+        _planned(env=env)
+    long = [{"name": "LONG", "value": "x" * 100_000}]
+    with pytest.raises(InvalidArgument, match=r"args\[0\]: .*longer than 131072 bytes"):
+        _planned(env=long, args=["$(LONG)" * 100_000])
+
+
+def test_one_config_map_in_many_volumes_is_counted_each_time() -> None:
+    big = {**CONFIG, "data": {"a": "x" * 1_000_000}, "binaryData": {}}
+    volumes = [{"name": f"v{n}", "configMap": {"name": "conf"}} for n in range(20)]
+    with pytest.raises(InvalidArgument, match=r"volumes\[16\]\.configMap: .*16777216 bytes in a"):
+        _plan(_pod({"volumes": volumes}), configuration=(big,))
+    with pytest.raises(InvalidArgument, match="variables of more than 524288 bytes"):
+        _plan(_pod(envFrom=[{"configMapRef": {"name": "conf"}}]), configuration=(big,))
+
+
+def test_numbers_of_pods_and_containers_are_bounded() -> None:
+    with pytest.raises(InvalidArgument, match=r"replicas: .*less than or equal to 250"):
+        _plan(_workload("Deployment", replicas=2_000_000_000))
+    many = [_workload("Deployment", replicas=250) for _ in range(2)]
+    many[1]["metadata"] = {"name": "more"}
+    with pytest.raises(InvalidArgument, match="a play has at most 250 pods"):
+        _plan(*many)
+    crowd = [{"name": f"c{n}", "image": "x"} for n in range(101)]
+    with pytest.raises(InvalidArgument, match="must have at most 100 containers"):
+        _planned({"containers": crowd})

@@ -18,11 +18,10 @@ from hyper.core.spec import (
 from hyper.schema.kube import actions
 from hyper.schema.kube.compute import CPU, MEMORY, STORAGE, Requirements
 from hyper.schema.kube.containers import ALWAYS, NEVER, ON_FAILURE, Container
-from hyper.schema.kube.expansion import expand
 from hyper.schema.kube.place import Place
 from hyper.schema.kube.pod import Pod
 from hyper.schema.kube.security import ContainerSecurity, PodSecurity
-from hyper.schema.kube.values import Environment, Surroundings, environment
+from hyper.schema.kube.values import Environment, Surroundings, environment, expanded
 from hyper.schema.kube.volumes import Volume, VolumeMount
 
 MINIMUM_CPUS = 0.01
@@ -51,8 +50,8 @@ def plan_container(
     ports = {port.name: port.container_port for port in container.ports if port.name}
     spec = ContainerSpec(
         image=container.image,
-        entrypoint=_expanded(container.command, found),
-        command=_expanded(container.args, found),
+        entrypoint=_expanded(container.command, found, place.at("command")),
+        command=_expanded(container.args, found, place.at("args")),
         env=tuple(f"{name}={value}" for name, value in found.variables.items()),
         address_env=found.addresses,
         working_dir=container.working_dir,
@@ -101,8 +100,11 @@ def plan_container(
     return PlannedContainer(spec, container.image_pull_policy, non_root, where)
 
 
-def _expanded(words: tuple[str, ...], found: Environment) -> tuple[str, ...] | None:
-    return tuple(expand(word, found.variables) for word in words) or None
+def _expanded(words: tuple[str, ...], found: Environment, place: Place) -> tuple[str, ...] | None:
+    return (
+        tuple(expanded(word, found.variables, place.item(at)) for at, word in enumerate(words))
+        or None
+    )
 
 
 def restart_policy(policy: str, role: Role) -> RestartPolicy:
@@ -186,7 +188,7 @@ def _mounts(container: Container, pod: Pod, found: Environment, place: Place) ->
 def _mount(mount: VolumeMount, volume: Volume, found: Environment, place: Place) -> Mount:
     subpath = mount.sub_path
     if mount.sub_path_expr:
-        subpath = expand(mount.sub_path_expr, found.variables)
+        subpath = expanded(mount.sub_path_expr, found.variables, place.at("subPathExpr"))
         if subpath.startswith("/") or ".." in subpath.split("/") or "$(" in subpath:
             raise place.at("subPathExpr").invalid(
                 mount.sub_path_expr, f"it becomes {subpath!r}, which is no path within the volume"

@@ -7,18 +7,30 @@ value, of an unknown one stays, $$ is a dollar sign.
 import re
 from collections.abc import Mapping
 
+# linux/binfmts.h: MAX_ARG_STRLEN, what one argument or variable may have
+MAXIMUM_BYTES = 131072
 _REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Return `text` with its references replaced; what they stand for is not expanded again."""
+    """Return `text` with its references replaced; what they stand for is not expanded again.
 
-    def replacement(match: re.Match[str]) -> str:
-        if match[1] == "$":
-            return "$"
-        return variables.get(match[2], match[0])
-
-    return _REFERENCE.sub(replacement, text)
+    Raises ValueError when that is longer than a process can be given: references to references
+    would otherwise fill the memory.
+    """
+    parts: list[str] = []
+    size = end = 0
+    for match in _REFERENCE.finditer(text):
+        value = "$" if match[1] == "$" else variables.get(match[2], match[0])
+        parts += (text[end : match.start()], value)
+        size += match.start() - end + len(value)
+        end = match.end()
+        if size > MAXIMUM_BYTES:
+            break
+    parts.append(text[end:])
+    if size + len(text) - end > MAXIMUM_BYTES:
+        raise ValueError(f"longer than {MAXIMUM_BYTES} bytes when its references are replaced")
+    return "".join(parts)
 
 
 def escape(text: str) -> str:

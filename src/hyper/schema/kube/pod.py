@@ -96,6 +96,7 @@ class PodSpec:
     service_account_name: str = ""
 
 
+MAXIMUM_CONTAINERS = 100
 _ONE_NODE = "there is one node"
 _NO_NAMESPACE = "a VM shares no namespace with the host"
 _NO_QUEUE = "nothing competes for the node: a pod starts or fails at once"
@@ -158,6 +159,11 @@ def check_pod_spec(spec: PodSpec, place: Place, claimed: frozenset[str] = frozen
     """Judge a pod as a whole; `claimed` are volumes that its workload adds."""
     if not spec.containers:
         raise place.at("containers").required()
+    count = len(spec.containers) + len(spec.init_containers)
+    if count > MAXIMUM_CONTAINERS:
+        raise place.at("containers").invalid(
+            count, f"must have at most {MAXIMUM_CONTAINERS} containers"
+        )
     volumes: set[str] = set()
     for at, volume in enumerate(spec.volumes):
         if volume.name in volumes:

@@ -35,7 +35,7 @@ from hyper.schema.kube.place import Place
 from hyper.schema.kube.pod import Pod
 from hyper.schema.kube.values import CONFIG_MAP, SECRET, Files, Surroundings
 from hyper.schema.kube.volumes import ClaimVolume, HostPath, Volume
-from hyper.schema.kube.workloads import JobSpec, Stateful, Workload, pod_names
+from hyper.schema.kube.workloads import MAXIMUM_PODS, JobSpec, Stateful, Workload, pod_names
 
 DIRECTORY_MODE = "mode=0755"
 
@@ -89,6 +89,8 @@ def make_plan(
             _add_volume(volumes, _volume(document, document.metadata.name))
         for pod, claims, title in _pods(document):
             place = Place(title, "spec", told)
+            if len(pods) == MAXIMUM_PODS:
+                raise InvalidArgument(f"{title}: a play has at most {MAXIMUM_PODS} pods")
             planned = _plan_pod(pod, around, place, _backoff_limit(document))
             if any(planned.spec.name == other.spec.name for other in pods):
                 raise InvalidArgument(

@@ -34,6 +34,9 @@ from hyper.schema.kube.volumes import (
 )
 
 CONFIG_MAP, SECRET = "configmap", "secret"
+# A quarter of what Linux gives arguments and variables together (exec(2), 8 MiB of stack).
+MAXIMUM_ENVIRONMENT_BYTES = 512 * 1024
+MAXIMUM_FILES_BYTES = 16 * 1024 * 1024
 ADDRESS_FIELDS = ("status.podIP", "status.podIPs")
 
 
@@ -64,6 +67,14 @@ class Environment:
     addresses: tuple[str, ...] = ()
 
 
+def expanded(text: str, variables: Mapping[str, str], place: Place) -> str:
+    """Return a text with its references replaced. Raises InvalidArgument when it grows too long."""
+    try:
+        return expand(text, variables)
+    except ValueError as err:
+        raise place.invalid(text, str(err)) from err
+
+
 def environment(container: Container, pod: Pod, around: Surroundings, place: Place) -> Environment:
     """Return a container's variables: envFrom's, then env's, which win and may refer to earlier
     ones. Raises InvalidArgument, Unsupported.
@@ -85,6 +96,10 @@ def environment(container: Container, pod: Pod, around: Surroundings, place: Pla
                 addresses.append(one.name)
     for name in addresses:
         found.pop(name, None)
+    if sum(map(len, found.values())) > MAXIMUM_ENVIRONMENT_BYTES:
+        raise place.at("env").invalid(
+            len(found), f"variables of more than {MAXIMUM_ENVIRONMENT_BYTES} bytes in all"
+        )
     return Environment(found, tuple(addresses))
 
 
@@ -123,7 +138,7 @@ def _value(
     place: Place,
 ) -> str | None:
     if one.value_from is None:
-        return expand(one.value, found)
+        return expanded(one.value, found, place.at("value"))
     where = place.at("valueFrom")
     source: Source = one.value_from
     if source.config_map_key_ref:
@@ -197,12 +212,13 @@ def _amount(
 # --- files ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Files:
-    """What writes the files of a volume: the group they belong to, None for root's."""
+    """Makes the files of a pod's volumes, `left_bytes` more of them."""
 
     pod: Pod
     around: Surroundings
+    left_bytes: int = MAXIMUM_FILES_BYTES
 
     def config_map(self, volume: ConfigMapVolume, place: Place) -> tuple[InjectedFile, ...]:
         """Return a ConfigMap's files."""
@@ -223,7 +239,7 @@ class Files:
         files = []
         for at, item in enumerate(volume.items):
             text = self._downward_text(item, place.at("items").item(at))
-            files.append(self._file(item.path, text.encode(), item.mode, default_mode))
+            files.append(self._file(item.path, text.encode(), item.mode, default_mode, place))
         return tuple(files)
 
     def projected(self, volume: ProjectedVolume, place: Place) -> tuple[InjectedFile, ...]:
@@ -264,7 +280,8 @@ class Files:
         files = []
         for at, item in enumerate(items):
             if item.key in held:
-                files.append(self._file(item.path, held[item.key], item.mode, default_mode))
+                data = held[item.key]
+                files.append(self._file(item.path, data, item.mode, default_mode, place))
             elif not volume.optional:
                 raise (
                     place.at("items")
@@ -274,7 +291,12 @@ class Files:
                 )
         return tuple(files)
 
-    def _file(self, path: str, data: bytes, mode: int | None, default_mode: int) -> InjectedFile:
+    def _file(
+        self, path: str, data: bytes, mode: int | None, default_mode: int, place: Place
+    ) -> InjectedFile:
+        self.left_bytes -= len(data)
+        if self.left_bytes < 0:
+            raise place.invalid(path, f"files of more than {MAXIMUM_FILES_BYTES} bytes in a pod")
         group = self.pod.spec.security_context.fs_group
         chosen = default_mode if mode is None else mode
         content = b64encode(data).decode()

@@ -22,7 +22,10 @@ _NO_ROLLOUT = "a changed document is played anew, with --replace"
 _STATUS = idle("status", "written by an API server")
 _METADATA = acts("metadata", nested(METADATA), required=True)
 _TEMPLATE = acts("template", nested(TEMPLATE), required=True)
-_REPLICAS = differs("replicas", NUMBER, "as many pods, NAME-0, NAME-1, ...; none is made anew")
+# A machine is not a cluster; and a number alone must not make a daemon fill its memory.
+MAXIMUM_PODS = 250
+_COUNT = integer(0, MAXIMUM_PODS)
+_REPLICAS = differs("replicas", _COUNT, "as many pods, NAME-0, NAME-1, ...; none is made anew")
 _SELECTOR = acts("selector", SELECTOR_CODEC, required=True)
 
 
@@ -139,7 +142,7 @@ STATEFUL_SET_SPEC = Table(
     (
         acts("template", nested(UNCHECKED_TEMPLATE), required=True),
         _SELECTOR,
-        acts("replicas", NUMBER, "pods NAME-0, NAME-1, ..., started one after another"),
+        acts("replicas", _COUNT, "pods NAME-0, NAME-1, ..., started one after another"),
         differs("serviceName", DNS_LABEL, "the pods' subdomain; see Service"),
         acts("volumeClaimTemplates", many(nested(CLAIM_TEMPLATE)), "a volume CLAIM-POD each"),
         acts("ordinals", nested(_ORDINALS)),
@@ -162,7 +165,7 @@ class JobSpec:
 
     template: Pod = EMPTY_POD
     parallelism: int = 1
-    completions: int = 1
+    completions: int | None = None
     backoff_limit: int = 6
 
 
@@ -175,7 +178,7 @@ def _check_job(spec: JobSpec, place: Place) -> None:
             .at("restartPolicy")
             .not_one_of(policy, (ON_FAILURE, NEVER))
         )
-    if spec.parallelism < spec.completions:
+    if spec.completions is not None and spec.parallelism < spec.completions:
         raise place.at("parallelism").refused(
             f"{spec.completions} completions by {spec.parallelism} pods in turn: a job's pods all "
             "start at once; set parallelism to completions"
@@ -187,8 +190,8 @@ JOB_SPEC = Table(
     JobSpec,
     (
         _TEMPLATE,
-        differs("parallelism", NUMBER, "not less than completions: all pods start at once"),
-        acts("completions", integer(1), "as many pods, NAME-0, NAME-1, ..."),
+        differs("parallelism", _COUNT, "not less than completions: all pods start at once"),
+        acts("completions", integer(1, MAXIMUM_PODS), "as many pods, else parallelism's"),
         differs(
             "backoffLimit",
             NUMBER,
@@ -241,4 +244,6 @@ def pod_names(workload: Workload) -> list[str]:
 
 
 def _count(spec: Replicas | Controlled | Stateful | JobSpec) -> int:
-    return spec.completions if isinstance(spec, JobSpec) else spec.replicas
+    if isinstance(spec, JobSpec):
+        return spec.parallelism if spec.completions is None else spec.completions
+    return spec.replicas
