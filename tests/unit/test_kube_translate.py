@@ -576,6 +576,47 @@ def test_claims_become_volumes() -> None:
     )
 
 
+# --- services -------------------------------------------------------------------------------------
+
+
+def _service(**spec: Any) -> Body:
+    body = {"selector": {"app": "x"}, "ports": [{"port": 80}], **spec}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"}, "spec": body}
+
+
+def test_a_service_is_a_name_of_the_pods_it_selects() -> None:
+    other = _pod()
+    other["metadata"] = {"name": "other", "labels": {"app": "y"}}
+    plan = _plan(_service(), _pod(), other)
+    assert plan.network == "kube" and _plan(_pod()).network == ""
+    assert [pod.spec.network_mode for pod in plan.pods] == ["kube", "kube"]
+    (served,), (unserved,) = (pod.containers[0].spec.endpoints for pod in plan.pods)
+    assert served.network == "kube" and unserved.aliases == ()
+    names = ["front", "front.default", "front.default.svc", "front.default.svc.cluster.local"]
+    assert served.aliases == (*names, *(f"web.{name}" for name in names))
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        ({"type": "LoadBalancer"}, "spec.type: not supported: LoadBalancer: nothing outside"),
+        ({"clusterIP": "10.0.0.1"}, "spec.clusterIP: not supported: 10.0.0.1: there are no"),
+        ({"selector": {}}, "spec.selector: not supported: without one there are no pods"),
+        ({"ports": [{"port": 80, "targetPort": 81}]},
+         "spec.ports[0].targetPort: not supported: 81 is not port 80"),
+        ({"ports": [{"port": 80, "targetPort": "web"}]},
+         "spec.ports[0].targetPort: not supported: 8080 is not port 80"),
+        ({"ports": [{"port": 80, "nodePort": 30007}]}, "spec.ports[0].nodePort: not supported"),
+        ({"externalName": "x.example"}, "spec.externalName: not supported"),
+    ],
+)  # fmt: skip
+def test_a_service_that_would_need_a_proxy_is_refused(spec: Body, error: str) -> None:
+    pod = _pod(ports=[{"containerPort": 8080, "name": "web"}])
+    with pytest.raises(Unsupported) as raised:
+        _plan(_service(**spec), pod)
+    assert error in str(raised.value)
+
+
 # --- manifests that would fill the memory ---------------------------------------------------------
 
 

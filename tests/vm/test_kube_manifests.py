@@ -365,6 +365,16 @@ def host_port(played: Played) -> None:
         assert page.read() == b"Welcome to nginx!\n"
 
 
+def service_headless(played: Played) -> None:
+    for name in ("hello-0.backend", "hello-1.backend.default.svc.cluster.local"):
+        assert played.fetch("client-client", name).strip() == name.partition(".")[0]
+    answers = "for i in $(seq 40); do wget -qO- backend; done | sort -u"
+    assert set(played.run("client-client", answers).split()) <= {"hello-0", "hello-1"}
+    found = set(played.run("client-client", "nslookup backend").split())
+    addresses = {played.run(f"hello-{number}-hello", "hostname -i").split()[0] for number in (0, 1)}
+    assert addresses <= found
+
+
 EFFECTS: dict[str, Callable[[Played], None]] = {
     check.__name__.replace("_", "-"): check
     for check in (
@@ -377,6 +387,7 @@ EFFECTS: dict[str, Callable[[Played], None]] = {
         emptydir_memory, claim_and_pod, host_path, subpath_expression, deployment, stateful_set,
         daemon_set, replication_controller, replica_set_list, job, job_retried,
         share_process_namespace, host_aliases, custom_dns, resources_limits, scheduling, host_port,
+        service_headless,
     )
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hyper.core.errors import Conflict, InvalidArgument, NotFound, NotModified
+from hyper.core.spec import NetworkSpec
 from hyper.engine.engine import Engine
 from hyper.engine.views import PodView
 from hyper.host.files import free_bytes
@@ -45,6 +46,8 @@ class Player:
             await self._images(pod)
         for volume in plan.volumes:
             await self._volume(volume)
+        if plan.network:
+            await self._network(plan.network)
         made: list[PodView] = []
         try:
             for pod in plan.pods:
@@ -114,6 +117,13 @@ class Player:
         before = {view.name for view in await self.engine.volumes.list()}
         view = await self.engine.volumes.create(volume.name, labels=volume.labels)
         self.tell({"volume": view.name, "made": view.name not in before})
+
+    async def _network(self, name: str) -> None:
+        networks = self.engine.networks
+        try:
+            networks.registry.find(name)
+        except NotFound:
+            await networks.create(NetworkSpec(name=name))
 
     async def _create(self, pod: PlannedPod, replace: bool) -> PodView:
         existing = self._find(pod.spec.name)

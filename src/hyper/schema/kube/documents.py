@@ -11,10 +11,11 @@ from hyper.schema.kube.configuration import CONFIG_MAP, SECRET, ConfigMap, Secre
 from hyper.schema.kube.fields import Table
 from hyper.schema.kube.place import Place
 from hyper.schema.kube.pod import POD, Pod
+from hyper.schema.kube.service import SERVICE, Service
 from hyper.schema.kube.text import load_all
 from hyper.schema.kube.workloads import WORKLOADS, Workload
 
-Document = Pod | Workload | ConfigMap | Secret | Claim
+Document = Pod | Workload | ConfigMap | Secret | Claim | Service
 
 _APPS, _CORE, _BATCH = "apps/v1", "v1", "batch/v1"
 KINDS: dict[str, tuple[str, Table[Any]]] = {
@@ -28,10 +29,10 @@ KINDS: dict[str, tuple[str, Table[Any]]] = {
     "ConfigMap": (_CORE, CONFIG_MAP),
     "Secret": (_CORE, SECRET),
     "PersistentVolumeClaim": (_CORE, CLAIM),
+    "Service": (_CORE, SERVICE),
 }
 _NO_CLUSTER = "there is no cluster"
 REFUSED_KINDS: dict[str, str] = {
-    "Service": "pods have no common network of names yet: publish ports with hostPort",
     "CronJob": "nothing here starts pods by the clock: use a systemd timer with `hyper play kube`",
     "Namespace": "there are no namespaces: leave it out",
     "PersistentVolume": "a PersistentVolumeClaim makes its volume itself",

@@ -12,7 +12,7 @@ from typing import Any
 
 from hyper.core.errors import HyperError
 from hyper.core.pod_spec import Medium, PodPort, PodSpec, PodVolume, Role, VolumeSource
-from hyper.core.spec import ContainerSpec, Mount, RestartPolicyName
+from hyper.core.spec import ContainerSpec, EndpointSpec, Mount, RestartPolicyName
 from hyper.schema.kube.compute import CPU, MEMORY, Amounts, Requirements
 from hyper.schema.kube.configuration import CONFIG_MAP, ConfigMap
 from hyper.schema.kube.container_document import MountNames, container_document
@@ -268,8 +268,14 @@ def _comparable(spec: ContainerSpec) -> ContainerSpec:
         entrypoint=spec.entrypoint or None,
         command=spec.command or None,
         mounts=mounts,
+        endpoints=tuple(item for item in spec.endpoints if not _is_default(item)),
         security=replace(spec.security, options=()),
     )
+
+
+def _is_default(endpoint: EndpointSpec) -> bool:
+    plain = EndpointSpec(endpoint.network, endpoint.network_id)
+    return endpoint == plain and endpoint.network in ("bridge", "default")
 
 
 def _differing(

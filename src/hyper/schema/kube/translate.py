@@ -19,7 +19,7 @@ from hyper.core.pod_spec import (
     Role,
     VolumeSource,
 )
-from hyper.core.spec import RestartPolicy, RestartPolicyName
+from hyper.core.spec import EndpointSpec, RestartPolicy, RestartPolicyName
 from hyper.core.units import MIB
 from hyper.schema.kube.claim import Claim
 from hyper.schema.kube.compute import CPU, MEMORY
@@ -33,10 +33,13 @@ from hyper.schema.kube.containers import ALWAYS
 from hyper.schema.kube.documents import Document
 from hyper.schema.kube.place import Place
 from hyper.schema.kube.pod import Pod
+from hyper.schema.kube.service import Service, check_target
+from hyper.schema.kube.service import names as service_names
 from hyper.schema.kube.values import CONFIG_MAP, SECRET, Files, Surroundings
 from hyper.schema.kube.volumes import ClaimVolume, HostPath, Volume
 from hyper.schema.kube.workloads import MAXIMUM_PODS, JobSpec, Stateful, Workload, pod_names
 
+NETWORK = "kube"
 DIRECTORY_MODE = "mode=0755"
 
 
@@ -61,11 +64,14 @@ class PlannedPod:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a play makes, in this order, and what the user should know."""
+    """All that a play makes, in this order, and what the user should know. `network` is the one
+    its pods find each other on by name, "" when no Service asks for that.
+    """
 
     volumes: tuple[PlannedVolume, ...]
     pods: tuple[PlannedPod, ...]
     notes: tuple[str, ...]
+    network: str = ""
 
 
 def make_plan(
@@ -82,6 +88,7 @@ def make_plan(
     told = list(notes)
     documents = tuple(documents)
     around = Surroundings(_contents((*configuration, *documents)), node_name)
+    services = [document for document in documents if isinstance(document, Service)]
     volumes: dict[str, PlannedVolume] = {}
     pods: list[PlannedPod] = []
     for document in documents:
@@ -96,10 +103,40 @@ def make_plan(
                 raise InvalidArgument(
                     f"{title}: two pods of this play are named {pod.metadata.name}"
                 )
-            pods.append(planned)
+            pods.append(_served(planned, pod, services) if services else planned)
             for claim in claims:
                 _add_volume(volumes, claim)
-    return Plan(tuple(volumes.values()), tuple(pods), tuple(dict.fromkeys(told)))
+    network = NETWORK if services else ""
+    return Plan(tuple(volumes.values()), tuple(pods), tuple(dict.fromkeys(told)), network)
+
+
+def _served(planned: PlannedPod, pod: Pod, services: Iterable[Service]) -> PlannedPod:
+    """Return a pod on the network of names, with those of the services that select it."""
+    labels = set(planned.spec.labels)
+    aliases: list[str] = []
+    for service in services:
+        if set(service.spec.selector) <= labels:
+            _check_target_ports(service, pod)
+            aliases += service_names(service, planned.spec.name)
+    spec = replace(planned.spec, network_mode=NETWORK)
+    endpoint = EndpointSpec(NETWORK, aliases=tuple(dict.fromkeys(aliases)))
+    first, *others = planned.containers
+    first = replace(first, spec=replace(first.spec, endpoints=(endpoint,)))
+    return replace(planned, spec=spec, containers=(first, *others))
+
+
+def _check_target_ports(service: Service, pod: Pod) -> None:
+    """Check that ports named by a service are those it is asked at: nothing is translated."""
+    numbers = {
+        port.name: port.container_port
+        for container in pod.spec.containers
+        for port in container.ports
+        if port.name
+    }
+    place = Place(f'Service "{service.metadata.name}"', "spec").at("ports")
+    for at, port in enumerate(service.spec.ports):
+        if isinstance(port.target_port, str) and port.target_port in numbers:
+            check_target(numbers[port.target_port], port.port, place.item(at).at("targetPort"))
 
 
 def _contents(documents: Iterable[Document]) -> dict[tuple[str, str], Contents]:
