@@ -203,7 +203,7 @@ def _pods(draw: st.DrawFn) -> KnownPod:
     return KnownPod(spec, tuple(containers))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(_pods())
 def test_any_pod_a_manifest_can_say_comes_back(pod: KnownPod) -> None:
     text = generate([pod])

@@ -1,78 +1,30 @@
 """From Kubernetes documents to Hyper's pods: what each field becomes."""
 
 import copy
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from hyper.core.errors import HyperError, InvalidArgument, Unsupported
 from hyper.core.pod_spec import ActionKind, Medium, Role
-from hyper.core.spec import MountKind, RestartPolicyName
+from hyper.core.spec import MountKind
 from hyper.schema.kube import report
-from hyper.schema.kube.documents import read_documents
 from hyper.schema.kube.fields import Table
-from hyper.schema.kube.translate import Plan, PlannedPod, make_plan, planned_names
-
-Body = dict[str, Any]
-CONFIG: Body = {
-    "apiVersion": "v1",
-    "kind": "ConfigMap",
-    "metadata": {"name": "conf"},
-    "data": {"a": "1", "b.txt": "two"},
-    "binaryData": {"bin": b64encode(b"\xff\x00").decode()},
-}
-SECRET: Body = {
-    "apiVersion": "v1",
-    "kind": "Secret",
-    "metadata": {"name": "hush"},
-    "data": {"password": b64encode(b"s3cret").decode()},
-    "stringData": {"user": "admin"},
-}
-
-
-def _plan(*bodies: Body, configuration: tuple[Body, ...] = (CONFIG, SECRET)) -> Plan:
-    read = read_documents(yaml.safe_dump_all(bodies))
-    given = read_documents(yaml.safe_dump_all(configuration)).documents if configuration else ()
-    return make_plan(read.documents, given, node_name="host", notes=read.notes)
-
-
-def _pod(spec: Body | None = None, **container: Any) -> Body:
-    one = {"name": "one", "image": "busybox", **container}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "web", "labels": {"app": "x"}, "annotations": {"note": "n"}},
-        "spec": {"containers": [one], **(spec or {})},
-    }
-
-
-def _planned(spec: Body | None = None, **container: Any) -> PlannedPod:
-    (pod,) = _plan(_pod(spec, **container)).pods
-    return pod
+from tests.support import kube_bodies as bodies
+from tests.support.kube_bodies import Body
 
 
 def _env(container: Body, spec: Body | None = None) -> dict[str, str]:
-    found = _planned(spec, **container).containers[0].spec.env
+    found = bodies.planned(spec, **container).containers[0].spec.env
     return dict(entry.split("=", 1) for entry in found)
-
-
-def _workload(kind: str, version: str = "apps/v1", **spec: Any) -> Body:
-    template = {
-        "metadata": {"labels": {"app": "x"}},
-        "spec": {"containers": [{"name": "one", "image": "busybox"}]},
-    }
-    selector = {} if kind == "Job" else {"selector": {"matchLabels": {"app": "x"}}}
-    body = {"template": template, **selector, **spec}
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": "work"}, "spec": body}
 
 
 # --- no field is lost: each that acts has a sample, and each sample changes the plan ------------
 
 _ACTION = {"httpGet": {"port": "http", "path": "/x"}}
-_BASE = _pod(
+_BASE = bodies.pod(
     {
         "volumes": [{"name": "data"}, {"name": "conf", "configMap": {"name": "conf"}},
                     {"name": "hush", "secret": {"secretName": "hush"}},
@@ -194,7 +146,7 @@ def _cases() -> Iterator[Any]:
 def _outcome(body: Body) -> object:
     """Return what a play makes of a document; an error is an outcome too: nothing was dropped."""
     try:
-        plan = _plan(body)
+        plan = bodies.plan(body)
     except HyperError as err:
         return str(err)
     return plan.volumes, plan.pods
@@ -232,11 +184,11 @@ def test_every_field_that_acts_has_a_sample(table: Table[Any]) -> None:
 
 
 def test_command_and_args_replace_entrypoint_and_cmd() -> None:
-    spec = _planned(command=["sleep"], args=["$(T)"], env=[{"name": "T", "value": "5"}])
+    spec = bodies.planned(command=["sleep"], args=["$(T)"], env=[{"name": "T", "value": "5"}])
     container = spec.containers[0].spec
     assert (container.entrypoint, container.command) == (("sleep",), ("5",))
-    assert _planned(args=["x"]).containers[0].spec.entrypoint is None
-    assert _planned(command=["x"]).containers[0].spec.command is None
+    assert bodies.planned(args=["x"]).containers[0].spec.entrypoint is None
+    assert bodies.planned(command=["x"]).containers[0].spec.command is None
 
 
 def test_variables_refer_to_earlier_ones_only() -> None:
@@ -253,7 +205,7 @@ def test_env_wins_over_env_from_and_later_bundles_over_earlier() -> None:
         "envFrom": [{"configMapRef": {"name": "one"}}, {"configMapRef": {"name": "two"}}],
         "env": [{"name": "C", "value": "3"}],
     }
-    (pod,) = _plan(_pod(**container), one, two).pods
+    (pod,) = bodies.plan(bodies.pod(**container), one, two).pods
     assert set(pod.containers[0].spec.env) == {"A=1", "B=2", "C=3"}
 
 
@@ -286,13 +238,13 @@ def test_values_come_from_config_maps_secrets_and_the_pod() -> None:
 
 def test_the_address_of_the_pod_is_left_to_its_start() -> None:
     env = [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
-    spec = _planned(env=env).containers[0].spec
+    spec = bodies.planned(env=env).containers[0].spec
     assert (spec.address_env, spec.env) == (("IP",), ())
 
 
 def test_a_missing_config_map_is_named() -> None:
     with pytest.raises(InvalidArgument) as raised:
-        _plan(_pod(envFrom=[{"configMapRef": {"name": "none"}}]))
+        bodies.plan(bodies.pod(envFrom=[{"configMapRef": {"name": "none"}}]))
     assert str(raised.value) == (
         'Pod "web" is invalid: spec.containers[0].envFrom[0].configMapRef.name: Invalid value: '
         '"none": configmap "none" not found: it must be among the documents that are played, or '
@@ -332,14 +284,14 @@ def test_a_reference_to_nothing_is_refused(reference: Body, error: str) -> None:
     ],
 )
 def test_the_user_is_the_containers_or_the_pods(pod: Body, own: Body, user: str) -> None:
-    planned = _planned({"securityContext": pod}, securityContext=own)
+    planned = bodies.planned({"securityContext": pod}, securityContext=own)
     assert planned.containers[0].spec.user == user
 
 
 def test_fs_group_is_a_group_of_processes_and_owner_of_files() -> None:
     volumes = [{"name": "s", "secret": {"secretName": "hush", "defaultMode": 0o400}},
                {"name": "e", "emptyDir": {"medium": "Memory"}}]  # fmt: skip
-    pod = _planned({"securityContext": {"fsGroup": 7, "supplementalGroups": [8]},
+    pod = bodies.planned({"securityContext": {"fsGroup": 7, "supplementalGroups": [8]},
                     "volumes": volumes})  # fmt: skip
     assert pod.containers[0].spec.groups == ("8", "7")
     secret, empty = pod.spec.volumes
@@ -350,7 +302,7 @@ def test_fs_group_is_a_group_of_processes_and_owner_of_files() -> None:
 def test_limits_and_requests() -> None:
     resources = {"limits": {"cpu": "500m", "memory": "64Mi", "ephemeral-storage": "2Gi"},
                  "requests": {"cpu": "250m", "memory": "32Mi"}}  # fmt: skip
-    spec = _planned(resources=resources).containers[0].spec
+    spec = bodies.planned(resources=resources).containers[0].spec
     found = spec.resources
     assert (found.cpus, found.cpu_shares) == (0.5, 256)
     assert (found.memory_bytes, found.memory_reservation_bytes) == (64 << 20, 32 << 20)
@@ -358,7 +310,7 @@ def test_limits_and_requests() -> None:
 
 
 def test_limits_of_the_pod_are_those_of_its_vm() -> None:
-    pod = _planned({"resources": {"limits": {"cpu": "1500m", "memory": "200M"}}}).spec
+    pod = bodies.planned({"resources": {"limits": {"cpu": "1500m", "memory": "200M"}}}).spec
     assert (pod.vcpus, pod.memory_bytes) == (2, 191 << 20)
 
 
@@ -368,7 +320,7 @@ def test_limits_of_the_pod_are_those_of_its_vm() -> None:
 )
 def test_restart_policies(policy: str, expected: str, follows: bool) -> None:
     members = [{"name": "i", "image": "x"}, {"name": "s", "image": "x", "restartPolicy": "Always"}]
-    pod = _planned({"restartPolicy": policy, "initContainers": members})
+    pod = bodies.planned({"restartPolicy": policy, "initContainers": members})
     names = [item.spec.restart_policy.name for item in pod.containers]
     first = "no" if policy == "Never" else "on-failure"
     assert names == [first, "always", expected]
@@ -377,7 +329,7 @@ def test_restart_policies(policy: str, expected: str, follows: bool) -> None:
 
 
 def test_probes_and_hooks_become_actions() -> None:
-    spec = _planned(
+    spec = bodies.planned(
         ports=[{"containerPort": 8080, "name": "web"}],
         livenessProbe={"httpGet": {"port": "web", "path": "x",
                                    "httpHeaders": [{"name": "H", "value": "v"}]}},
@@ -409,7 +361,7 @@ def test_volumes_become_volumes_of_the_pod_and_mounts() -> None:
         {"name": "claim", "persistentVolumeClaim": {"claimName": "c", "readOnly": True}},
     ]
     mounts = [{"name": item["name"], "mountPath": f"/{item['name']}"} for item in volumes]
-    pod = _planned({"volumes": volumes}, volumeMounts=mounts)
+    pod = bodies.planned({"volumes": volumes}, volumeMounts=mounts)
     media = {volume.name: volume.source.medium for volume in pod.spec.volumes}
     assert media == {"disk": Medium.DISK, "mem": Medium.MEMORY, "conf": Medium.MEMORY}
     assert pod.spec.volumes[1].source.size_bytes == 1 << 20
@@ -425,7 +377,7 @@ def test_volumes_become_volumes_of_the_pod_and_mounts() -> None:
 
 
 def _files(volume: Body) -> dict[str, tuple[bytes, int]]:
-    pod = _planned({"volumes": [{"name": "v", **volume}]})
+    pod = bodies.planned({"volumes": [{"name": "v", **volume}]})
     files = pod.spec.volumes[0].source.files
     return {file.path: (b64decode(file.content), file.mode) for file in files}
 
@@ -445,10 +397,10 @@ def test_the_downward_api_writes_labels_as_kubernetes_does() -> None:
     items = [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
              {"path": "cpu", "resourceFieldRef": {"containerName": "one", "divisor": "1m",
                                                   "resource": "limits.cpu"}}]  # fmt: skip
-    pod = _pod({"volumes": [{"name": "v", "downwardAPI": {"items": items}}]},
+    pod = bodies.pod({"volumes": [{"name": "v", "downwardAPI": {"items": items}}]},
                resources={"limits": {"cpu": "500m"}})  # fmt: skip
     pod["metadata"]["labels"] = {"b": "2", "a": "1"}
-    (planned,) = _plan(pod).pods
+    (planned,) = bodies.plan(pod).pods
     found = {file.path: b64decode(file.content) for file in planned.spec.volumes[0].source.files}
     assert found == {"labels": b'a="1"\nb="2"', "cpu": b"500"}
 
@@ -466,186 +418,8 @@ def test_projected_sources_share_a_folder_and_may_not_collide() -> None:
 def test_a_sub_path_expression_stays_in_its_volume() -> None:
     mount = {"name": "data", "mountPath": "/d", "subPathExpr": "x/$(N)"}
     spec = {"volumes": [{"name": "data"}]}
-    good = _planned(spec, env=[{"name": "N", "value": "n"}], volumeMounts=[mount])
+    good = bodies.planned(spec, env=[{"name": "N", "value": "n"}], volumeMounts=[mount])
     assert good.containers[0].spec.mounts[0].subpath == "x/n"
     for value in ("../..", "$(M)"):
         with pytest.raises(InvalidArgument, match="is no path within the volume"):
-            _planned(spec, env=[{"name": "N", "value": value}], volumeMounts=[mount])
-
-
-# --- workloads ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("body", "names"),
-    [
-        (_workload("Deployment", replicas=3), ["work-0", "work-1", "work-2"]),
-        (_workload("Deployment"), ["work-0"]),
-        (_workload("Deployment", replicas=0), []),
-        (_workload("ReplicaSet", replicas=2), ["work-0", "work-1"]),
-        (_workload("DaemonSet"), ["work-0"]),
-        (_workload("StatefulSet", replicas=2, ordinals={"start": 5}), ["work-5", "work-6"]),
-        (
-            _workload("ReplicationController", "v1", selector={"app": "x"}, replicas=2),
-            ["work-0", "work-1"],
-        ),
-    ],
-)
-def test_a_workload_is_its_pods(body: Body, names: list[str]) -> None:
-    plan = _plan(body)
-    assert [pod.spec.name for pod in plan.pods] == names
-    assert planned_names(read_documents(yaml.safe_dump(body)).documents)[0] == names
-    assert all(pod.spec.labels == (("app", "x"),) for pod in plan.pods)
-
-
-def test_a_job_runs_to_its_end_and_limits_restarts() -> None:
-    job = _workload("Job", "batch/v1", backoffLimit=4, completions=2, parallelism=2)
-    job["spec"]["template"]["spec"]["restartPolicy"] = "OnFailure"
-    plan = _plan(job)
-    assert [pod.spec.follows for pod in plan.pods] == [True, True]
-    policy = plan.pods[0].containers[0].spec.restart_policy
-    assert (policy.name, policy.maximum_retries) == (RestartPolicyName.ON_FAILURE, 4)
-    del job["spec"]["completions"]  # a work queue: as many pods as run at once
-    assert [pod.spec.name for pod in _plan(job).pods] == ["work-0", "work-1"]
-    job["spec"]["backoffLimit"] = 0
-    assert _plan(job).pods[0].containers[0].spec.restart_policy.name is RestartPolicyName.NO
-
-
-def test_a_stateful_set_claims_a_volume_for_each_pod() -> None:
-    claim = {
-        "metadata": {"name": "data"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    }
-    body = _workload("StatefulSet", replicas=2, volumeClaimTemplates=[claim], serviceName="db")
-    container = body["spec"]["template"]["spec"]["containers"][0]
-    container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
-    plan = _plan(body)
-    assert [(v.name, v.size_bytes) for v in plan.volumes] == [
-        ("data-work-0", 1 << 30), ("data-work-1", 1 << 30)]  # fmt: skip
-    mounts = [pod.containers[0].spec.mounts[0] for pod in plan.pods]
-    assert [(m.kind, m.source) for m in mounts] == [
-        (MountKind.VOLUME, "data-work-0"), (MountKind.VOLUME, "data-work-1")]  # fmt: skip
-    assert plan.pods[0].spec.domainname == "db.default.svc.cluster.local"
-    container["volumeMounts"][0]["name"] = "other"
-    with pytest.raises(InvalidArgument, match=r"volumeMounts\[0\].name: Not found: \"other\""):
-        _plan(body)
-
-
-@pytest.mark.parametrize(
-    ("body", "error"),
-    [
-        (
-            _workload("Deployment", selector={"matchLabels": {"app": "y"}}),
-            "`selector` does not match template `labels`",
-        ),
-        (_workload("Deployment", paused=True), "spec.paused: not supported"),
-        (_workload("Job", "batch/v1"), 'spec.template.spec.restartPolicy: Unsupported value: "Al'),
-        (_workload("Job", "batch/v1", suspend=True), "spec.suspend: not supported"),
-        (_workload("StatefulSet", replicas=-1), "spec.replicas: Invalid value: -1"),
-    ],
-)
-def test_a_workload_that_cannot_be_is_refused(body: Body, error: str) -> None:
-    with pytest.raises((InvalidArgument, Unsupported)) as raised:
-        _plan(body)
-    assert error in str(raised.value)
-
-
-def test_a_job_whose_pods_would_have_to_wait_is_refused() -> None:
-    job = _workload("Job", "batch/v1", completions=5)
-    job["spec"]["template"]["spec"]["restartPolicy"] = "Never"
-    with pytest.raises(Unsupported, match=r"spec\.parallelism: not supported: 5 completions by 1"):
-        _plan(job)
-
-
-def test_two_pods_of_one_name_are_refused() -> None:
-    with pytest.raises(InvalidArgument, match='Pod "web": two pods of this play are named web'):
-        _plan(_pod(), _pod())
-    with pytest.raises(InvalidArgument, match="two documents are the configmap 'conf'"):
-        _plan(_pod(), CONFIG)
-
-
-def test_claims_become_volumes() -> None:
-    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"},
-             "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "manual",
-                      "resources": {"requests": {"storage": "3Gi"}}}}  # fmt: skip
-    plan = _plan(claim, _pod())
-    assert [(v.name, v.size_bytes) for v in plan.volumes] == [("c", 3 << 30)]
-    assert plan.notes == (
-        'PersistentVolumeClaim "c": spec.storageClassName: has no effect: volumes are folders of '
-        "hyperd",
-    )
-
-
-# --- services -------------------------------------------------------------------------------------
-
-
-def _service(**spec: Any) -> Body:
-    body = {"selector": {"app": "x"}, "ports": [{"port": 80}], **spec}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"}, "spec": body}
-
-
-def test_a_service_is_a_name_of_the_pods_it_selects() -> None:
-    other = _pod()
-    other["metadata"] = {"name": "other", "labels": {"app": "y"}}
-    plan = _plan(_service(), _pod(), other)
-    assert plan.network == "kube" and _plan(_pod()).network == ""
-    assert [pod.spec.network_mode for pod in plan.pods] == ["kube", "kube"]
-    (served,), (unserved,) = (pod.containers[0].spec.endpoints for pod in plan.pods)
-    assert served.network == "kube" and unserved.aliases == ()
-    names = ["front", "front.default", "front.default.svc", "front.default.svc.cluster.local"]
-    assert served.aliases == (*names, *(f"web.{name}" for name in names))
-
-
-@pytest.mark.parametrize(
-    ("spec", "error"),
-    [
-        ({"type": "LoadBalancer"}, "spec.type: not supported: LoadBalancer: nothing outside"),
-        ({"clusterIP": "10.0.0.1"}, "spec.clusterIP: not supported: 10.0.0.1: there are no"),
-        ({"selector": {}}, "spec.selector: not supported: without one there are no pods"),
-        ({"ports": [{"port": 80, "targetPort": 81}]},
-         "spec.ports[0].targetPort: not supported: 81 is not port 80"),
-        ({"ports": [{"port": 80, "targetPort": "web"}]},
-         "spec.ports[0].targetPort: not supported: 8080 is not port 80"),
-        ({"ports": [{"port": 80, "nodePort": 30007}]}, "spec.ports[0].nodePort: not supported"),
-        ({"externalName": "x.example"}, "spec.externalName: not supported"),
-    ],
-)  # fmt: skip
-def test_a_service_that_would_need_a_proxy_is_refused(spec: Body, error: str) -> None:
-    pod = _pod(ports=[{"containerPort": 8080, "name": "web"}])
-    with pytest.raises(Unsupported) as raised:
-        _plan(_service(**spec), pod)
-    assert error in str(raised.value)
-
-
-# --- manifests that would fill the memory ---------------------------------------------------------
-
-
-def test_references_to_references_do_not_grow_without_end() -> None:
-    env = [{"name": "V0", "value": "x" * 1000}]
-    env += [{"name": f"V{n}", "value": f"$(V{n - 1})" * 10} for n in range(1, 30)]
-    with pytest.raises(InvalidArgument, match=r"env\[3\]\.value: .*longer than 131072 bytes"):
-        _planned(env=env)
-    long = [{"name": "LONG", "value": "x" * 100_000}]
-    with pytest.raises(InvalidArgument, match=r"args\[0\]: .*longer than 131072 bytes"):
-        _planned(env=long, args=["$(LONG)" * 100_000])
-
-
-def test_one_config_map_in_many_volumes_is_counted_each_time() -> None:
-    big = {**CONFIG, "data": {"a": "x" * 1_000_000}, "binaryData": {}}
-    volumes = [{"name": f"v{n}", "configMap": {"name": "conf"}} for n in range(20)]
-    with pytest.raises(InvalidArgument, match=r"volumes\[16\]\.configMap: .*16777216 bytes in a"):
-        _plan(_pod({"volumes": volumes}), configuration=(big,))
-    with pytest.raises(InvalidArgument, match="variables of more than 524288 bytes"):
-        _plan(_pod(envFrom=[{"configMapRef": {"name": "conf"}}]), configuration=(big,))
-
-
-def test_numbers_of_pods_and_containers_are_bounded() -> None:
-    with pytest.raises(InvalidArgument, match=r"replicas: .*less than or equal to 250"):
-        _plan(_workload("Deployment", replicas=2_000_000_000))
-    many = [_workload("Deployment", replicas=250) for _ in range(2)]
-    many[1]["metadata"] = {"name": "more"}
-    with pytest.raises(InvalidArgument, match="a play has at most 250 pods"):
-        _plan(*many)
-    crowd = [{"name": f"c{n}", "image": "x"} for n in range(101)]
-    with pytest.raises(InvalidArgument, match="must have at most 100 containers"):
-        _planned({"containers": crowd})
+            bodies.planned(spec, env=[{"name": "N", "value": value}], volumeMounts=[mount])

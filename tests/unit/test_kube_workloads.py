@@ -1,0 +1,195 @@
+"""Workloads, claims and Services become pods, volumes and names; what none may grow to."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from hyper.core.errors import InvalidArgument, Unsupported
+from hyper.core.spec import MountKind, RestartPolicyName
+from hyper.schema.kube.documents import read_documents
+from hyper.schema.kube.translate import planned_names
+from tests.support import kube_bodies as bodies
+from tests.support.kube_bodies import CONFIG, Body
+
+# --- workloads ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (bodies.workload("Deployment", replicas=3), ["work-0", "work-1", "work-2"]),
+        (bodies.workload("Deployment"), ["work-0"]),
+        (bodies.workload("Deployment", replicas=0), []),
+        (bodies.workload("ReplicaSet", replicas=2), ["work-0", "work-1"]),
+        (bodies.workload("DaemonSet"), ["work-0"]),
+        (bodies.workload("StatefulSet", replicas=2, ordinals={"start": 5}), ["work-5", "work-6"]),
+        (
+            bodies.workload("ReplicationController", "v1", selector={"app": "x"}, replicas=2),
+            ["work-0", "work-1"],
+        ),
+    ],
+)
+def test_a_workload_is_its_pods(body: Body, names: list[str]) -> None:
+    plan = bodies.plan(body)
+    assert [pod.spec.name for pod in plan.pods] == names
+    assert planned_names(read_documents(yaml.safe_dump(body)).documents)[0] == names
+    assert all(pod.spec.labels == (("app", "x"),) for pod in plan.pods)
+
+
+def test_a_job_runs_to_its_end_and_limits_restarts() -> None:
+    job = bodies.workload("Job", "batch/v1", backoffLimit=4, completions=2, parallelism=2)
+    job["spec"]["template"]["spec"]["restartPolicy"] = "OnFailure"
+    plan = bodies.plan(job)
+    assert [pod.spec.follows for pod in plan.pods] == [True, True]
+    policy = plan.pods[0].containers[0].spec.restart_policy
+    assert (policy.name, policy.maximum_retries) == (RestartPolicyName.ON_FAILURE, 4)
+    del job["spec"]["completions"]  # a work queue: as many pods as run at once
+    assert [pod.spec.name for pod in bodies.plan(job).pods] == ["work-0", "work-1"]
+    job["spec"]["backoffLimit"] = 0
+    assert bodies.plan(job).pods[0].containers[0].spec.restart_policy.name is RestartPolicyName.NO
+
+
+def test_a_stateful_set_claims_a_volume_for_each_pod() -> None:
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    body = bodies.workload(
+        "StatefulSet", replicas=2, volumeClaimTemplates=[claim], serviceName="db"
+    )
+    container = body["spec"]["template"]["spec"]["containers"][0]
+    container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    plan = bodies.plan(body)
+    assert [(v.name, v.size_bytes) for v in plan.volumes] == [
+        ("data-work-0", 1 << 30), ("data-work-1", 1 << 30)]  # fmt: skip
+    mounts = [pod.containers[0].spec.mounts[0] for pod in plan.pods]
+    assert [(m.kind, m.source) for m in mounts] == [
+        (MountKind.VOLUME, "data-work-0"), (MountKind.VOLUME, "data-work-1")]  # fmt: skip
+    assert plan.pods[0].spec.domainname == "db.default.svc.cluster.local"
+    container["volumeMounts"][0]["name"] = "other"
+    with pytest.raises(InvalidArgument, match=r"volumeMounts\[0\].name: Not found: \"other\""):
+        bodies.plan(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (
+            bodies.workload("Deployment", selector={"matchLabels": {"app": "y"}}),
+            "`selector` does not match template `labels`",
+        ),
+        (bodies.workload("Deployment", paused=True), "spec.paused: not supported"),
+        (
+            bodies.workload("Job", "batch/v1"),
+            "spec.template.spec.restartPolicy: Unsupported value",
+        ),
+        (bodies.workload("Job", "batch/v1", suspend=True), "spec.suspend: not supported"),
+        (bodies.workload("StatefulSet", replicas=-1), "spec.replicas: Invalid value: -1"),
+    ],
+)
+def test_a_workload_that_cannot_be_is_refused(body: Body, error: str) -> None:
+    with pytest.raises((InvalidArgument, Unsupported)) as raised:
+        bodies.plan(body)
+    assert error in str(raised.value)
+
+
+def test_a_job_whose_pods_would_have_to_wait_is_refused() -> None:
+    job = bodies.workload("Job", "batch/v1", completions=5)
+    job["spec"]["template"]["spec"]["restartPolicy"] = "Never"
+    with pytest.raises(Unsupported, match=r"spec\.parallelism: not supported: 5 completions by 1"):
+        bodies.plan(job)
+
+
+def test_two_pods_of_one_name_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match='Pod "web": two pods of this play are named web'):
+        bodies.plan(bodies.pod(), bodies.pod())
+    with pytest.raises(InvalidArgument, match="two documents are the configmap 'conf'"):
+        bodies.plan(bodies.pod(), CONFIG)
+
+
+def test_claims_become_volumes() -> None:
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"},
+             "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "manual",
+                      "resources": {"requests": {"storage": "3Gi"}}}}  # fmt: skip
+    plan = bodies.plan(claim, bodies.pod())
+    assert [(v.name, v.size_bytes) for v in plan.volumes] == [("c", 3 << 30)]
+    assert plan.notes == (
+        'PersistentVolumeClaim "c": spec.storageClassName: has no effect: volumes are folders of '
+        "hyperd",
+    )
+
+
+# --- services -------------------------------------------------------------------------------------
+
+
+def _service(**spec: Any) -> Body:
+    body = {"selector": {"app": "x"}, "ports": [{"port": 80}], **spec}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"}, "spec": body}
+
+
+def test_a_service_is_a_name_of_the_pods_it_selects() -> None:
+    other = bodies.pod()
+    other["metadata"] = {"name": "other", "labels": {"app": "y"}}
+    plan = bodies.plan(_service(), bodies.pod(), other)
+    assert plan.network == "kube" and bodies.plan(bodies.pod()).network == ""
+    assert [pod.spec.network_mode for pod in plan.pods] == ["kube", "kube"]
+    (served,), (unserved,) = (pod.containers[0].spec.endpoints for pod in plan.pods)
+    assert served.network == "kube" and unserved.aliases == ()
+    names = ["front", "front.default", "front.default.svc", "front.default.svc.cluster.local"]
+    assert served.aliases == (*names, *(f"web.{name}" for name in names))
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        ({"type": "LoadBalancer"}, "spec.type: not supported: LoadBalancer: nothing outside"),
+        ({"clusterIP": "10.0.0.1"}, "spec.clusterIP: not supported: 10.0.0.1: there are no"),
+        ({"selector": {}}, "spec.selector: not supported: without one there are no pods"),
+        ({"ports": [{"port": 80, "targetPort": 81}]},
+         "spec.ports[0].targetPort: not supported: 81 is not port 80"),
+        ({"ports": [{"port": 80, "targetPort": "web"}]},
+         "spec.ports[0].targetPort: not supported: 8080 is not port 80"),
+        ({"ports": [{"port": 80, "nodePort": 30007}]}, "spec.ports[0].nodePort: not supported"),
+        ({"externalName": "x.example"}, "spec.externalName: not supported"),
+    ],
+)  # fmt: skip
+def test_a_service_that_would_need_a_proxy_is_refused(spec: Body, error: str) -> None:
+    pod = bodies.pod(ports=[{"containerPort": 8080, "name": "web"}])
+    with pytest.raises(Unsupported) as raised:
+        bodies.plan(_service(**spec), pod)
+    assert error in str(raised.value)
+
+
+# --- manifests that would fill the memory ---------------------------------------------------------
+
+
+def test_references_to_references_do_not_grow_without_end() -> None:
+    env = [{"name": "V0", "value": "x" * 1000}]
+    env += [{"name": f"V{n}", "value": f"$(V{n - 1})" * 10} for n in range(1, 30)]
+    with pytest.raises(InvalidArgument, match=r"env\[3\]\.value: .*longer than 131072 bytes"):
+        bodies.planned(env=env)
+    long = [{"name": "LONG", "value": "x" * 100_000}]
+    with pytest.raises(InvalidArgument, match=r"args\[0\]: .*longer than 131072 bytes"):
+        bodies.planned(env=long, args=["$(LONG)" * 100_000])
+
+
+def test_one_config_map_in_many_volumes_is_counted_each_time() -> None:
+    big = {**CONFIG, "data": {"a": "x" * 1_000_000}, "binaryData": {}}
+    volumes = [{"name": f"v{n}", "configMap": {"name": "conf"}} for n in range(20)]
+    with pytest.raises(InvalidArgument, match=r"volumes\[16\]\.configMap: .*16777216 bytes in a"):
+        bodies.plan(bodies.pod({"volumes": volumes}), configuration=(big,))
+    with pytest.raises(InvalidArgument, match="variables of more than 524288 bytes"):
+        bodies.plan(bodies.pod(envFrom=[{"configMapRef": {"name": "conf"}}]), configuration=(big,))
+
+
+def test_numbers_of_pods_and_containers_are_bounded() -> None:
+    with pytest.raises(InvalidArgument, match=r"replicas: .*less than or equal to 250"):
+        bodies.plan(bodies.workload("Deployment", replicas=2_000_000_000))
+    many = [bodies.workload("Deployment", replicas=250) for _ in range(2)]
+    many[1]["metadata"] = {"name": "more"}
+    with pytest.raises(InvalidArgument, match="a play has at most 250 pods"):
+        bodies.plan(*many)
+    crowd = [{"name": f"c{n}", "image": "x"} for n in range(101)]
+    with pytest.raises(InvalidArgument, match="must have at most 100 containers"):
+        bodies.planned({"containers": crowd})
