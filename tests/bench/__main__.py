@@ -2,15 +2,18 @@
 
 import argparse
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench import boot, contenders, profile, report
 from tests.bench.contenders import BenchError, Contender, Hyper
 from tests.bench.measure import Figure
-from tests.bench.scenarios import SCENARIOS, Bench, write_images
+from tests.bench.running import Bench
+from tests.bench.scenarios import BY_REQUEST, SCENARIOS, write_images
 
 OUT = Path("bench")
 WITHOUT_CONTENDERS = ("boot", "soak")
@@ -20,10 +23,15 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     known = [*WITHOUT_CONTENDERS, *SCENARIOS]
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=known, metavar="FIGURE", help=", ".join(known))
-    parser.add_argument("--rounds", type=int, default=20, help="samples per figure (20)")
+    parser.add_argument("--rounds", type=int, default=15, help="samples per figure (15)")
     parser.add_argument("--burst", type=int, default=50, help="starts at once (50)")
     parser.add_argument("--idle", type=int, default=10, help="idle containers for memory (10)")
     parser.add_argument("--boots", type=int, default=200, help="cold boots of the soak (200)")
+    parser.add_argument("--density", type=int, default=100, help="most pods at once (100)")
+    parser.add_argument("--clones", type=int, default=500, help="clones in a row (500)")
+    parser.add_argument(
+        "--minutes", type=float, default=11, help="begin no figure after so long (11)"
+    )
     parser.add_argument("--quick", action="store_true", help="few samples, for a first look")
     parser.add_argument(
         "--against",
@@ -42,29 +50,66 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(words)
     if options.quick:
         options.rounds, options.burst, options.idle, options.boots = 5, 10, 4, 10
+        options.density, options.clones = 10, 10
     return options
 
 
 def _measure_commands(
     options: argparse.Namespace, wanted: Sequence[str], folder: Path
-) -> list[Figure]:
+) -> tuple[list[Figure], list[str]]:
+    """Return the figures, and what went wrong: one scenario that fails does not end the others."""
     running: list[Contender] = []
     figures: list[Figure] = []
+    failures: list[str] = []
     try:
-        running.append(Hyper(config={"hyper": {"accelerator": options.accelerator}}))
+        running.append(_hyper(options, "hyper", {}))
         running += contenders.others(options.against, folder)
+        variants = []
+        if {"run", "clones"} & set(wanted):
+            variants.append(_hyper(options, "hyper-clone", {"pool": {"waiting": 0}}))
+            variants.append(_hyper(options, "hyper-boot", {"templates": False}))
         images = write_images(folder)
-        for contender in running:
+        for contender in (*running, *variants):
             contender.load(images)
-        bench = Bench(running, options.rounds, options.burst, options.idle)
+        for contender in (running[0], *variants):  # templates are made at the first use
+            contenders.run(contender, "run", "--rm", "busybox", "true")
+        bench = Bench(
+            running,
+            options.rounds,
+            options.burst,
+            options.idle,
+            options.density,
+            options.clones,
+            variants,
+        )
+        end = time.monotonic() + options.minutes * 60
         for name in wanted:
+            if time.monotonic() > end and name not in BY_REQUEST:
+                failures.append(f"{name}: not measured, {options.minutes:g} minutes are over")
+                continue
             print(f"bench: {name} ...", file=sys.stderr, flush=True)
-            figures.append(SCENARIOS[name](bench))
-            _show(figures[-1])
+            try:
+                measured = SCENARIOS[name](bench)
+            except (BenchError, subprocess.TimeoutExpired) as error:
+                failures.append(f"{name}: {error}")
+                print(f"bench: {failures[-1]}", file=sys.stderr, flush=True)
+                continue
+            for figure in measured if isinstance(measured, tuple) else (measured,):
+                figures.append(figure)
+                _show(figure)
+            if name == "run":
+                for variant in variants if "clones" not in wanted else ():
+                    variant.close()
+                variants = [] if "clones" not in wanted else variants
     finally:
-        for contender in running:
+        for contender in (*running, *variants):
             contender.close()
-    return figures
+    return figures, failures
+
+
+def _hyper(options: argparse.Namespace, name: str, own: dict[str, object]) -> Hyper:
+    config = {"accelerator": options.accelerator, "templates": True, "pool": {"waiting": 2}}
+    return Hyper(name, config={"hyper": {**config, **own}})
 
 
 def _show(figure: Figure) -> None:
@@ -82,8 +127,10 @@ def main(words: Sequence[str]) -> int:
         if options.profile:
             print(profile.waterfall(write_images(folder), options.accelerator))
             return 0
-        wanted = options.only or ["boot", *SCENARIOS]
+        everything = ["boot", *(name for name in SCENARIOS if name not in BY_REQUEST)]
+        wanted = options.only or everything
         figures: list[Figure] = []
+        failures: list[str] = []
         if "boot" in wanted:
             figures.append(boot.cold_boot(options.rounds, options.accelerator))
             _show(figures[-1])
@@ -92,17 +139,20 @@ def main(words: Sequence[str]) -> int:
             _show(figures[-1])
         commands = [name for name in wanted if name in SCENARIOS]
         if commands:
-            figures += _measure_commands(options, commands, folder)
+            found, failures = _measure_commands(options, commands, folder)
+            figures += found
         facts = report.machine_facts()
         for path in report.write(options.out, figures, facts):
             print(f"bench: wrote {path}", file=sys.stderr)
         print((options.out / "figures.md").read_text())
+        for failure in failures:
+            print(f"bench: failed: {failure}", file=sys.stderr)
+        return 1 if failures else 0
     except BenchError as error:
         print(f"bench failed: {error}", file=sys.stderr)
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return 0
 
 
 if __name__ == "__main__":

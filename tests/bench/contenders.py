@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.bench.podman import Podman
 from tests.support.daemon import HYPER, Daemon
 
 _COMMAND_S = 300.0
+_SETTLE_S = 60.0
 
 
 class BenchError(Exception):
@@ -35,6 +37,12 @@ class Contender(Protocol):
 
     def load(self, archive: Path) -> None:
         """Bring the images of a `docker save` archive in."""
+
+    def settle(self) -> None:
+        """Return when it has nothing left to prepare for the next start."""
+
+    def namespace_pid(self) -> int:
+        """Return a process in whose network the containers' gateway is."""
 
     def close(self) -> None:
         """End everything that was started."""
@@ -94,6 +102,29 @@ class Hyper:
         """Bring the images of a `docker save` archive in."""
         run(self, "load", "--quiet", "--input", str(archive))
 
+    def settle(self) -> None:
+        """Return when as many clones wait as shall."""
+        deadline = time.monotonic() + _SETTLE_S
+        layout = ("--format", "{{.Waiting}} {{.Wanted}} {{.Template}}")
+        while time.monotonic() < deadline:
+            lines = [line.split() for line in run(self, "pool", "ls", *layout).splitlines()]
+            if not self.templates or all(
+                waiting >= wanted and template != "-" for waiting, wanted, template in lines
+            ):
+                return
+            time.sleep(0.05)
+        raise BenchError(f"{self.name}: the pool is not filled after {_SETTLE_S:.0f} s: {lines}")
+
+    @property
+    def templates(self) -> bool:
+        """Whether its VMs are cloned."""
+        own = self.config.get("hyper", {})
+        return isinstance(own, dict) and own.get("templates", True) is not False
+
+    def namespace_pid(self) -> int:
+        """Return the daemon, which is in our own network."""
+        return self.daemon.pid
+
     def close(self) -> None:
         """End the daemon and its VMs."""
         self.daemon.destroy()
@@ -118,6 +149,13 @@ class Docker:
     def load(self, archive: Path) -> None:
         """Bring the images of a `docker save` archive in."""
         run(self, "load", "--quiet", "--input", str(archive))
+
+    def settle(self) -> None:
+        """Return at once: nothing waits."""
+
+    def namespace_pid(self) -> int:
+        """Return dockerd, whose network is its own."""
+        return self.dockerd.process.pid
 
     def close(self) -> None:
         """End dockerd and all it started."""

@@ -71,6 +71,13 @@ class Podman:
         """Bring the images of a `docker save` archive in."""
         self._finish("load", "--quiet", "--input", str(archive))
 
+    def settle(self) -> None:
+        """Return at once: nothing waits."""
+
+    def namespace_pid(self) -> int:
+        """Return the process that holds its network."""
+        return self._holder.pid
+
     def close(self) -> None:
         """Remove all containers and the storage, and end the namespaces."""
         try:

@@ -1,32 +1,19 @@
 """Owns what is measured on whole commands: one function per figure, alike for all contenders."""
 
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import contenders, memory
+from tests.bench import contenders, density, memory, throughput
 from tests.bench.contenders import BenchError, Contender
 from tests.bench.measure import Figure, Series, alternate, timed
+from tests.bench.running import IDLE, WAITING, Bench, each_of, running
 from tests.support.userland import Entry, ImageRecipe, busybox_layer, save
 
 MIB = 1024 * 1024
 MANY_LAYERS = 20
 _ANSWER_S = 300.0
-# A first process that ends at once when asked to: `stop` is measured, not its grace period.
-_WAITING = "trap 'exit 0' TERM; : > /up; while :; do sleep 1 & wait; done"
 _UNTIL_UP = "while [ ! -e /up ]; do sleep 0.01; done"
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What a scenario gets: the contenders and how often to measure."""
-
-    contenders: Sequence[Contender]
-    rounds: int
-    burst: int
-    idle: int
 
 
 def write_images(folder: Path) -> Path:
@@ -43,32 +30,12 @@ def write_images(folder: Path) -> Path:
     return save(recipes, folder / "images.tar")
 
 
-def _each(
-    bench: Bench, make: Callable[[Contender], Callable[[], float]]
-) -> list[tuple[str, Callable[[], float]]]:
-    return [(contender.name, make(contender)) for contender in bench.contenders]
-
-
-@contextmanager
-def _running(bench: Bench, name: str, count: int = 1) -> Iterator[None]:
-    """Have `count` idle containers per contender, called name-0, name-1, ..."""
-    names = [f"{name}-{number}" for number in range(count)]
-    try:
-        for contender in bench.contenders:
-            for each in names:
-                start = ("run", "--detach", "--name", each, "busybox", "sh", "-c", _WAITING)
-                contenders.run(contender, *start)
-        yield
-    finally:
-        for contender in bench.contenders:
-            contenders.run(contender, "rm", "--force", *names)
-
-
-def run_echo(bench: Bench) -> Figure:
-    """Measure the whole command `run --rm busybox echo hi`."""
+def run_echo(bench: Bench) -> tuple[Figure, ...]:
+    """Measure the whole command `run --rm busybox echo hi`: pooled, cloned, booted."""
 
     def sampler(contender: Contender) -> Callable[[], float]:
         def sample() -> float:
+            contender.settle()
             seconds = timed(lambda: said.append(_echo(contender, "busybox")))
             if said.pop() != "hi\n":
                 raise BenchError(f"{contender.name}: run printed something else than hi")
@@ -77,8 +44,44 @@ def run_echo(bench: Bench) -> Figure:
         said: list[str] = []
         return sample
 
-    series = alternate(bench.rounds, _each(bench, sampler))
-    return Figure("run", "run --rm busybox echo hi", "s", series, bar=1.0)
+    everyone = (*bench.contenders, *bench.variants)
+    series = alternate(bench.rounds, [(each.name, sampler(each)) for each in everyone])
+    others = tuple(each for each in series if not each.contender.startswith("hyper"))
+    found = {each.contender: each for each in series}
+    title = "run --rm busybox echo hi"
+    ways = (("", "waiting clone", 0.7), ("-clone", "fresh clone", 1.0), ("-boot", "cold boot", 0.8))
+    return tuple(
+        Figure(
+            f"run{way}",
+            f"{title}, {how}",
+            "s",
+            (Series("hyper", found[f"hyper{way}"].samples), *others),
+            bar=bar,
+            baseline="" if way == "-boot" else "docker",
+        )
+        for way, how, bar in ways
+        if f"hyper{way}" in found
+    )
+
+
+def clones(bench: Bench) -> Figure:
+    """Run many clones in a row: each must answer. Not part of the default run."""
+    way = next((each for each in bench.variants if each.name == "hyper-clone"), None)
+    if way is None:
+        raise BenchError("clones: no Hyper that clones is running")
+    way.settle()
+    samples = [_numbered_s(way, number) for number in range(bench.clones)]
+    title = f"{bench.clones} clones in a row, none lost"
+    return Figure("clones", title, "s", (Series("hyper", tuple(samples)),), baseline="")
+
+
+def _numbered_s(contender: Contender, number: int) -> float:
+    answers: list[str] = []
+    asked = ("run", "--rm", "busybox", "echo", str(number))
+    seconds = timed(lambda: answers.append(contenders.run(contender, *asked)))
+    if answers != [f"{number}\n"]:
+        raise BenchError(f"run {number} in a row answered {answers}")
+    return seconds
 
 
 def _echo(contender: Contender, image: str) -> str:
@@ -91,8 +94,8 @@ def exec_true(bench: Bench) -> Figure:
     def sampler(contender: Contender) -> Callable[[], float]:
         return lambda: timed(lambda: contenders.run(contender, "exec", "bench-exec-0", "true"))
 
-    with _running(bench, "bench-exec"):
-        series = alternate(bench.rounds, _each(bench, sampler))
+    with running(bench, "bench-exec"):
+        series = alternate(bench.rounds, each_of(bench, sampler))
     return Figure("exec", "exec CONTAINER true", "s", series, bar=1.0)
 
 
@@ -101,7 +104,7 @@ def stop(bench: Bench) -> Figure:
 
     def sampler(contender: Contender) -> Callable[[], float]:
         def sample() -> float:
-            start = ("run", "--detach", "--name", "bench-stop", "busybox", "sh", "-c", _WAITING)
+            start = ("run", "--detach", "--name", "bench-stop", "busybox", *WAITING)
             contenders.run(contender, *start)
             contenders.run(contender, "exec", "bench-stop", "sh", "-c", _UNTIL_UP)
             seconds = timed(lambda: contenders.run(contender, "stop", "bench-stop"))
@@ -110,7 +113,7 @@ def stop(bench: Bench) -> Figure:
 
         return sample
 
-    series = alternate(max(3, bench.rounds // 3), _each(bench, sampler))
+    series = alternate(max(3, bench.rounds // 3), each_of(bench, sampler))
     return Figure("stop", "stop CONTAINER", "s", series)
 
 
@@ -128,9 +131,13 @@ def burst(bench: Bench) -> Figure:
                     f"{contender.name}: {len(lost)} of {bench.burst} lost: {lost[0]!r}"
                 )
 
-        return lambda: timed(all_at_once)
+        def sample() -> float:
+            contender.settle()
+            return timed(all_at_once)
 
-    series = alternate(max(1, bench.rounds // 10), _each(bench, sampler), warm_up=0)
+        return sample
+
+    series = alternate(max(1, bench.rounds // 15), each_of(bench, sampler), warm_up=0)
     title = f"{bench.burst} x run at once, all answered"
     return Figure("burst", title, "s", series, bar=1.5)
 
@@ -141,17 +148,26 @@ def _answer(process: "subprocess.Popen[bytes]") -> bytes:
 
 
 def idle_memory(bench: Bench) -> Figure:
-    """Measure PSS per idle container: what the whole family grew by, shared by their number."""
-    before = {each.name: memory.total_pss_bytes(each.mark) for each in bench.contenders}
-    detail: dict[str, object] = {"containers": bench.idle, "daemon_pss_mib": {}}
-    with _running(bench, "bench-idle", bench.idle):
-        series = []
-        for contender in bench.contenders:
-            total = memory.total_pss_bytes(contender.mark)
-            series.append(Series(contender.name, (total / bench.idle / MIB,)))
-    detail["daemon_pss_mib"] = {name: round(size / MIB, 1) for name, size in before.items()}
+    """Measure PSS per idle container: the contender's whole family, shared by their number.
+
+    Clones that wait belong to no container: Hyper keeps none meanwhile.
+    """
+    hyper = bench.contenders[0]
+    contenders.run(hyper, "pool", "set", "--waiting", "0")
+    try:
+        hyper.settle()
+        before = {each.name: memory.total_pss_bytes(each.mark) for each in bench.contenders}
+        with running(bench, "bench-idle", bench.idle, IDLE):
+            totals = {each.name: memory.total_pss_bytes(each.mark) for each in bench.contenders}
+    finally:
+        contenders.run(hyper, "pool", "set", "--waiting", "2")
+    series = tuple(Series(name, (total / bench.idle / MIB,)) for name, total in totals.items())
+    shares = {name: round(size / bench.idle / MIB, 1) for name, size in before.items()}
+    said = ", ".join(f"{name} {share}" for name, share in shares.items())
+    note = f"of it the daemons' share, in MiB: {said}; podman's containers are not its children"
     title = f"memory per idle container (PSS, daemon's share of {bench.idle} included)"
-    return Figure("memory", title, "MiB", tuple(series), bar=40, baseline="", detail=detail)
+    detail: dict[str, object] = {"containers": bench.idle, "daemon_share_mib": shares}
+    return Figure("memory", title, "MiB", series, bar=40, baseline="", note=note, detail=detail)
 
 
 def layers(bench: Bench) -> Figure:
@@ -164,16 +180,23 @@ def layers(bench: Bench) -> Figure:
 
         return sample
 
-    series = alternate(max(3, bench.rounds // 2), _each(bench, sampler))
+    series = alternate(max(3, bench.rounds // 2), each_of(bench, sampler))
     title = f"start of an image of {MANY_LAYERS} layers over 1 layer"
     return Figure("layers", title, "x", series, bar=1.2, baseline="")
 
 
-SCENARIOS: dict[str, Callable[[Bench], Figure]] = {
+Scenario = Callable[[Bench], Figure | tuple[Figure, ...]]
+SCENARIOS: dict[str, Scenario] = {
     "run": run_echo,
     "exec": exec_true,
-    "stop": stop,
-    "layers": layers,
-    "memory": idle_memory,
     "burst": burst,
+    "memory": idle_memory,
+    "density": density.density,
+    "layers": layers,
+    "stop": stop,
+    "disk": throughput.disk,
+    "tcp": throughput.tcp,
+    "clones": clones,
 }
+BY_REQUEST = ("clones",)
+"""Scenarios that take minutes, and so run only when asked for."""
