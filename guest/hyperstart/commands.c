@@ -40,6 +40,8 @@ static const command_function commands[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_STREAM_RESUME] = command_stream_resume,
     [MESSAGE_FILE_WRITE] = command_file_write,
     [MESSAGE_CONNECT] = command_connect,
+    [MESSAGE_SERVICE_SET] = command_service_set,
+    [MESSAGE_SERVICE_REMOVE] = command_service_remove,
 };
 
 /* A request whose device is not there yet, with its own copy of the frame. */

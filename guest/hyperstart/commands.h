@@ -40,5 +40,7 @@ COMMAND(window);
 COMMAND(stream_resume);
 COMMAND(file_write);
 COMMAND(connect);
+COMMAND(service_set);
+COMMAND(service_remove);
 
 #endif

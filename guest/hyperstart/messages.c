@@ -141,6 +141,15 @@ static const struct wire_layout wire_network_counters_layout = {
     wire_network_counters_fields, 9, 69, sizeof(struct wire_network_counters),
 };
 
+static const struct wire_field wire_backend_fields[] = {
+    { WIRE_BYTES, false, offsetof(struct wire_backend, address), NULL },
+    { WIRE_U16, false, offsetof(struct wire_backend, port), NULL },
+    { WIRE_U32, false, offsetof(struct wire_backend, weight), NULL },
+};
+static const struct wire_layout wire_backend_layout = {
+    wire_backend_fields, 3, 10, sizeof(struct wire_backend),
+};
+
 static const struct wire_field wire_phase_fields[] = {
     { WIRE_STR, false, offsetof(struct wire_phase, name), NULL },
     { WIRE_U64, false, offsetof(struct wire_phase, at_ns), NULL },
@@ -518,6 +527,28 @@ static const struct wire_layout message_layer_read_layout = {
     message_layer_read_fields, 2, 9, sizeof(struct message_layer_read),
 };
 
+static const struct wire_field message_service_set_fields[] = {
+    { WIRE_BYTES, false, offsetof(struct message_service_set, address), NULL },
+    { WIRE_U16, false, offsetof(struct message_service_set, port), NULL },
+    { WIRE_U8, false, offsetof(struct message_service_set, protocol), NULL },
+    { WIRE_STR, false, offsetof(struct message_service_set, scheduler), NULL },
+    { WIRE_BYTES, false, offsetof(struct message_service_set, source), NULL },
+    { WIRE_STRUCT, true, offsetof(struct message_service_set, backends), &wire_backend_layout },
+};
+static const struct wire_layout message_service_set_layout = {
+    message_service_set_fields, 6, 20, sizeof(struct message_service_set),
+};
+
+static const struct wire_field message_service_remove_fields[] = {
+    { WIRE_BYTES, false, offsetof(struct message_service_remove, address), NULL },
+    { WIRE_U16, false, offsetof(struct message_service_remove, port), NULL },
+    { WIRE_U8, false, offsetof(struct message_service_remove, protocol), NULL },
+    { WIRE_BOOL, false, offsetof(struct message_service_remove, withdraw), NULL },
+};
+static const struct wire_layout message_service_remove_layout = {
+    message_service_remove_fields, 4, 8, sizeof(struct message_service_remove),
+};
+
 const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_ERROR] = { "error", &message_error_layout },
     [MESSAGE_OK] = { "ok", &message_ok_layout },
@@ -557,4 +588,6 @@ const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_ARCHIVE_WRITE] = { "archive_write", &message_archive_write_layout },
     [MESSAGE_CHANGES_READ] = { "changes_read", &message_changes_read_layout },
     [MESSAGE_LAYER_READ] = { "layer_read", &message_layer_read_layout },
+    [MESSAGE_SERVICE_SET] = { "service_set", &message_service_set_layout },
+    [MESSAGE_SERVICE_REMOVE] = { "service_remove", &message_service_remove_layout },
 };

@@ -61,6 +61,8 @@ enum message_id {
     MESSAGE_ARCHIVE_WRITE = 43,
     MESSAGE_CHANGES_READ = 44,
     MESSAGE_LAYER_READ = 45,
+    MESSAGE_SERVICE_SET = 33,
+    MESSAGE_SERVICE_REMOVE = 34,
 };
 #define MESSAGE_ID_MAX 45u
 
@@ -258,6 +260,20 @@ struct wire_network_counters {
 
 struct network_counters_list {
     struct wire_network_counters *items;
+    uint32_t count;
+};
+
+/* Where a service of the pod sends connections. */
+struct wire_backend {
+    /* 4 or 16 bytes, network order */
+    struct wire_bytes address;
+    uint16_t port;
+    /* 0: no new connections */
+    uint32_t weight;
+};
+
+struct backend_list {
+    struct wire_backend *items;
     uint32_t count;
 };
 
@@ -608,6 +624,30 @@ struct message_changes_read {
 struct message_layer_read {
     const char *container;
     uint32_t process_id;
+};
+
+/* Balance a service address and port of the pod over backends (IPVS), in place of what it was
+ * before; without backends it refuses connections. The address becomes a local one; clients in
+ * the pod get `source` as theirs. */
+struct message_service_set {
+    /* 4 or 16 bytes, network order */
+    struct wire_bytes address;
+    uint16_t port;
+    /* IPPROTO_TCP or IPPROTO_UDP */
+    uint8_t protocol;
+    /* rr, wrr, lc, wlc, sh */
+    const char *scheduler;
+    /* the pod's own address, empty: none */
+    struct wire_bytes source;
+    struct backend_list backends;
+};
+
+struct message_service_remove {
+    struct wire_bytes address;
+    uint16_t port;
+    uint8_t protocol;
+    /* no other service has the address */
+    bool withdraw;
 };
 
 /* Indexed by message id; an unused id has no name. */

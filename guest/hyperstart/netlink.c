@@ -1,4 +1,4 @@
-/* Owns rtnetlink messages (rtnetlink(7)): their bytes, sending, answers. */
+/* Owns netlink messages (rtnetlink(7), genetlink): their bytes, sending, answers. */
 #include "netlink.h"
 
 #include <errno.h>
@@ -9,11 +9,11 @@
 
 static uint32_t sequence;
 
-int netlink_open(struct error *err)
+int netlink_open(int family, struct error *err)
 {
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family);
 
-    return fd < 0 ? error_errno(err, "socket", "rtnetlink") : fd;
+    return fd < 0 ? error_errno(err, "socket", "netlink %d", family) : fd;
 }
 
 void *netlink_begin(struct netlink_request *request, uint16_t type, uint16_t flags, size_t size)
@@ -55,8 +55,9 @@ struct rtattr *netlink_nest(struct netlink_request *request, uint16_t type)
 
 void netlink_nest_end(struct netlink_request *request, struct rtattr *nest)
 {
-    nest->rta_len =
-        (uint16_t)(request->bytes + NLMSG_ALIGN(request->header.nlmsg_len) - (uint8_t *)nest);
+    /* The padding of the last attribute inside belongs to the nest, and so to the message. */
+    request->header.nlmsg_len = (uint32_t)NLMSG_ALIGN(request->header.nlmsg_len);
+    nest->rta_len = (uint16_t)(request->bytes + request->header.nlmsg_len - (uint8_t *)nest);
 }
 
 static int post(int fd, struct netlink_request *request)
@@ -100,6 +101,13 @@ int netlink_send(int fd, struct netlink_request *request)
 {
     request->header.nlmsg_flags |= NLM_F_ACK;
     return post(fd, request) < 0 ? -1 : collect(fd, NULL, NULL);
+}
+
+int netlink_ask(int fd, struct netlink_request *request,
+                void (*each)(const struct nlmsghdr *header, void *data), void *data)
+{
+    request->header.nlmsg_flags |= NLM_F_ACK;
+    return post(fd, request) < 0 ? -1 : collect(fd, each, data);
 }
 
 int netlink_dump(int fd, struct netlink_request *request,

@@ -18,7 +18,8 @@ struct netlink_request {
     };
 };
 
-int netlink_open(struct error *err);
+/* `family` is NETLINK_ROUTE or NETLINK_GENERIC. */
+int netlink_open(int family, struct error *err);
 
 /* Begin a request; returns its fixed part, zeroed. */
 void *netlink_begin(struct netlink_request *request, uint16_t type, uint16_t flags, size_t size);
@@ -29,6 +30,10 @@ void netlink_nest_end(struct netlink_request *request, struct rtattr *nest);
 
 /* Send and wait for the kernel's verdict; returns 0, or -1 with errno. */
 int netlink_send(int fd, struct netlink_request *request);
+
+/* Send and hand every answer before the verdict to `each`. */
+int netlink_ask(int fd, struct netlink_request *request,
+                void (*each)(const struct nlmsghdr *header, void *data), void *data);
 
 /* Send a dump request and hand every answer to `each`, which must not use fd. */
 int netlink_dump(int fd, struct netlink_request *request,

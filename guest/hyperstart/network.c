@@ -321,7 +321,7 @@ static int set_routes(int fd, int index, const struct wire_interface *interface,
 
 int network_setup(const struct interface_list *interfaces, struct error *err)
 {
-    cleanup_close int fd = netlink_open(err);
+    cleanup_close int fd = netlink_open(NETLINK_ROUTE, err);
     struct links links;
 
     if (fd < 0 || find_links(fd, &links, err) < 0)

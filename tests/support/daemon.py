@@ -161,7 +161,10 @@ class Daemon:
         )
 
     def remove_containers(self) -> None:
-        """Remove every container there is."""
+        """Remove every pod and container there is."""
+        pods = self.hyper("pod", "ls", "--quiet", "--no-trunc").lines
+        if pods:
+            self.hyper("pod", "rm", "--force", "--volumes", *pods)
         ids = self.hyper("ps", "--all", "--quiet", "--no-trunc").lines
         if ids:
             self.hyper("rm", "--force", "--volumes", *ids)

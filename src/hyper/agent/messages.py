@@ -92,6 +92,8 @@ def _write_list(
 _B = Struct("<B")
 _BIIBQQQQ = Struct("<BIIBQQQQ")
 _BIQQ = Struct("<BIQQ")
+_HB = Struct("<HB")
+_HBB = Struct("<HBB")
 _HI = Struct("<HI")
 _HQ = Struct("<HQ")
 _I = Struct("<I")
@@ -556,6 +558,27 @@ def _write_network_counters(out: bytearray, value: NetworkCounters) -> None:
         value.tx_errors,
         value.tx_dropped,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where a service of the pod sends connections."""
+
+    address: bytes = b""  # 4 or 16 bytes, network order
+    port: int = 0
+    weight: int = 0  # 0: no new connections
+
+
+def _read_backend(payload: bytes, at: int) -> tuple[Backend, int]:
+    address, at = _read_bytes(payload, at)
+    port, weight = _HI.unpack_from(payload, at)
+    at += 6
+    return Backend(address, port, weight), at
+
+
+def _write_backend(out: bytearray, value: Backend) -> None:
+    _write_bytes(out, value.address)
+    out += _HI.pack(value.port, value.weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1731,6 +1754,65 @@ def _write_layer_read(out: bytearray, value: LayerRead) -> None:
     out += _I.pack(value.process_id)
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceSet:
+    """Balance a service address and port of the pod over backends (IPVS), in place of what it was
+    before; without backends it refuses connections. The address becomes a local one; clients in the
+    pod get `source` as theirs.
+    """
+
+    TYPE: ClassVar[int] = 33
+
+    address: bytes = b""  # 4 or 16 bytes, network order
+    port: int = 0
+    protocol: int = 0  # IPPROTO_TCP or IPPROTO_UDP
+    scheduler: str = ""  # rr, wrr, lc, wlc, sh
+    source: bytes = b""  # the pod's own address, empty: none
+    backends: tuple[Backend, ...] = ()
+
+
+def _read_service_set(payload: bytes, at: int) -> tuple[ServiceSet, int]:
+    address, at = _read_bytes(payload, at)
+    port, protocol = _HB.unpack_from(payload, at)
+    at += 3
+    scheduler, at = _read_str(payload, at)
+    source, at = _read_bytes(payload, at)
+    backends, at = _read_list(payload, at, _read_backend, 10)
+    return ServiceSet(address, port, protocol, scheduler, source, backends), at
+
+
+def _write_service_set(out: bytearray, value: ServiceSet) -> None:
+    _write_bytes(out, value.address)
+    out += _HB.pack(value.port, value.protocol)
+    _write_str(out, value.scheduler)
+    _write_bytes(out, value.source)
+    _write_list(out, value.backends, _write_backend)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRemove:
+    """The message `service_remove`."""
+
+    TYPE: ClassVar[int] = 34
+
+    address: bytes = b""
+    port: int = 0
+    protocol: int = 0
+    withdraw: bool = False  # no other service has the address
+
+
+def _read_service_remove(payload: bytes, at: int) -> tuple[ServiceRemove, int]:
+    address, at = _read_bytes(payload, at)
+    port, protocol, withdraw = _HBB.unpack_from(payload, at)
+    at += 4
+    return ServiceRemove(address, port, protocol, _read_bool(withdraw)), at
+
+
+def _write_service_remove(out: bytearray, value: ServiceRemove) -> None:
+    _write_bytes(out, value.address)
+    out += _HBB.pack(value.port, value.protocol, value.withdraw)
+
+
 Message = (
     Error
     | Ok
@@ -1770,6 +1852,8 @@ Message = (
     | ArchiveWrite
     | ChangesRead
     | LayerRead
+    | ServiceSet
+    | ServiceRemove
 )
 
 MESSAGES: dict[int, type[Message]] = {
@@ -1811,6 +1895,8 @@ MESSAGES: dict[int, type[Message]] = {
     43: ArchiveWrite,
     44: ChangesRead,
     45: LayerRead,
+    33: ServiceSet,
+    34: ServiceRemove,
 }
 
 # The reply each request asks for; messages not named here get none.
@@ -1838,6 +1924,8 @@ REPLIES: dict[type[Message], type[Message]] = {
     ArchiveWrite: ProcessStarted,
     ChangesRead: ProcessStarted,
     LayerRead: ProcessStarted,
+    ServiceSet: Ok,
+    ServiceRemove: Ok,
 }
 
 _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
@@ -1879,6 +1967,8 @@ _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
     43: _read_archive_write,
     44: _read_changes_read,
     45: _read_layer_read,
+    33: _read_service_set,
+    34: _read_service_remove,
 }
 
 _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
@@ -1920,6 +2010,8 @@ _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
     43: _write_archive_write,
     44: _write_changes_read,
     45: _write_layer_read,
+    33: _write_service_set,
+    34: _write_service_remove,
 }
 
 

@@ -33,6 +33,8 @@ def _about(event: Event, attributes: dict[str, str], kind: str, wanted: tuple[st
         names = {event.actor_id, name} if event.kind == "image" else {attributes.get("image", "")}
         names |= {text.partition(":")[0] for text in names if not text.startswith("sha256:")}
         return not names.isdisjoint(wanted)
+    if kind == "pod" and event.kind == "container":
+        return any(attributes.get("pod", "").startswith(text) for text in wanted if text)
     if event.kind != kind:
         return False
     return any(text == name or event.actor_id.startswith(text) for text in wanted if text)

@@ -67,7 +67,7 @@ def run(words: list[str]) -> int:
 
 def _dispatch(words: list[str], host: str, debug: bool) -> int:
     path, rest = words[0], words[1:]
-    if path in registry.GROUPS:
+    while path in registry.GROUPS:
         if not rest or rest[0] in ("--help", "-h"):
             from hyper.cli import usage
 
@@ -123,8 +123,8 @@ def _with_hint(command: Command, call: Invocation, text: str, status: int) -> st
 
 
 def _unknown(path: str) -> str:
-    group, _, name = path.partition(" ")
-    if not name:
+    group = path.rpartition(" ")[0]
+    if not group:
         return f"hyper: unknown command: hyper {path}\n\nRun 'hyper --help' for more information"
     usage = "" if group in ("container", "image") else " COMMAND"  # as docker has it
     return (

@@ -34,7 +34,7 @@ def candidates(words: "Sequence[str]", names: "Names") -> list[tuple[str, str]]:
             return _matching(_flag_words(GLOBAL_FLAGS), current)
         return _matching(_top_level(), current)
     path, rest = rest[0], rest[1:]
-    if path in registry.GROUPS:
+    while path in registry.GROUPS:
         if not rest:
             return _matching([(name, text) for name, _, text in registry.GROUPS[path][1]], current)
         path, rest = f"{path} {rest[0]}", rest[1:]
@@ -120,7 +120,8 @@ def _flag_words(flags: tuple[Flag, ...]) -> list[tuple[str, str]]:
 
 def _top_level() -> list[tuple[str, str]]:
     found = [(name, text) for name, _, text in (*registry.COMMON, *registry.PLAIN)]
-    return sorted([*found, *((name, group[0]) for name, group in registry.GROUPS.items())])
+    groups = ((name, group[0]) for name, group in registry.GROUPS.items() if " " not in name)
+    return sorted([*found, *groups])
 
 
 def _matching(words: list[tuple[str, str]], current: str) -> list[tuple[str, str]]:

@@ -188,6 +188,12 @@ class Options:
         value = self._values.get(name)
         return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
+    def add_filter(self, key: str, value: str, name: str = "filter") -> None:
+        """Add a filter to those on the command line."""
+        found = self._values.setdefault(name, [])
+        assert isinstance(found, list)
+        found.append((key, value))
+
     def filters(self, name: str = "filter") -> dict[str, list[str]]:
         """Return the values of --filter in the form the API takes."""
         result: dict[str, list[str]] = {}

@@ -61,6 +61,7 @@ def _same(*names: str) -> tuple[tuple[str, str, str], ...]:
     return tuple((name, *_SUMMARIES[name]) for name in names)
 
 
+# A member without a place is a group of its own below this one.
 GROUPS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
     "container": (
         "Manage containers",
@@ -136,6 +137,55 @@ GROUPS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
             ("set", "pool:SET", "Change how many VMs wait, until the daemon ends"),
         ),
     ),
+    "pod": (
+        "Manage pods",
+        (
+            ("attach", "pod_inside:ATTACH", "Attach to a container of a running pod"),
+            ("container", "", "Manage the containers of a pod"),
+            ("create", "pod:CREATE", "Create a pod from a document or from flags"),
+            ("events", "pod_inside:EVENTS", "Get real time events of pods"),
+            ("exec", "pod_inside:EXEC", "Execute a command in a container of a running pod"),
+            ("inspect", "pod_inside:INSPECT", "Display detailed information on one or more pods"),
+            ("kill", "pod:KILL", "Kill the containers of one or more running pods"),
+            ("label", "pod:LABEL", "Set or remove labels of a pod"),
+            ("logs", "pod_inside:LOGS", "Fetch the logs of a pod's containers"),
+            ("ls", "pod:LS", "List pods"),
+            ("pause", "pod:PAUSE", "Pause all processes within one or more pods"),
+            ("port", "", "Manage the published ports of a pod"),
+            ("ps", "pod_inside:PS", "List the containers of one or more pods"),
+            ("resize", "pod_inside:RESIZE", "Change the size of a pod's VM"),
+            ("restart", "pod:RESTART", "Restart one or more pods"),
+            ("rm", "pod:RM", "Remove one or more pods with their containers"),
+            ("run", "pod_run", "Create and run a pod"),
+            ("service", "", "Manage service addresses inside a pod"),
+            ("start", "pod:START", "Start one or more pods"),
+            ("stats", "pod_inside:STATS", "Display what the containers of pods use"),
+            ("stop", "pod:STOP", "Stop one or more running pods"),
+            ("top", "pod_inside:TOP", "Display the running processes of a pod"),
+            ("unpause", "pod:UNPAUSE", "Unpause all processes within one or more pods"),
+            ("wait", "pod:WAIT", "Block until one or more pods' containers have ended"),
+        ),
+    ),
+    "pod container": (
+        "Manage the containers of a pod",
+        (("rm", "pod:RM_CONTAINER", "Remove containers from a pod"),),
+    ),
+    "pod port": (
+        "Manage the published ports of a pod",
+        (
+            ("add", "pod_inside:PORT_ADD", "Publish ports of a pod"),
+            ("ls", "pod_inside:PORT_LS", "List the published ports of a pod"),
+            ("rm", "pod_inside:PORT_RM", "Take published ports of a pod away"),
+        ),
+    ),
+    "pod service": (
+        "Manage service addresses inside a pod",
+        (
+            ("add", "pod_inside:SERVICE_ADD", "Add a service, or give one other backends"),
+            ("ls", "pod_inside:SERVICE_LS", "List the services inside a pod"),
+            ("rm", "pod_inside:SERVICE_RM", "Take services away"),
+        ),
+    ),
     "system": (
         "Manage Hyper",
         (
@@ -168,6 +218,8 @@ ALIASES = {
     "pool list": "pool ls",
     "kernel list": "kernel ls",
     "kernel remove": "kernel rm",
+    "pod list": "pod ls",
+    "pod remove": "pod rm",
 }
 
 
@@ -175,7 +227,9 @@ def entries() -> dict[str, tuple[str, str]]:
     """Return every command's path with where it is and its summary, without aliases."""
     found = dict(_SUMMARIES)
     for group, (_, members) in GROUPS.items():
-        found.update({f"{group} {name}": (where, summary) for name, where, summary in members})
+        found.update(
+            {f"{group} {name}": (where, summary) for name, where, summary in members if where}
+        )
     return found
 
 
@@ -184,9 +238,9 @@ def find(path: str) -> tuple[str, str] | None:
     path = ALIASES.get(path, path)
     if path == "__complete":
         return "complete", "Names for completion"
-    group, _, name = path.partition(" ")
-    if not name:
-        return _SUMMARIES.get(group)
+    group, _, name = path.rpartition(" ")
+    if not group:
+        return _SUMMARIES.get(name)
     for member, where, summary in GROUPS[group][1]:
         if member == name:
             return where, summary

@@ -118,7 +118,7 @@ def program_help(flags: tuple[Flag, ...]) -> str:
             "Docker images in tiny virtual machines",
             "Common Commands:\n" + _listing([(n, text) for n, _, text in registry.COMMON]),
             "Management Commands:\n"
-            + _listing([(name, group[0]) for name, group in registry.GROUPS.items()]),
+            + _listing([(n, group[0]) for n, group in registry.GROUPS.items() if " " not in n]),
             "Commands:\n" + _listing([(n, text) for n, _, text in registry.PLAIN]),
             "Global Options:\n" + flag_table(flags),
             f"Run '{PROGRAM} COMMAND --help' for more information on a command.",

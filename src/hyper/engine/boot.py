@@ -17,7 +17,7 @@ from hyper.agent.client import AgentClient
 from hyper.core.errors import HyperError, HypervisorError
 from hyper.core.pod_spec import Medium
 from hyper.core.spec import ContainerSpec, Disk, Nic, NicKind, VmSpec
-from hyper.engine import links, plan
+from hyper.engine import links, plan, pod_plan
 from hyper.engine.container import Container
 from hyper.engine.machine import Machine, container_disks
 from hyper.engine.services import Services
@@ -67,6 +67,8 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
             (spec.shm_size_bytes for spec in specs), default=pod.row.spec.shm_size_bytes
         )
         await machine.setup(links.interfaces(link), shm_bytes, pod.row.spec)
+        for service in pod.row.spec.services:
+            await machine.agent.request(pod_plan.service_request(service, machine.network.address))
         undo.pop_all()
     return machine
 

@@ -155,6 +155,8 @@ class Container:
         own = (
             {"image": self.spec.image, "name": self.row.name} | dict(self.spec.labels) | attributes
         )
+        if self.spec.name_in_pod:
+            own["pod"] = self.row.pod_id
         return Event("container", action, self.id, tuple(own.items()))
 
     def view(self, exec_ids: tuple[str, ...] = ()) -> ContainerView:

@@ -23,6 +23,7 @@ from hyper.engine.files import Files
 from hyper.engine.kernels import Kernels
 from hyper.engine.membership import Memberships
 from hyper.engine.networks import NetworkRegistry
+from hyper.engine.pod_changes import PodChanges
 from hyper.engine.pod_verbs import PodVerbs
 from hyper.engine.pods import Pods
 from hyper.engine.pool import Pool
@@ -54,6 +55,7 @@ class Engine:
     files: Files
     pods: Pods
     pod_verbs: PodVerbs
+    pod_changes: PodChanges
     volumes: Volumes
     networks: Memberships
     events: EventFeed
@@ -126,6 +128,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 Files(services, pods),
                 pods,
                 PodVerbs(services, pods, creation),
+                PodChanges(services, pods),
                 volumes,
                 Memberships(services, pods),
                 feed,

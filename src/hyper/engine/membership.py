@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hyper.agent import messages as guest
-from hyper.core.errors import Forbidden, HyperError, InvalidArgument
-from hyper.core.spec import EndpointSpec, NetworkSpec
+from hyper.core.errors import Forbidden, HyperError, InvalidArgument, Unsupported
+from hyper.core.spec import EndpointSpec, NetworkSpec, PortBinding
 from hyper.engine import boot, links, pod_plan
 from hyper.engine.container import Container
 from hyper.engine.machine import Machine
@@ -213,6 +213,21 @@ async def enter(pod: Pod, machine: Machine, container: Container) -> None:
         machine.link, machine.network = link, links.view(link)
         await _store_resources(pod)
     rename(pod)
+
+
+async def publish(
+    pod: Pod, machine: Machine, added: Sequence[PortBinding], removed: Sequence[PortBinding]
+) -> None:
+    """Change the published ports of a pod that runs. Raises Conflict, Unsupported."""
+    left = tuple(port for port in machine.link.ports if port not in removed)
+    link = await pod.services.networks.publish(pod.row.id, (*left, *added))
+    if {*link.ports} & {*removed}:
+        raise Unsupported(
+            "taking a published port away: this host's pods use the VMM's user-mode network, "
+            "whose ports are those of a pod's start: stop the pod first"
+        )
+    machine.link, machine.network = link, links.view(link)
+    await _store_resources(pod)
 
 
 async def _store_resources(pod: Pod) -> None:

@@ -5,23 +5,28 @@ from collections.abc import Iterable, Sequence
 
 from hyper.core.errors import Forbidden, InvalidArgument, Unsupported
 from hyper.core.ids import check_name, check_short_name
-from hyper.core.pod_spec import ActionKind, InjectedFile, Medium, PodSpec, Role
+from hyper.core.pod_spec import (
+    ActionKind,
+    InjectedFile,
+    Medium,
+    PodPort,
+    PodService,
+    PodSpec,
+    Role,
+)
 from hyper.core.spec import ContainerSpec, MountKind
 from hyper.core.units import MIB
 from hyper.engine.plan import clean_path
-from hyper.engine.pod_plan import file_content
+from hyper.engine.pod_plan import file_content, pack_address
 
 FILES_MAX_BYTES = 16 * MIB
 
 
 def check_pod(spec: PodSpec, containers: Sequence[ContainerSpec], host_cpus: int) -> None:
     """Check that a pod can be so. Raises InvalidArgument naming what cannot."""
-    if not 0 <= spec.vcpus <= host_cpus:
-        raise InvalidArgument(f"vcpus: {spec.vcpus}: this host has {host_cpus} CPUs")
-    if spec.memory_bytes and spec.memory_bytes < 64 * MIB:
-        raise InvalidArgument(f"memory: {spec.memory_bytes} bytes: a pod needs 64 MiB at least")
-    if spec.memory_bytes % MIB:
-        raise InvalidArgument(f"memory: {spec.memory_bytes} bytes: whole MiB are needed")
+    check_size(spec, host_cpus)
+    check_services(spec.services)
+    check_ports(spec.ports)
     _check_possible(spec)
     _check_unique("volume", [volume.name for volume in spec.volumes])
     for volume in spec.volumes:
@@ -40,9 +45,39 @@ def check_pod(spec: PodSpec, containers: Sequence[ContainerSpec], host_cpus: int
         raise InvalidArgument(f"files of {size} bytes: at most {FILES_MAX_BYTES} are possible")
 
 
+def check_size(spec: PodSpec, host_cpus: int) -> None:
+    """Check the size of a pod's VM. Raises InvalidArgument."""
+    if not 0 <= spec.vcpus <= host_cpus:
+        raise InvalidArgument(f"vcpus: {spec.vcpus}: this host has {host_cpus} CPUs")
+    if spec.memory_bytes and spec.memory_bytes < 64 * MIB:
+        raise InvalidArgument(f"memory: {spec.memory_bytes} bytes: a pod needs 64 MiB at least")
+    if spec.memory_bytes % MIB:
+        raise InvalidArgument(f"memory: {spec.memory_bytes} bytes: whole MiB are needed")
+
+
+def check_services(services: Sequence[PodService]) -> None:
+    """Check services of a pod. Raises InvalidArgument."""
+    _check_unique("service", [service.name for service in services])
+    _check_unique("service", [f"{s.address}:{s.port}/{s.protocol}" for s in services])
+    for service in services:
+        version = len(pack_address(service.address))
+        for backend in service.backends:
+            if len(pack_address(backend.address)) != version:
+                raise InvalidArgument(
+                    f"service {service.name}: backend {backend.address} is not of the address "
+                    f"family of {service.address}"
+                )
+
+
+def check_ports(ports: Sequence[PodPort]) -> None:
+    """Check published ports of a pod. Raises InvalidArgument."""
+    _check_unique(
+        "published port",
+        [f"{port.host_ip}:{port.host_port}/{port.protocol}" for port in ports if port.host_port],
+    )
+
+
 def _check_possible(spec: PodSpec) -> None:
-    if spec.services:
-        raise Unsupported("services: balancing inside a pod is not implemented yet")
     if spec.devices:
         raise Unsupported("devices: giving host devices to a pod is not implemented yet")
     for volume in spec.volumes:

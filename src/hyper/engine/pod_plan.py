@@ -2,11 +2,11 @@
 
 import base64
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hyper.agent import messages as guest
 from hyper.core.errors import InvalidArgument
-from hyper.core.pod_spec import InjectedFile, Medium, PodPort, VolumeSource
+from hyper.core.pod_spec import InjectedFile, Medium, PodPort, PodService, VolumeSource
 from hyper.core.spec import PortBinding
 from hyper.engine.plan import clean_path
 from hyper.hypervisor.driver import DeviceAddress
@@ -71,6 +71,36 @@ def file_content(file: InjectedFile) -> bytes:
         return base64.b64decode(file.content, validate=True)
     except ValueError as err:
         raise InvalidArgument(f"file {file.path}: its content is not base64: {err}") from err
+
+
+PROTOCOLS = {"tcp": 6, "udp": 17}  # linux/in.h
+
+
+def service_request(service: PodService, own_address: str) -> guest.ServiceSet:
+    """Return the request that balances a service of a pod whose address is `own_address`."""
+    address = pack_address(service.address)
+    own = pack_address(own_address) if own_address else b""
+    return guest.ServiceSet(
+        address=address,
+        port=service.port,
+        protocol=PROTOCOLS[service.protocol],
+        scheduler=service.scheduler,
+        source=own if len(own) == len(address) else b"",
+        backends=tuple(
+            guest.Backend(pack_address(item.address), item.port, item.weight)
+            for item in service.backends
+        ),
+    )
+
+
+def service_removal(service: PodService, left: Sequence[PodService]) -> guest.ServiceRemove:
+    """Return the request that ends a service; its address stays while one of `left` has it."""
+    return guest.ServiceRemove(
+        address=pack_address(service.address),
+        port=service.port,
+        protocol=PROTOCOLS[service.protocol],
+        withdraw=service.address not in {other.address for other in left},
+    )
 
 
 def binding(port: PodPort) -> PortBinding:

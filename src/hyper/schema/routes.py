@@ -226,6 +226,27 @@ _OWN = (
     Route("POST", "/hyper/v1/pods/{id}/unpause", "HyperPodUnpause", "pods.unpause", 204),
     Route("POST", "/hyper/v1/pods/{id}/wait", "HyperPodWait", "pods.wait"),
     Route("POST", "/hyper/v1/pods/{id}/labels", "HyperPodLabel", "pods.label"),
+    Route("POST", "/hyper/v1/pods/{id}/resize", "HyperPodResize", "pod_changes.resize"),
+    Route("GET", "/hyper/v1/pods/{id}/ports", "HyperPodPortList", "pod_changes.ports"),
+    Route("POST", "/hyper/v1/pods/{id}/ports", "HyperPodPortAdd", "pod_changes.add_ports", 201),
+    Route(
+        "DELETE", "/hyper/v1/pods/{id}/ports", "HyperPodPortDelete", "pod_changes.remove_ports", 204
+    ),
+    Route("GET", "/hyper/v1/pods/{id}/services", "HyperPodServiceList", "pod_changes.services"),
+    Route(
+        "POST",
+        "/hyper/v1/pods/{id}/services",
+        "HyperPodServiceSet",
+        "pod_changes.set_service",
+        201,
+    ),
+    Route(
+        "DELETE",
+        "/hyper/v1/pods/{id}/services/{name}",
+        "HyperPodServiceDelete",
+        "pod_changes.remove_service",
+        204,
+    ),
     Route(
         "POST", "/hyper/v1/pods/{id}/containers", "HyperPodContainerAdd", "pods.add_container", 201
     ),

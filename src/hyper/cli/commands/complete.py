@@ -7,6 +7,7 @@ from hyper.sdk import answers
 from hyper.sdk.daemon import Daemon
 
 _STOPPED = {"status": ["created", "exited", "dead"]}
+_RUNNING_PODS = {"state": ["running", "paused"]}
 _RUNNING = {"status": ["running", "paused", "restarting"]}
 
 
@@ -40,6 +41,9 @@ def _names(daemon: Daemon, kind: str) -> list[str]:
             found = answers.objects(daemon.call("GET", "/volumes"), "Volumes")
         case "network":
             found = answers.objects(daemon.call("GET", "/networks"))
+        case "pod" | "running-pod":
+            query = {"lone": False, "filters": _RUNNING_PODS if kind == "running-pod" else None}
+            found = answers.objects(daemon.call("GET", "/hyper/v1/pods", query))
         case "kernel":
             found = answers.objects(daemon.call("GET", "/hyper/v1/kernels"))
         case _:

@@ -1,0 +1,295 @@
+"""Pods as a whole: order, roll-back, what their containers share, their end."""
+
+import base64
+import hashlib
+import json
+
+import pytest
+
+from tests.support import leaks
+from tests.support.daemon import Daemon
+from tests.support.pods import BOX, Hyper, container, containers, inspect, pod
+
+SLEEP = "trap exit TERM; sleep 600 & wait"
+
+
+def test_an_empty_pod_lives_until_it_is_stopped(daemon: Daemon, hyper: Hyper) -> None:
+    pod(hyper, id="idle")
+    assert inspect(hyper, "idle")["State"] == "running"
+    assert len(daemon.vmms()) == 1
+    hyper("run", "--rm", "--pod", "idle", BOX, "true")
+    assert inspect(hyper, "idle")["State"] == "running"
+    hyper("pod", "stop", "idle")
+    assert inspect(hyper, "idle")["State"] == "stopped"
+    hyper("pod", "start", "idle")
+    hyper("pod", "rm", "-f", "idle")
+    assert leaks.settle(daemon.vmms)
+
+
+def test_containers_start_in_order_and_share_volumes(hyper: Hyper) -> None:
+    uses = [{"volume": "v", "path": "/v"}]
+    pod(
+        hyper,
+        id="order",
+        containers=[
+            container("b", "cat /v/first >> /v/order; echo b >> /v/order; " + SLEEP, volumes=uses),
+            container("first", "sleep 0.3; echo first > /v/first", role="init", volumes=uses),
+            container("a", "until grep -q b /v/order; do sleep 0.1; done; cat /v/order; " + SLEEP,
+                      volumes=uses),
+        ],
+        volumes=[{"name": "v"}],
+    )  # fmt: skip
+    assert leaks.settle(lambda: hyper("logs", "order-a").lines != ["first", "b"])
+    assert hyper("logs", "order-a").lines == ["first", "b"]
+    hyper("exec", "order-a", "sh", "-c", "echo back > /v/back")
+    assert hyper("exec", "order-b", "cat", "/v/back").stdout == "back\n"
+    found = containers(hyper, "order")
+    assert (found["first"]["State"], found["first"]["ExitCode"]) == ("exited", 0)
+    # What is in a volume of the pod survives the pod's stop; an init container runs again.
+    hyper("pod", "stop", "order")
+    hyper("pod", "start", "order")
+    assert hyper("exec", "order-b", "cat", "/v/back").stdout == "back\n"
+
+
+def test_a_container_that_does_not_start_rolls_the_pod_back(daemon: Daemon, hyper: Hyper) -> None:
+    refused = pod(
+        hyper,
+        "-d",
+        id="broken",
+        containers=[
+            container("good", SLEEP),
+            {"name": "bad", "image": BOX, "command": ["/no/such/program"]},
+            container("never", "echo ran"),
+        ],
+        status=1,
+    )
+    assert "pod broken: container bad did not start" in refused.error
+    assert "no such file or directory" in refused.error
+    assert hyper("ps", "-aq").lines == []
+    assert hyper("pod", "ls", "-q").lines == []
+    assert leaks.settle(daemon.vmms)
+
+
+def test_an_init_container_that_fails_keeps_the_others_from_starting(hyper: Hyper) -> None:
+    refused = pod(
+        hyper,
+        id="init",
+        containers=[container("check", "exit 3", role="init"), container("main", SLEEP)],
+        status=1,
+    )
+    assert "container check did not start: it ended with status 3" in refused.error
+
+
+def test_nothing_is_created_when_a_name_is_taken(hyper: Hyper) -> None:
+    hyper("create", "--name", "two-b", BOX, "true")
+    document = {"id": "two", "containers": [container("a", "true"), container("b", "true")]}
+    refused = hyper("pod", "create", "-f", "-", input=json.dumps(document), status=1)
+    assert '"/two-b" is already in use' in refused.error
+    assert hyper("ps", "-a", "--format", "{{.Names}}").lines == ["two-b"]
+
+
+def test_the_exit_status_of_run_is_that_of_its_container(hyper: Hyper) -> None:
+    shown = pod(hyper, "--rm", id="st", containers=[container("a", "echo out; exit 17")], status=17)
+    assert shown.stdout == "out\n"
+    assert hyper("pod", "ls", "-q").lines == []
+
+
+def test_logs_of_all_are_prefixed_and_unfinished_lines_kept(hyper: Hyper) -> None:
+    pod(
+        hyper,
+        id="logs",
+        containers=[container("one", "printf first"), container("second", "printf 'x\\ny'")],
+    )
+    hyper("pod", "wait", "logs")
+    assert sorted(hyper("pod", "logs", "logs").lines) == [
+        "one    | first",
+        "second | x",
+        "second | y",
+    ]
+    assert hyper("pod", "logs", "--no-prefix", "logs", "one").stdout == "first\n"
+    assert hyper("logs", "logs-one").stdout == "first"
+    colored = hyper("pod", "logs", "--color", "always", "-f", "logs", "one").stdout
+    assert colored == "\x1b[36mone | \x1b[0mfirst\n"
+
+
+def test_files_arrive_byte_for_byte_with_mode_and_owner(hyper: Hyper) -> None:
+    data = bytes(range(256)) * 5000  # more than one message
+    shown = pod(
+        hyper,
+        "--rm",
+        id="files",
+        files=[
+            {"name": "big", "encoding": "base64", "contents": base64.b64encode(data).decode()},
+        ],
+        containers=[
+            container("a", "sha256sum /x/big; stat -c '%a %u %g' /x/big",
+                      files=[{"filename": "big", "path": "/x/big", "perm": "0750", "user": "7"}])
+        ],
+    )  # fmt: skip
+    assert shown.lines == [f"{hashlib.sha256(data).hexdigest()}  /x/big", "750 7 0"]
+
+
+def test_corrupt_base64_is_refused_before_anything_exists(hyper: Hyper) -> None:
+    refused = pod(
+        hyper,
+        id="corrupt",
+        files=[{"name": "key", "encoding": "base64", "contents": "AAEC!"}],
+        containers=[container("a", "true", files=[{"filename": "key", "path": "/key"}])],
+        status=1,
+    )
+    assert "file key: its contents are not base64" in refused.error
+    assert hyper("pod", "ls", "-q").lines == []
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("a" * 65, "longer than 64 characters"),
+        ("bad name", "only letters, digits, '-' and '.' are allowed"),
+        ("_x", "only letters, digits, '-' and '.' are allowed"),
+    ],
+)
+def test_bad_host_names_are_refused(hyper: Hyper, name: str, error: str) -> None:
+    assert error in pod(hyper, hostname=name, containers=[container("a", "true")], status=1).error
+
+
+def test_containers_share_the_host_name_ipc_and_network(hyper: Hyper) -> None:
+    pod(
+        hyper,
+        id="same",
+        hostname="box.example",
+        containers=[container("a", "nc -l -p 7000 -e hostname & " + SLEEP), container("b", SLEEP)],
+    )
+    assert hyper("exec", "same-b", "hostname").stdout == "box.example\n"
+    assert hyper("exec", "same-b", "nc", "127.0.0.1", "7000").stdout == "box.example\n"
+    hyper("exec", "same-a", "touch", "/dev/shm/of-a")
+    assert hyper("exec", "same-b", "ls", "/dev/shm").stdout == "of-a\n"
+    assert hyper("exec", "same-b", "ps", "-o", "comm").lines.count("sh") <= 1
+
+
+def test_processes_are_shared_when_asked(hyper: Hyper) -> None:
+    pod(
+        hyper,
+        id="pids",
+        shareProcessNamespace=True,
+        containers=[container("a", "exec sleep 611"), container("b", SLEEP)],
+    )
+    assert "sleep 611" in hyper("exec", "pids-b", "ps").stdout
+
+
+def test_users_and_read_only_roots(hyper: Hyper) -> None:
+    shown = pod(
+        hyper,
+        "--rm",
+        id="users",
+        containers=[
+            container("a", "id -u; id -g; touch /x 2>&1; touch /tmp/y && echo tmp",
+                      user={"name": "1000", "group": "50"}, readOnly=True, tmpfs=["/tmp"]),
+        ],
+    )  # fmt: skip
+    assert shown.lines == ["1000", "50", "touch: /x: Read-only file system", "tmp"]
+
+
+def test_one_container_s_limit_and_crash_leave_its_neighbour_alone(hyper: Hyper) -> None:
+    hog = "x=a; while :; do x=$x$x; done"
+    pod(
+        hyper,
+        id="near",
+        containers=[
+            container("calm", SLEEP),
+            container("hog", hog, limits={"memory": "24m"}),
+            container("crash", "kill -SEGV $$"),
+        ],
+    )
+    assert leaks.settle(lambda: containers(hyper, "near")["hog"]["State"] == "running")
+    found = containers(hyper, "near")
+    assert (found["hog"]["OOMKilled"], found["hog"]["ExitCode"]) == (True, 137)
+    assert found["calm"]["State"] == "running"
+    assert hyper("exec", "near-calm", "echo", "here").stdout == "here\n"
+
+
+def test_a_pod_that_follows_ends_with_its_containers_and_sidecars(
+    daemon: Daemon, hyper: Hyper
+) -> None:
+    pod(
+        hyper,
+        id="job",
+        follows=True,
+        containers=[
+            container("side", SLEEP, role="sidecar"),
+            container("work", "sleep 0.5; exit 4"),
+        ],
+    )
+    hyper("pod", "wait", "job")
+    assert leaks.settle(daemon.vmms)
+    found = containers(hyper, "job")
+    assert found["work"]["ExitCode"] == 4
+    assert found["side"]["State"] == "exited"
+    assert inspect(hyper, "job")["State"] == "stopped"
+
+
+def test_a_pod_is_paused_killed_and_labelled(hyper: Hyper) -> None:
+    pod(hyper, id="verbs", containers=[container("a", SLEEP), container("b", SLEEP)])
+    hyper("pod", "pause", "verbs")
+    assert {item["State"] for item in containers(hyper, "verbs").values()} == {"paused"}
+    hyper("pod", "unpause", "verbs")
+    assert hyper("pod", "label", "verbs", "a=b").stdout == "a=b\n"
+    assert hyper("pod", "ls", "--filter", "label=a=b", "--format", "{{.Name}}").lines == ["verbs"]
+    hyper("pod", "kill", "verbs")
+    assert {item["ExitCode"] for item in containers(hyper, "verbs").values()} == {137}
+    assert inspect(hyper, "verbs")["State"] == "running"
+    refused = hyper("pod", "rm", "verbs", status=1)
+    assert "cannot remove pod verbs: it is running" in refused.error
+
+
+def test_containers_are_added_and_removed_while_it_runs(hyper: Hyper) -> None:
+    pod(hyper, id="grow", containers=[container("a", SLEEP)])
+    hyper("run", "-d", "--pod", "grow", "--name", "late", BOX, "sleep", "600")
+    assert hyper("exec", "late", "hostname").stdout == "grow\n"
+    assert "late" in hyper("pod", "ps", "grow", "--format", "{{.Names}}").lines
+    hyper("pod", "container", "rm", "-f", "grow", "late")
+    assert hyper("pod", "ps", "grow", "--format", "{{.Name}}").lines == ["a"]
+    assert (
+        "has no container named late"
+        in hyper("pod", "container", "rm", "grow", "late", status=1).error
+    )
+
+
+def test_a_pod_of_three_survives_a_killed_daemon(daemon: Daemon, hyper: Hyper) -> None:
+    pod(
+        hyper,
+        id="trio",
+        containers=[
+            container("ends", "sleep 1; echo bye; exit 5"),
+            container("writes", "i=0; while sleep 0.2; do i=$((i+1)); echo $i; done"),
+            container("waits", SLEEP, volumes=[{"volume": "v", "path": "/v"}]),
+        ],
+        volumes=[{"name": "v"}],
+    )
+    daemon.kill()
+    daemon.start()
+    assert inspect(hyper, "trio")["State"] == "running"
+    assert leaks.settle(lambda: containers(hyper, "trio")["ends"]["State"] == "running")
+    assert containers(hyper, "trio")["ends"]["ExitCode"] == 5
+    assert hyper("logs", "trio-ends").stdout == "bye\n"
+    numbers = [int(line) for line in hyper("logs", "trio-writes").lines]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert hyper("exec", "trio-waits", "touch", "/v/x").stdout == ""
+    hyper("pod", "stop", "-t", "1", "trio")
+    hyper("pod", "start", "trio")
+    assert "x" in hyper("exec", "trio-waits", "ls", "/v").lines
+
+
+def test_thirty_containers(daemon: Daemon, hyper: Hyper) -> None:
+    pod(
+        hyper,
+        id="many",
+        resource={"memory": 512},
+        containers=[container(f"c{at}", f"echo {at}; " + SLEEP) for at in range(30)],
+    )
+    found = containers(hyper, "many")
+    assert [item["State"] for item in found.values()] == ["running"] * 30
+    assert hyper("logs", "many-c29").stdout == "29\n"
+    assert len(daemon.vmms()) == 1
+    hyper("pod", "stop", "-t", "2", "many")
+    assert {item["State"] for item in containers(hyper, "many").values()} == {"exited"}
