@@ -4,78 +4,40 @@ The cases are in transcripts/; their language is described in tests/support/tran
 runs with the docker command and, since both are interchangeable, with the hyper command.
 """
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from hyper.schema.differences import DIFFERENCES
 from tests.support import transcript
-from tests.support.engines import (
-    HYPER_COMMAND,
-    Bench,
-    ClientCommand,
-    Engine,
-    Shell,
-    chosen_engine,
-    docker_command,
-)
+from tests.support.engines import Shell
 from tests.support.transcript import Scenario
-from tests.support.transcript_images import save_images
 from tests.support.transcript_run import run
 
-TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
+INTERACTIONS_LEAST = 150
 SCENARIOS = [
     scenario
-    for path in TRANSCRIPTS
+    for path in sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
     for scenario in transcript.parse(path.read_text(), f"{path.parent.name}/{path.name}")
 ]
-INTERACTIONS_LEAST = 90
-HAVE_DOCKER = docker_command() is not None
-AGAINST_HYPERD = os.environ.get("HYPER_TEST_ENGINE", "hyperd") == "hyperd"
-
-
-@pytest.fixture(scope="module")
-def engine(guest_artifacts: tuple[Path, Path]) -> Iterator[Engine]:
-    """Return the engine that all scenarios share."""
-    engine = chosen_engine()
-    yield engine
-    engine.close()
-
-
-@pytest.fixture(scope="module")
-def bench(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Return the engine with the images of the transcripts."""
-    return Bench(engine, save_images(tmp_path_factory.mktemp("images") / "images.tar"))
-
-
-def _client(name: str) -> ClientCommand:
-    if name == "hyper":
-        return HYPER_COMMAND
-    found = docker_command()
-    if found is None:
-        text = "the docker command is missing; `make test` installs it"
-        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
-    return found
 
 
 @pytest.mark.vm
-@pytest.mark.parametrize("client", ["docker", "hyper"] if AGAINST_HYPERD else ["docker"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_transcript(scenario: Scenario, client: str, bench: Bench) -> None:
-    shell = Shell(bench, _client(client))
+def test_transcript(scenario: Scenario, shell: Shell) -> None:
     if why := scenario.reason_not_to_run(shell.names):
         pytest.skip(why)
-    try:
-        _, difference = run(scenario, shell)
-    finally:
-        shell.close()
-        bench.reset()
+    _, difference = run(scenario, shell)
     assert not difference, f"\n{difference}"
 
 
 def test_the_transcripts_are_enough() -> None:
     assert sum(scenario.interactions for scenario in SCENARIOS) >= INTERACTIONS_LEAST
+
+
+def test_every_difference_is_documented() -> None:
+    named = {name for scenario in SCENARIOS for name in scenario.differences}
+    assert named == set(DIFFERENCES)
 
 
 def test_scenarios_have_names_of_their_own() -> None:

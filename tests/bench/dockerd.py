@@ -97,6 +97,8 @@ class Dockerd:
     def restart(self, *, kill: bool) -> None:
         """End dockerd, without warning if `kill`, and start it again."""
         self._end(kill=kill)
+        # Its containerd died with it; a zombie of that one would be taken for it.
+        (self.folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
         self._start()
 
     def _end(self, *, kill: bool) -> None:

@@ -125,8 +125,9 @@ class DockerEngine:
 
 def chosen_engine() -> Engine:
     """Start the engine that the environment names."""
-    name = os.environ.get("HYPER_TEST_ENGINE", "hyperd")
-    return {"hyperd": HyperEngine, "dockerd": DockerEngine}[name]()
+    if os.environ.get("HYPER_TEST_ENGINE", "hyperd") == "hyperd":
+        return HyperEngine()
+    return DockerEngine()
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,19 +241,23 @@ class Shell:
         self._ports = {"FREE_PORT": str(free_port()), "FREE_PORT2": str(free_port())}
         (self.folder / "work").mkdir()
 
-    def run(self, command: str) -> tuple[str, str, int]:
-        """Return stdout, stderr and status of a command line."""
+    @property
+    def place(self) -> tuple[dict[str, str], Path]:
+        """The environment and the folder of its commands."""
         path = f"{self.folder}/bin:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
         own = {"PATH": path, "TZ": "UTC", "LC_ALL": "C.UTF-8", "HOME": str(self.folder)}
+        return {**self.engine.environment, **own, **self._ports}, self.folder / "work"
+
+    def run(self, command: str) -> tuple[str, str, int]:
+        """Return stdout, stderr and status of a command line."""
+        environment, folder = self.place
         process = subprocess.Popen(
             [*self.engine.enter, "sh", "-c", command],
-            cwd=self.folder / "work",
-            env={**self.engine.environment, **own, **self._ports},
+            cwd=folder,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
-            errors="backslashreplace",
             start_new_session=True,
         )
         self._sessions.append(process.pid)
@@ -261,8 +266,8 @@ class Shell:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             out, err = process.communicate()
-            err += f"(killed: it did not end within {COMMAND_S:.0f} s)\n"
-        return out, _normalised(err), process.returncode
+            err += f"(killed: it did not end within {COMMAND_S:.0f} s)\n".encode()
+        return _text(out), _normalised(_text(err)), process.returncode
 
     def close(self) -> None:
         """End what commands left in the background, and remove the folder."""
@@ -270,6 +275,10 @@ class Shell:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(session, signal.SIGKILL)
         shutil.rmtree(self.folder)
+
+
+def _text(output: bytes) -> str:
+    return output.decode(errors="backslashreplace")
 
 
 def _normalised(err: str) -> str:

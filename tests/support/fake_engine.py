@@ -187,7 +187,7 @@ class FakeContainers:
                 return found
         matches = [v for v in self.all.values() if reference and v.view.id.startswith(reference)]
         if len(matches) > 1:
-            raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}")
+            raise InvalidArgument(f"Multiple IDs found with provided prefix: {reference}")
         if not matches:
             raise NotFound("container", reference)
         return matches[0]
@@ -284,7 +284,7 @@ class FakeContainers:
         found = self.find(ref)
         if not found.view.active:
             raise Conflict(
-                f"cannot kill container: {ref}: container {found.view.id} is not running"
+                f"Cannot kill container: {ref}: Container {found.view.id} is not running"
             )
         await self._end(found, number)
 
@@ -297,8 +297,8 @@ class FakeContainers:
         found = self.find(ref)
         if found.view.active and not force:
             raise Conflict(
-                f'cannot remove container "/{found.view.name}": container is running: '
-                "stop the container before removing or force remove"
+                f"You cannot remove a running container {found.view.id}. Stop the container before "
+                "attempting removal or force remove"
             )
         if found.view.active:
             await self._end(found, 9)
@@ -383,7 +383,7 @@ class FakeSessions:
     def _running(self, ref: str) -> FakeContainer:
         found = self._engine.containers.find(ref)
         if not found.view.active:
-            raise Conflict(f"container {found.view.id} is not running")
+            raise Conflict(f"Container {found.view.id} is not running")
         return found
 
     def exec_create(self, ref: str, spec: ExecSpec) -> str:
@@ -459,6 +459,9 @@ class FakeStore:
         return function(*args)
 
     networks: Any = field(default_factory=lambda: SimpleNamespace(all=list, put=lambda *args: None))
+
+    def put_events(self, events: tuple[Event, ...]) -> None:
+        self.kept += events
 
     def events(self, since_ns: int, until_ns: int) -> list[Event]:
         return [event for event in self.kept if since_ns <= event.time_ns <= until_ns]

@@ -5,7 +5,7 @@ Reads and compares; runs nothing (transcript_run.py does). A file is a list of s
     # a comment
     == what the scenario shows
     % not dockerd: why it is not run there        (also "not hyper", the hyper command as client)
-    % differs: why some lines hold for one engine or client only; needed by conditional lines
+    % differs: names of schema/differences.py, with commas; needed by lines with a condition
     $ docker run --rm busybox sh -c 'echo out; echo err >&2; exit 3'
     out
     2| err
@@ -95,6 +95,11 @@ class Scenario:
     def reason_not_to_run(self, names: frozenset[str]) -> str:
         """Return why the scenario is not for this engine or client, or nothing."""
         return next((why for name, why in self.excluded.items() if name in names), "")
+
+    @property
+    def differences(self) -> list[str]:
+        """The names of the documented differences its conditional lines show."""
+        return [name.strip() for name in self.differs.split(",")] if self.differs else []
 
     @property
     def interactions(self) -> int:

@@ -66,9 +66,9 @@ def main() -> int:
     wrong = 0
     text = path.read_text()
     engine = chosen_engine()
+    folder = tempfile.TemporaryDirectory()
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            bench = Bench(engine, save_images(Path(folder) / "images.tar"))
+        bench = Bench(engine, save_images(Path(folder.name) / "images.tar"))
         for scenario in transcript.parse(text, path.name):
             if not all(word in scenario.name for word in words[accept:]):
                 continue
@@ -83,6 +83,7 @@ def main() -> int:
                 text = transcript.accept(text, scenario, outputs)
     finally:
         engine.close()
+        folder.cleanup()
     if accept:
         path.write_text(text.replace("\v", "\n"))
     return wrong

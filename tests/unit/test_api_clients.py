@@ -110,7 +110,7 @@ async def test_detached_run_ps_logs_stop_and_rm(cli: Docker) -> None:
     assert (await cli("logs", "web")) == Outcome(0, "", "")
     refused = await cli("rm", "web")
     assert refused.status == 1
-    assert "container is running: stop the container before removing" in refused.err
+    assert "You cannot remove a running container" in refused.err
     assert (await cli("stop", "web")) == Outcome(0, "web\n", "")
     assert (await cli("rm", "web")) == Outcome(0, "web\n", "")
     assert (await cli("ps", "-aq")).out == ""

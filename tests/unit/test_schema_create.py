@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyper.core.errors import HyperError, InvalidArgument, Unsupported
-from hyper.core.health import parse_healthcheck, resolve_healthcheck
+from hyper.core.health import complete_healthcheck, merge_healthcheck, parse_healthcheck
 from hyper.core.serialize import dump, load
 from hyper.core.spec import (
     ContainerSpec,
@@ -220,10 +220,15 @@ def test_one_network_with_its_aliases() -> None:
 def test_health_checks_inherit_from_the_image() -> None:
     image = {"Test": ["CMD", "probe"], "Interval": 5_000_000_000, "Retries": 7}
     asked = parse_healthcheck({"Timeout": 2_000_000_000}, "Healthcheck")
-    assert resolve_healthcheck(asked, image) == Healthcheck(("CMD", "probe"), 5, 2, 0, 5, 7)
-    assert resolve_healthcheck(None, image) == Healthcheck(("CMD", "probe"), 5, 30, 0, 5, 7)
-    assert resolve_healthcheck(None, None) is None
-    assert resolve_healthcheck(parse_healthcheck({"Test": ["NONE"]}, ""), image) is None
+    merged = merge_healthcheck(asked, image)
+    assert merged == Healthcheck(("CMD", "probe"), 5, 2, 0, 0, 7)
+    assert complete_healthcheck(merged) == Healthcheck(("CMD", "probe"), 5, 2, 0, 5, 7)
+    of_image = complete_healthcheck(merge_healthcheck(None, image))
+    assert of_image == Healthcheck(("CMD", "probe"), 5, 30, 0, 5, 7)
+    assert merge_healthcheck(None, None) is None
+    none = merge_healthcheck(parse_healthcheck({"Test": ["NONE"]}, ""), image)
+    assert none is not None and none.test == ("NONE",)
+    assert complete_healthcheck(none) is None
 
 
 def test_swappiness_and_oom_kill_disable_are_warned_of_as_by_dockerd() -> None:

@@ -36,7 +36,7 @@ class ContainerFilter:
         self._since_ns = _created(filters, "since", engine)
         self._ancestors = _ancestors(filters, engine)
         if any(health not in _HEALTH for health in filters.get("health", ())):
-            raise InvalidArgument(f"invalid filter 'health={list(filters['health'])}'")
+            raise InvalidArgument(f"Invalid filter 'health={list(filters['health'])}'")
         flag(filters, "is-task")
 
     @property
@@ -91,9 +91,11 @@ class ContainerFilter:
         return not wanted or not have.isdisjoint(wanted)
 
     def _port(self, view: ContainerView) -> bool:
-        published = {(port.container_port, port.protocol) for port in view.network.ports}
+        ports = view.network.ports
+        published = {(port.host_port, port.protocol) for port in ports}
         exposed = {pair for text in view.spec.exposed_ports for pair in parse_port(text)}
-        checks = ((self._ports["publish"], published), (self._ports["expose"], exposed | published))
+        exposed |= {(port.container_port, port.protocol) for port in ports}
+        checks = ((self._ports["publish"], published), (self._ports["expose"], exposed))
         return all(not wanted or wanted & have for wanted, have in checks)
 
 
@@ -118,7 +120,7 @@ def _name_matches(wanted: str, name: str) -> bool:
 def _statuses(filters: Filters) -> frozenset[str]:
     for status in filters.get("status", ()):
         if status not in tuple(ContainerState):
-            raise InvalidArgument(f"invalid filter 'status={status}'")
+            raise InvalidArgument(f"Invalid filter 'status={status}'")
     return frozenset(filters.get("status", ()))
 
 
@@ -126,7 +128,7 @@ def _exit_codes(filters: Filters) -> frozenset[int]:
     try:
         return frozenset(int(text) for text in filters.get("exited", ()))
     except ValueError:
-        raise InvalidArgument(f"invalid filter 'exited={list(filters['exited'])}'") from None
+        raise InvalidArgument(f"Invalid filter 'exited={list(filters['exited'])}'") from None
 
 
 def _ports(filters: Filters, name: str) -> frozenset[tuple[int, str]]:

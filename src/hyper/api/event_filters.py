@@ -19,7 +19,7 @@ def matches(filters: Filters, event: Event) -> bool:
     if "type" in filters and event.kind not in filters["type"]:
         return False
     if any(scope not in ("local", "swarm") for scope in filters.get("scope", ())):
-        raise InvalidArgument(f"invalid filter 'scope={list(filters['scope'])}'")
+        raise InvalidArgument(f"Invalid filter 'scope={list(filters['scope'])}'")
     if "scope" in filters and "local" not in filters["scope"]:
         return False
     if not matches_labels(filters, attributes):

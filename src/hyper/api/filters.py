@@ -20,17 +20,17 @@ def parse_filters(text: str, allowed: Iterable[str]) -> Filters:
     try:
         parsed = read_object(json.loads(text), "filters")
     except (ValueError, RecursionError) as err:
-        raise InvalidArgument(f"invalid filter: {err}") from err
+        raise InvalidArgument(f"Invalid filter: {err}") from err
     filters: dict[str, tuple[str, ...]] = {}
     for name, values in parsed.items():
         if name not in allowed:
-            raise InvalidArgument(f"invalid filter '{name}'")
+            raise InvalidArgument(f"Invalid filter '{name}'")
         if isinstance(values, dict):
             filters[name] = tuple(value for value, on in values.items() if on)
         elif isinstance(values, list) and all(isinstance(value, str) for value in values):
             filters[name] = tuple(values)
         else:
-            raise InvalidArgument(f"invalid filter '{name}={values}'")
+            raise InvalidArgument(f"Invalid filter '{name}={values}'")
     return {name: values for name, values in filters.items() if values}
 
 
@@ -65,7 +65,7 @@ def flag(filters: Filters, name: str, default: bool = False) -> bool:
         return True
     if words <= {"0", "false"}:
         return False
-    raise InvalidArgument(f"invalid filter '{name}={list(values)}'")
+    raise InvalidArgument(f"Invalid filter '{name}={list(values)}'")
 
 
 def clean_path(path: str) -> str:

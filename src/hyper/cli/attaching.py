@@ -44,8 +44,11 @@ class Attachment:
         # Its head is the sign that the daemon waits; the body comes at the end.
         self._wait = self._call.daemon.open("POST", f"{path}/wait", condition)
 
-    def serve(self, start: "Callable[[], object]", proxy: bool) -> int:
-        """Call `start`, copy until the end or the user's detaching, return the exit status."""
+    def serve(self, start: "Callable[[], object]", proxy: bool, left: int = 0) -> int:
+        """Call `start`, copy until the end or the user's detaching, return the exit status.
+
+        That of detaching is `left`: docker has 1 for attach, 0 for run and start.
+        """
         assert self._stream is not None
         signals = SignalProxy(self._call.address)
         signals.install(proxy=proxy, tty=self._tty)
@@ -70,7 +73,7 @@ class Attachment:
             streams.copy_raw(channel)
         if pump.detached:
             print("read escape sequence", file=sys.stderr)
-            return 0
+            return left
         return self._status()
 
     def _status(self) -> int:

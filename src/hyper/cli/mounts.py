@@ -31,7 +31,7 @@ def split_volumes(words: list[str]) -> tuple[list[str], dict[str, dict[str, str]
             anonymous[word] = {}
             continue
         binds.append((os.path.abspath(source) if source.startswith(".") else source) + ":" + rest)
-    return binds, anonymous
+    return list(dict.fromkeys(binds)), anonymous  # docker names each once
 
 
 def parse_tmpfs(words: list[str]) -> dict[str, str]:

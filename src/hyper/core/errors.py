@@ -42,9 +42,11 @@ class Forbidden(HyperError):
 # Docker's words. Without `typing` above: the command line imports this, and typing costs 15 ms.
 _NOT_FOUND = {
     "container": "No such container: {}",
+    "container to kill": "Cannot kill container: {}: No such container: {}",
     "image": "No such image: {}",
     "exec": "No such exec instance: {}",
     "volume": "get {}: no such volume",
+    "volume plugin": 'error looking up volume plugin {}: plugin "{}" not found',
     "network": "network {} not found",
     "pod": "No such pod: {}",
     "kernel": "No such kernel: {}",

@@ -38,23 +38,35 @@ def parse_healthcheck(value: object, where: str) -> Healthcheck:
     return Healthcheck(test if test[:1] != ("",) else (), retries=retries, **seconds)
 
 
-def resolve_healthcheck(
+def merge_healthcheck(
     asked: Healthcheck | None, image: Mapping[str, object] | None
 ) -> Healthcheck | None:
-    """Return the check a container runs (moby commit.go merge), None when there is none.
+    """Return a container's check as inspect shows it (moby commit.go merge), None without one.
 
     `image` is the raw HealthConfig of the image.
     """
-    base = parse_healthcheck(image, "Healthcheck") if image else Healthcheck((), 0, 0, 0, 0, 0)
-    asked = asked or Healthcheck((), 0, 0, 0, 0, 0)
-    test = asked.test or base.test
-    if not test or test[0] == "NONE":
+    base = parse_healthcheck(image, "Healthcheck") if image else None
+    if asked is None or base is None:
+        return asked or base
+    return Healthcheck(
+        asked.test or base.test,
+        asked.interval_s or base.interval_s,
+        asked.timeout_s or base.timeout_s,
+        asked.start_period_s or base.start_period_s,
+        asked.start_interval_s or base.start_interval_s,
+        asked.retries or base.retries,
+    )
+
+
+def complete_healthcheck(check: Healthcheck | None) -> Healthcheck | None:
+    """Return a check with Docker's defaults where it says nothing, None when none is to run."""
+    if check is None or not check.test or check.test[0] == "NONE":
         return None
     return Healthcheck(
-        test,
-        asked.interval_s or base.interval_s or _DEFAULT.interval_s,
-        asked.timeout_s or base.timeout_s or _DEFAULT.timeout_s,
-        asked.start_period_s or base.start_period_s,
-        asked.start_interval_s or base.start_interval_s or _DEFAULT.start_interval_s,
-        asked.retries or base.retries or _DEFAULT.retries,
+        check.test,
+        check.interval_s or _DEFAULT.interval_s,
+        check.timeout_s or _DEFAULT.timeout_s,
+        check.start_period_s,
+        check.start_interval_s or _DEFAULT.start_interval_s,
+        check.retries or _DEFAULT.retries,
     )

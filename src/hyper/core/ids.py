@@ -48,6 +48,11 @@ def check_name(name: str, kind: str = "container") -> str:
 
     Raises InvalidArgument with Docker's text.
     """
+    if kind == "volume" and len(name) == 1:
+        raise InvalidArgument(
+            f"create {name}: volume name is too short, "
+            "names should be at least two alphanumeric characters"
+        )
     if kind == "volume" and not _NAME.fullmatch(name):
         raise InvalidArgument(
             f'create {name}: "{name}" includes invalid characters for a local volume name, only '

@@ -102,7 +102,7 @@ class Healthcheck:
     """A health check; `test` as Docker's: (NONE,), (CMD, args...) or (CMD-SHELL, command).
 
     In a ContainerSpec an empty `test` and a 0 mean: the image's, else Docker's default;
-    `core.health.resolve_healthcheck` fills them in.
+    `core.health.complete_healthcheck` fills them in.
     """
 
     test: tuple[str, ...]

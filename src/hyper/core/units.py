@@ -29,6 +29,17 @@ def parse_size(text: str) -> int:
     return int(float(number) * 1024 ** max(power, 0))
 
 
+def go_duration(seconds: float) -> str:
+    """Return a duration as Go prints it: 1.5s, 300ms, 1m30s, 1h0m0s."""
+    if 0 < seconds < 1:
+        scale, unit = (1e3, "ms") if seconds >= 1e-3 else (1e6, "us")
+        return f"{seconds * scale:.9g}{unit}"
+    minutes, rest = divmod(round(seconds, 9), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    text = f"{hours}h" if hours else ""
+    return text + (f"{minutes}m" if hours or minutes else "") + f"{rest:.11g}s"
+
+
 def human_size(size_bytes: float, digits: int = 3) -> str:
     """Return a size in powers of 1000, as `docker images` shows it; sums have four digits."""
     size = float(size_bytes)

@@ -13,6 +13,7 @@ from hyper.core.ids import new_id
 from hyper.core.pod_spec import Action, ActionKind
 from hyper.core.signals import SIGKILL
 from hyper.core.spec import ExecSpec
+from hyper.core.units import go_duration
 from hyper.engine import plan, pod_plan
 from hyper.engine.container import Container
 from hyper.engine.execs import Exec
@@ -68,7 +69,7 @@ async def run(
             code = await started.wait()
     except TimeoutError:
         code, timed_out = TIMED_OUT, True
-        output = bytearray(f"exceeded timeout ({timeout_s:g}s)".encode())
+        output = bytearray(f"exceeded timeout ({go_duration(timeout_s)})".encode())
         await _kill(machine, started)
     except HyperError as err:
         code, output = TIMED_OUT, bytearray(str(plan.start_error(err)).encode())

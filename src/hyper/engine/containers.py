@@ -12,6 +12,7 @@ from hyper.core import signals
 from hyper.core.errors import (
     Conflict,
     InvalidArgument,
+    NotFound,
     NotModified,
 )
 from hyper.core.ids import check_name, new_id, new_name
@@ -29,6 +30,7 @@ from hyper.engine.store import ContainerRow, PodRow
 from hyper.engine.views import ContainerView, Exit
 from hyper.engine.volumes import Volumes
 
+_NEW_NAME = "Error when allocating new name: "
 WaitCondition = Literal["not-running", "next-exit", "removed"]
 
 
@@ -127,20 +129,20 @@ class Containers:
 
         Raises Conflict when it does not run.
         """
-        pod, container = find_container(self._pods, reference)
+        try:
+            pod, container = find_container(self._pods, reference)
+        except NotFound as err:
+            raise NotFound("container to kill", reference) from err
         number = signal_number(signal or "KILL")
         if container.status.state not in ACTIVE:
             raise Conflict(
-                f"cannot kill container: {reference}: container {container.id} is not running"
+                f"Cannot kill container: {reference}: Container {container.id} is not running"
             )
         if number == signals.SIGKILL:
             await ending.kill_and_wait(pod, container)
         else:
             by_user = number == signal_number(container.row.command.stop_signal)
             await pod.supervisor.call(lambda: pod.signal(container, number, by_user=by_user))
-        killed = container.event("kill", signal=str(number))
-        await self._services.store.call(self._services.store.put_events, (killed,))
-        self._services.feed.publish(killed)
 
     async def restart(
         self, reference: str, timeout_s: float | None = None, signal: str = ""
@@ -170,7 +172,10 @@ class Containers:
     async def rename(self, reference: str, name: str) -> None:
         """Give a container another name. Raises Conflict when it is taken, InvalidArgument."""
         pod, container = find_container(self._pods, reference)
-        new = check_name(name).removeprefix("/")
+        try:
+            new = check_name("/" + name.removeprefix("/")).removeprefix("/")
+        except InvalidArgument as err:
+            raise InvalidArgument(f"{_NEW_NAME}{err}") from err
         if new == container.row.name:
             raise InvalidArgument("Renaming a container with the same name as its current name")
         old = container.row.name
@@ -179,7 +184,10 @@ class Containers:
     async def _rename(self, pod: Pod, container: Container, old: str, new: str) -> None:
         renamed = container.event("rename", name=new, oldName="/" + old)
         store = self._services.store
-        await store.call(store.rename, container.id, new, (renamed,))
+        try:
+            await store.call(store.rename, container.id, new, (renamed,))
+        except Conflict as err:
+            raise Conflict(f"{_NEW_NAME}{err}") from err
         container.row = replace(container.row, name=new)
         membership.rename(pod)
         self._services.feed.publish(renamed)

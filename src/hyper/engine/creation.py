@@ -5,7 +5,7 @@ from dataclasses import replace
 from time import time_ns
 
 from hyper.core.errors import InvalidArgument
-from hyper.core.health import resolve_healthcheck
+from hyper.core.health import merge_healthcheck
 from hyper.core.ids import check_hostname, new_id
 from hyper.core.spec import ContainerSpec, LogSpec, RestartPolicy
 from hyper.engine import plan
@@ -31,7 +31,7 @@ class Creation:
         `pod` is None for a lone container. Raises NotFound (image), InvalidArgument.
         """
         image = self._services.images.get(spec.image)
-        health = resolve_healthcheck(spec.healthcheck, image.config.healthcheck)
+        health = merge_healthcheck(spec.healthcheck, image.config.healthcheck)
         spec = _inherit(replace(spec, image_id=image.id, healthcheck=health), image)
         spec = self._complete(spec, pod)
         container_id = new_id()

@@ -7,6 +7,7 @@ import asyncio
 from hyper.agent.streams import InputStream
 from hyper.core.spec import ExecSpec
 from hyper.engine.container import Container
+from hyper.engine.events import Event
 from hyper.engine.output import OutputHub
 from hyper.engine.views import ExecView
 
@@ -23,12 +24,20 @@ class Exec:
         self.process_id = 0
         self.pid = 0
         self.exit_code: int | None = None
+        self.events: list[Event] = []
         self._done = asyncio.Event()
 
     @property
     def started(self) -> bool:
         """Whether it was started, now or earlier."""
         return self.process_id != 0
+
+    def note(self, step: str, **attributes: str) -> Event:
+        """Keep an event about it and return it, with the command in its name as Docker has it."""
+        action = step if step == "exec_die" else f"{step}: {' '.join(self.spec.command)}"
+        event = self.container.event(action, execID=self.id, **attributes)
+        self.events.append(event)
+        return event
 
     def ended(self, exit_code: int) -> None:
         """Take note of its end."""

@@ -13,6 +13,7 @@ from time import monotonic, time_ns
 
 from hyper.agent import messages as guest
 from hyper.core.errors import Conflict, HyperError
+from hyper.core.health import complete_healthcheck
 from hyper.engine import actions, boot, ending, health, jobs, membership, plan, probes, visits
 from hyper.engine.container import Container
 from hyper.engine.events import Event
@@ -120,8 +121,11 @@ async def lost(pod: Pod, reason: str) -> None:
 # --- start ----------------------------------------------------------------------------------------
 
 
-async def start(pod: Pod, container: Container) -> None:
-    """Start a container's first process, and the VM if needed. Undoes everything on failure."""
+async def start(pod: Pod, container: Container, *, again: bool = False) -> None:
+    """Start a container's first process, and the VM if needed. Undoes everything on failure.
+
+    `again` says that its policy asks for it: those starts are counted.
+    """
     container.after(ContainerEvent.START)
     await visits.end(pod, container)
     began = monotonic()
@@ -143,6 +147,7 @@ async def start(pod: Pod, container: Container) -> None:
         exit_code=0,
         error="",
         oom_killed=False,
+        restart_count=container.status.restart_count if again else 0,
         stopped_by_user=False,
     )
     await pod.store_status(container, status, container.event("start"))
@@ -154,8 +159,7 @@ async def start(pod: Pod, container: Container) -> None:
 def begin_checks(pod: Pod, container: Container) -> None:
     """Begin what watches a container that has just started, or was taken over."""
     probes.begin(pod, container)
-    check = container.spec.healthcheck
-    if check and check.test and check.test[0] != "NONE":
+    if check := complete_healthcheck(container.spec.healthcheck):
         pod.supervisor.spawn(partial(health.monitor, pod, container, check), "health")
 
 
@@ -242,12 +246,19 @@ async def record_exit(
         await _remove_at_exit(pod, container, status, died)
         return
     await pod.store_status(container, status, died)
+    again = plan.restarts(container.spec.restart_policy, status)
+    if container.spec.ports and not again:
+        await _rest(pod, container)  # who is told of the end may use the ports at once
     container.hub.end()
     container.ended()
-    if plan.restarts(container.spec.restart_policy, status):
+    if again:
         pod.supervisor.post(partial(_forget_in_guest, pod, container))
         schedule_restart(pod, container)
-        return
+    elif not container.spec.ports:
+        await _rest(pod, container)
+
+
+async def _rest(pod: Pod, container: Container) -> None:
     await _forget_in_guest(pod, container)
     await pod.stop_if_idle()
 
@@ -314,7 +325,7 @@ async def _restart(pod: Pod, container: Container) -> None:
     if container.status.state is not ContainerState.RESTARTING:
         return  # a user stopped it meanwhile
     try:
-        await start(pod, container)
+        await start(pod, container, again=True)
     except HyperError as err:
         pod.log.warning("restart of %s: %s", container.id[:12], err)
         await pod.store_status(container, container.after(ContainerEvent.GIVE_UP))
@@ -331,9 +342,10 @@ async def remove(pod: Pod, container: Container) -> None:
     Raises Conflict while it is active.
     """
     if container.status.state in ACTIVE:
+        how = "Unpause and then stop" if container.status.state is ContainerState.PAUSED else "Stop"
         raise Conflict(
-            f'cannot remove container "/{container.row.name}": container is '
-            f"{container.status.state}: stop the container before removing or force remove"
+            f"You cannot remove a {container.status.state} container {container.id}. {how} the "
+            "container before attempting removal or force remove"
         )
     await visits.end(pod, container)
     container.set_status(container.after(ContainerEvent.REMOVE))

@@ -224,7 +224,7 @@ def _tmpfs(mount: MountView) -> guest.Mount:
         elif option.partition("=")[0] in ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"):
             data.append(option)
         else:
-            raise InvalidArgument(f'invalid tmpfs option "{option}"')
+            raise InvalidArgument(f'invalid tmpfs option ["{option}"]')
     names = {option.partition("=")[0] for option in data}
     if mount.size_bytes and "size" not in names:
         data.append(f"size={mount.size_bytes}")
@@ -270,9 +270,8 @@ def identity_files(
     # As Docker: where members have names the pod's own resolver is asked, which asks spec.dns.
     named = any(each.names for each in joined)
     servers = nameservers if named else spec.dns or nameservers
-    resolv = [f"nameserver {server}" for server in servers]
-    if spec.dns_search:
-        resolv.append("search " + " ".join(spec.dns_search))
+    resolv = ["search " + " ".join(spec.dns_search)] if spec.dns_search else []
+    resolv += [f"nameserver {server}" for server in servers]
     options = spec.dns_options or (("ndots:0",) if named else ())
     if options:
         resolv.append("options " + " ".join(options))
@@ -437,6 +436,12 @@ def start_failure_code(err: HyperError) -> int:
     if isinstance(err, GuestError) and err.step == "exec":
         return NOT_FOUND if err.errno in (ENOENT, ENOTDIR) else NOT_EXECUTABLE
     return START_FAILED
+
+
+def exec_failure_code(err: HyperError) -> int:
+    """Return Docker's exit code of an exec that could not be started."""
+    code = start_failure_code(err)
+    return NOT_EXECUTABLE if code == START_FAILED else code
 
 
 def start_error(err: HyperError) -> HyperError:

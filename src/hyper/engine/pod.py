@@ -160,7 +160,7 @@ class Pod:
             await self.stop_if_idle()
             return
         if self.machine is None or container.status.state not in ACTIVE:
-            raise Conflict(f"container {container.id} is not running")
+            raise Conflict(f"Container {container.id} is not running")
         if by_user:
             container.set_status(replace(container.status, stopped_by_user=True))
         if number == signals.SIGKILL:
@@ -171,6 +171,9 @@ class Pod:
         except GuestError as err:
             if err.errno != errno.ESRCH:  # otherwise it has ended, and its exit is on the way
                 raise
+        killed = container.event("kill", signal=str(number))
+        await self.services.store.call(self.services.store.put_events, (killed,))
+        self.services.feed.publish(killed)
 
     async def set_paused(self, container: Container, paused: bool) -> None:
         """Freeze or thaw a container's processes. Raises Conflict when it does not run."""
@@ -184,8 +187,12 @@ class Pod:
         )
 
     def exec_ids(self, container: Container) -> tuple[str, ...]:
-        """Return the ids of a container's execs."""
-        return tuple(key for key, value in self.execs.items() if value.container is container)
+        """Return the ids of a container's execs that run, or have not begun to."""
+        return tuple(
+            key
+            for key, value in self.execs.items()
+            if value.container is container and value.exit_code is None
+        )
 
     def view(self) -> PodView:
         """Return a snapshot."""

@@ -54,7 +54,7 @@ class Pods:
             pod for key, pod in self._pods.items() if reference and key.startswith(reference)
         ]
         if len(matches) > 1:
-            raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}")
+            raise InvalidArgument(f"Multiple IDs found with provided prefix: {reference}")
         if not matches:
             raise NotFound("pod", reference)
         return matches[0]
@@ -80,7 +80,7 @@ def find_container(pods: Pods, reference: str) -> tuple[Pod, Container]:
             return found
     matches = [found for found in every if reference and found[1].id.startswith(reference)]
     if len(matches) > 1:
-        raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}")
+        raise InvalidArgument(f"Multiple IDs found with provided prefix: {reference}")
     if not matches:
         raise NotFound("container", reference)
     return matches[0]

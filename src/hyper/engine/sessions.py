@@ -5,6 +5,7 @@ import errno
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 from hyper.agent import messages as guest
 from hyper.agent.streams import InputStream
@@ -146,12 +147,13 @@ class Sessions:
         """Prepare an exec and return its id. Raises Conflict unless the container runs."""
         pod, container = find_container(self._pods, reference)
         if container.status.state is ContainerState.PAUSED:
-            raise Conflict(f"container {reference} is paused, unpause the container before exec")
+            raise Conflict(f"Container {reference} is paused, unpause the container before exec")
         self._machine(pod, container)
         if not spec.command:
             raise InvalidArgument("No exec command specified")
         exec_id = new_id()
         pod.execs[exec_id] = Exec(exec_id, container, spec)
+        pod.services.feed.publish(pod.execs[exec_id].note("exec_create"))
         return exec_id
 
     async def exec_start(
@@ -183,8 +185,10 @@ class Sessions:
             asked.pid = await machine.start(request)
         except HyperError as err:
             pod.processes.discard(machine, request.process_id)
-            asked.ended(plan.start_failure_code(err))
+            asked.ended(plan.exec_failure_code(err))
             raise plan.start_error(err) from err
+        pod.services.feed.publish(asked.note("exec_start"))
+        pod.supervisor.spawn(partial(_keep_events, pod, asked), "exec")
         if detach:
             feed.close()
             return None
@@ -226,7 +230,7 @@ class Sessions:
     def _machine(self, pod: Pod, container: Container) -> Machine:
         running = container.status.state in (ContainerState.RUNNING, ContainerState.PAUSED)
         if pod.machine is None or not running:
-            raise Conflict(f"container {container.id} is not running")
+            raise Conflict(f"Container {container.id} is not running")
         return pod.machine
 
     def _exec(self, exec_id: str) -> tuple[Pod, Exec]:
@@ -244,6 +248,13 @@ async def _resize(machine: Machine, size: guest.ProcessResize, what: str) -> Non
             raise
         # It has just ended, or is just being started.
         raise Conflict(f"{what} is not running") from err
+
+
+async def _keep_events(pod: Pod, asked: Exec) -> None:
+    """Store an exec's events at its end: the way to its start is not to wait for the disk."""
+    code = await asked.wait()
+    pod.services.feed.publish(asked.note("exec_die", exitCode=str(code)))
+    await pod.services.store.call(pod.services.store.put_events, tuple(asked.events))
 
 
 async def _only(records: AsyncIterator[LogRecord], wanted: set[int]) -> AsyncIterator[LogRecord]:

@@ -20,6 +20,8 @@ from hyper.engine.views import ContainerView, MountView, VolumeView
 from hyper.images.catalog import Image
 from hyper.storage.volumes import Volumes as VolumeFolders
 
+_OPTIONS = ("type", "o", "device", "size")  # moby volume/local
+
 
 class Volumes:
     """All named volumes; the driver is Docker's `local`."""
@@ -40,7 +42,9 @@ class Volumes:
     ) -> VolumeView:
         """Create a volume, or return the one of that name. Raises InvalidArgument, Unsupported."""
         if driver not in ("", "local"):
-            raise NotFound("volume driver", driver, "only the driver local exists")
+            raise NotFound("volume plugin", driver)
+        if unknown := [key for key, _ in options if key not in _OPTIONS]:
+            raise InvalidArgument(f'create {name}: invalid option: "{unknown[0]}"')
         if options:
             raise Unsupported(
                 f"volume option {options[0][0]}: Hyper's volumes are folders of its own; mounting "
@@ -105,7 +109,14 @@ class Volumes:
         mounts: dict[str, MountView] = {}
         for reference in spec.volumes_from:
             name, _, mode = reference.partition(":")
-            for inherited in container_of(name).mounts:
+            if mode not in ("", "ro", "rw", "z", "Z"):
+                raise InvalidArgument(f"invalid mode: {mode}")
+            try:
+                mounts_of = container_of(name).mounts
+            except NotFound as err:
+                # Not 404: that would tell the docker command to pull the image.
+                raise InvalidArgument(str(err)) from err
+            for inherited in mounts_of:
                 read_only = inherited.read_only or mode == "ro"
                 mounts[inherited.destination] = replace(inherited, read_only=read_only)
         asked: set[str] = set()

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
 
 from hyper.core.errors import InvalidArgument, Unsupported
@@ -30,8 +31,18 @@ from hyper.schema.resources import RESOURCES
 
 RUNTIME = "hyper"
 LOG_DRIVERS = ("json-file", "local", "none")
-_LOG_OPTIONS = ("max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex")
+_LOG_OPTIONS = (
+    "max-size",
+    "max-file",
+    "compress",
+    "labels",
+    "labels-regex",
+    "env",
+    "env-regex",
+    "tag",
+)
 _SIZE_OPTIONS = 3  # those that the driver local has as well
+_TAG_FIELDS = (".ID", ".FullID", ".Name", ".ImageID", ".ImageFullID", ".ImageName", ".DaemonName")
 
 
 def _read_log(value: object, where: str) -> Updates:
@@ -57,18 +68,27 @@ def check_log_options(driver: str, options: Mapping[str, str]) -> None:
     for option in options if name != "none" else ():
         if option not in allowed:
             raise InvalidArgument(f"unknown log opt '{option}' for {name} log driver")
+    try:
+        _check_log_values(options)
+    except (ValueError, re.error, InvalidArgument) as err:
+        raise InvalidArgument(f"failed to initialize logging driver: {err}") from err
+
+
+def _check_log_values(options: Mapping[str, str]) -> None:
     size = options.get("max-size", "-1")
     if size != "-1" and parse_size(size) < 1:
-        raise InvalidArgument(f"max-size must be a positive number: {size}")
-    count = options.get("max-file", "1")
-    if not count.isdigit() or int(count) < 1:
+        raise InvalidArgument("max-size should be a positive number")
+    if int(options.get("max-file", "1")) < 1:
         raise InvalidArgument("max-file cannot be less than 1")
-    if name == "json-file" and count != "1" and size == "-1":
-        raise InvalidArgument("max-file cannot be greater than 1 when max-size is not set")
+    for name in ("labels-regex", "env-regex"):
+        re.compile(options.get(name, ""))
+    for field in re.findall(r"\{\{(.*?)\}\}", options.get("tag", "")):
+        if field.strip() not in _TAG_FIELDS:
+            raise InvalidArgument(f"tag: {{{{{field}}}}} is none of {', '.join(_TAG_FIELDS)}")
 
 
 def _show_log(spec: ContainerSpec) -> object:
-    return {"Type": spec.log.driver, "Config": dict(spec.log.options)}
+    return {"Type": spec.log.driver, "Config": dict(sorted(spec.log.options))}
 
 
 def _read_restart(value: object, where: str) -> Updates:

@@ -26,11 +26,12 @@ _LABELS = frozenset({"z", "Z"})
 
 def _destination(path: str, what: str) -> str:
     """Return a clean absolute path inside a container. Raises InvalidArgument."""
+    what = f"{what}: " if what else ""
     if not path.startswith("/"):
-        raise InvalidArgument(f"{what}: invalid mount path: '{path}' mount path must be absolute")
+        raise InvalidArgument(f"{what}invalid mount path: '{path}' mount path must be absolute")
     clean = posixpath.normpath("/" + path.lstrip("/"))
     if clean == "/":
-        raise InvalidArgument(f"{what}: invalid specification: destination can't be '/'")
+        raise InvalidArgument(f"{what}invalid specification: destination can't be '/'")
     return clean
 
 
@@ -51,7 +52,7 @@ def parse_bind(text: str) -> Mount:
     kind = "bind" if bind else "volume"
     target = _destination(parts[1], f'{what}: invalid mount config for type "{kind}"')
     options = tuple(parts[2].split(",")) if len(parts) == 3 else ()
-    _check_options(options, bind, what)
+    _check_options(options, bind)
     return Mount(
         MountKind.BIND if bind else MountKind.VOLUME,
         target,
@@ -65,13 +66,13 @@ def parse_bind(text: str) -> Mount:
     )
 
 
-def _check_options(options: tuple[str, ...], bind: bool, what: str) -> None:
+def _check_options(options: tuple[str, ...], bind: bool) -> None:
     allowed = {"ro", "rw"} | _LABELS | _CONSISTENCY | (_PROPAGATION if bind else {"nocopy", "copy"})
     for option in options:
         if option not in allowed:
-            raise InvalidArgument(f"{what}: invalid mode: {','.join(options)}")
+            raise InvalidArgument(f"invalid mode: {','.join(options)}")
     if {"ro", "rw"} <= set(options):
-        raise InvalidArgument(f"{what}: invalid mode: {','.join(options)}")
+        raise InvalidArgument(f"invalid mode: {','.join(options)}")
 
 
 def show_bind(mount: Mount) -> str:
@@ -105,7 +106,7 @@ def read_tmpfs(value: object, where: str) -> Updates:
         "mounts": tuple(
             Mount(
                 MountKind.TMPFS,
-                _destination(target, f"invalid tmpfs '{target}'"),
+                _destination(target, ""),
                 options=tuple(option for option in text.split(",") if option),
                 read_only="ro" in text.split(","),
                 syntax=MountSyntax.TMPFS,
@@ -222,9 +223,10 @@ def _tmpfs_options(body: Mapping[str, object], where: str) -> dict[str, object]:
 
 def show_mount(mount: Mount) -> dict[str, object]:
     """Return a mount as an item of HostConfig.Mounts."""
-    body: dict[str, object] = {"Type": str(mount.kind), "Target": mount.destination}
+    body: dict[str, object] = {"Type": str(mount.kind)}
     if mount.source:
         body["Source"] = mount.source
+    body["Target"] = mount.destination
     if mount.read_only:
         body["ReadOnly"] = True
     options: dict[str, object] = {}

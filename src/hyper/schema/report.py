@@ -6,6 +6,7 @@
 from collections.abc import Iterable, Sequence
 
 from hyper.schema.config import CONFIG
+from hyper.schema.differences import DIFFERENCES
 from hyper.schema.fields import Field
 from hyper.schema.hostconfig import HOST_CONFIG
 from hyper.schema.routes import (
@@ -45,6 +46,10 @@ def page() -> str:
             "## HostConfig",
             "",
             *_table(("field", "support", "note"), map(_field, HOST_CONFIG)),
+            "",
+            "## What else a client may notice",
+            "",
+            *_table(("difference", "to dockerd 20.10"), DIFFERENCES.items()),
             "",
             "## Hyper's own endpoints",
             "",

@@ -34,7 +34,7 @@ def _read_cpus(value: object, where: str) -> float:
 def _read_cpuset(value: object, where: str) -> str:
     text = read_string(value, where)
     if text and not _CPUSET.fullmatch(text):
-        raise InvalidArgument(f"Invalid value {text} for cpuset cpus")
+        raise InvalidArgument(f"Invalid value {text} for cpuset cpus: invalid format: {text}")
     return text
 
 
@@ -196,9 +196,9 @@ def _check_memory(resources: Resources) -> None:
 def _check_cpu(resources: Resources) -> None:
     period, quota = resources.cpu_period_us, resources.cpu_quota_us
     if resources.cpus and period:
-        raise InvalidArgument("Conflicting options: Nano CPUs and CPU Period cannot both be set.")
+        raise InvalidArgument("Conflicting options: Nano CPUs and CPU Period cannot both be set")
     if resources.cpus and quota:
-        raise InvalidArgument("Conflicting options: Nano CPUs and CPU Quota cannot both be set.")
+        raise InvalidArgument("Conflicting options: Nano CPUs and CPU Quota cannot both be set")
     if period and not 1000 <= period <= 1_000_000:
         raise InvalidArgument(
             "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"

@@ -18,6 +18,7 @@ from hyper.api.hijack import (
     detach_parser,
     run_session,
 )
+from hyper.api.log_details import log_details
 from hyper.api.render import processes, statistics
 from hyper.api.times import log_time, parse_time
 from hyper.core.errors import Conflict, InvalidArgument
@@ -155,7 +156,8 @@ async def logs(call: Call) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": kind, **call.headers})
     with call.connection.cancelling():
         await response.prepare(call.request)
-        await _write_logs(call, response, records, framed, 1 if follow else _BATCH_BYTES)
+        details = log_details(view) + b" " if call.flag("details") else b""
+        await _write_logs(call, response, records, framed, details, 1 if follow else _BATCH_BYTES)
     return response
 
 
@@ -164,14 +166,13 @@ async def _write_logs(
     response: web.StreamResponse,
     records: AsyncIterator[LogRecord],
     framed: bool,
+    details: bytes,
     batch_bytes: int,
 ) -> None:
-    timestamps, details = call.flag("timestamps"), call.flag("details")
+    timestamps = call.flag("timestamps")
     batch = bytearray()
     async for record in records:
-        line = record.data
-        if details:
-            line = b" " + line  # the attributes Docker shows here are those of other log drivers
+        line = details + record.data
         if timestamps:
             line = f"{log_time(record.time_ns)} ".encode() + line
         batch += frame(record.stream, line) if framed else line

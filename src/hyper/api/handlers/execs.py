@@ -42,8 +42,8 @@ async def create(call: Call) -> web.StreamResponse:
         detach_keys=read_string(body.get("DetachKeys") or "", "DetachKeys"),
     )
     detach_parser(spec.detach_keys, spec.tty)
-    view = call.engine.containers.get(call.parameters["id"])
-    return json_response({"Id": call.engine.sessions.exec_create(view.id, spec)}, 201)
+    exec_id = call.engine.sessions.exec_create(call.parameters["id"], spec)
+    return json_response({"Id": exec_id}, 201)
 
 
 async def start(call: Call) -> web.StreamResponse:
@@ -88,7 +88,7 @@ def _check_startable(call: Call, view: ExecView) -> None:
         raise Conflict(f"Error: Exec command {view.id} is already running")
     container = call.engine.containers.get(view.container_id)
     if container.state is not ContainerState.RUNNING:
-        raise Conflict(f"container {container.id} is not running")
+        raise Conflict(f"Container {container.id} is not running")
 
 
 async def resize(call: Call) -> web.StreamResponse:

@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
+from hyper.api import image_events
 from hyper.api.call import Call, json_response
 from hyper.api.filters import flag, parse_filters
 from hyper.api.image_filters import ALLOWED, PRUNE_ALLOWED, ImageFilter
 from hyper.api.progress import Line, stream_progress
 from hyper.api.render import images as render
 from hyper.core.errors import InvalidArgument
+from hyper.images.reference import parse
 from hyper.images.usage import history as history_of
 
 
@@ -49,19 +51,24 @@ async def tag(call: Call) -> web.StreamResponse:
     if not repository:
         raise InvalidArgument("invalid reference format")
     target = f"{repository}:{label}" if label else repository
+    image = call.engine.images.get(call.parameters["name"])
     await call.engine.images.tag(call.parameters["name"], target)
+    await image_events.record(call, "tag", image.id, parse(target).tagged().familiar())
     return web.Response(status=201)
 
 
 async def remove(call: Call) -> web.StreamResponse:
     """DELETE /images/{name}"""
+    image = call.engine.images.get(call.parameters["name"])
     removed = await call.engine.images.remove(
         call.parameters["name"],
         force=call.flag("force"),
         prune=not call.flag("noprune"),
         used_by=render.uses(call.engine.containers.list(all=True)),
     )
-    return json_response([item.as_json() for item in removed])
+    shown = [item.as_json() for item in removed]
+    await image_events.record_removal(call, image.id, shown)
+    return json_response(shown)
 
 
 async def prune(call: Call) -> web.StreamResponse:
@@ -74,6 +81,7 @@ async def prune(call: Call) -> web.StreamResponse:
         used_by=render.uses(call.engine.containers.list(all=True)),
     )
     deleted = [item.as_json() for item in removed]
+    await image_events.record_removal(call, "", deleted)
     return json_response({"ImagesDeleted": deleted or None, "SpaceReclaimed": space})
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
+from hyper.api import image_events
 from hyper.api.call import Call, json_response
 from hyper.api.progress import Line, stream_progress
 from hyper.core.errors import Failure, InvalidArgument, Unauthorized, Unsupported
@@ -76,6 +77,8 @@ async def create(call: Call) -> web.StreamResponse:
         except Unauthorized as err:
             # With 401, which dockerd never answers here, the docker command asks for a password.
             raise Failure(str(err)) from err
+        pulled = parse(name)
+        await image_events.record(call, "pull", pulled.familiar(), pulled.familiar_name)
 
     return await stream_progress(call, work)
 
@@ -105,6 +108,7 @@ async def _import(call: Call, source: str) -> web.StreamResponse:
     async def work(put: Callable[[Line], None]) -> None:
         image = await call.engine.images.create(body(), change, name=name)
         put({"status": image.id})
+        await image_events.record(call, "import", image.id)
 
     return await stream_progress(call, work)
 

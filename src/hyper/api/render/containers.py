@@ -145,19 +145,20 @@ def mounts(view: ContainerView) -> list[JSON]:
 
 def _mount(mount: MountView) -> JSON:
     flags = [option for option in mount.options if option in ("ro", "rw", "z", "Z", "nocopy")]
-    shown: JSON = {
-        "Type": str(mount.kind),
-        "Source": mount.source,
-        "Destination": mount.destination,
+    if mount.kind is MountKind.VOLUME and not mount.anonymous and not flags:
+        flags = ["z"]  # moby daemon/volumes_unix.go: setBindModeIfNull
+    shown: JSON = {"Type": str(mount.kind)}
+    if mount.kind is MountKind.VOLUME:
+        shown["Name"] = mount.name
+    shown |= {"Source": mount.source, "Destination": mount.destination}
+    if mount.kind is MountKind.VOLUME:
+        shown["Driver"] = "local"
+    bind = mount.kind is MountKind.BIND
+    return shown | {
         "Mode": ",".join(flags) if mount.kind is not MountKind.TMPFS else "",
         "RW": not mount.read_only,
-        "Propagation": "",
+        "Propagation": (mount.propagation or "rprivate") if bind else "",
     }
-    if mount.kind is MountKind.VOLUME:
-        shown |= {"Name": mount.name, "Driver": "local"}
-    if mount.kind is MountKind.BIND:
-        shown["Propagation"] = mount.propagation or "rprivate"
-    return shown
 
 
 def network_settings(view: ContainerView) -> JSON:

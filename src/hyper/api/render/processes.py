@@ -115,14 +115,17 @@ def parse_ps_args(text: str) -> tuple[tuple[str, Column], ...]:
             shape = ("uid", *_FULL[1:]) if "n" in word else _FULL
         elif "u" in word:
             shape = _BSD
-    return tuple(_column(name) for name in names or shape)
+    columns = tuple(_column(name) for name in names or shape)
+    if not any(title == "PID" for title, _ in columns):
+        raise InvalidArgument("Couldn't find PID field in ps output")
+    return columns
 
 
 def _column(text: str) -> tuple[str, Column]:
     name, equals, title = text.strip().partition("=")
     key = _ALIASES.get(name.lower(), name.lower())
     if key not in _COLUMNS:
-        raise InvalidArgument(f"ps: unknown user-defined format specifier {name!r}")
+        raise InvalidArgument(f'ps: error: unknown user-defined format specifier "{name}"')
     heading, column = _COLUMNS[key]
     return (title if equals else heading), column
 

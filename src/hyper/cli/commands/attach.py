@@ -30,7 +30,7 @@ def attach(call: Invocation) -> int:
         return 1
     attachment = Attachment(call, answers.text(found, "Id"), tty, stdin)
     attachment.open(removed=False, started=True)
-    return attachment.serve(lambda: None, call.options.on("sig-proxy"))
+    return attachment.serve(lambda: None, call.options.on("sig-proxy"), left=1)
 
 
 COMMAND = Command(

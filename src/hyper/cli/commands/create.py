@@ -23,5 +23,6 @@ COMMAND = Command(
     minimum=1,
     flags=CREATE_FLAGS,
     interspersed=False,
+    failure_status=125,
     names="image",
 )

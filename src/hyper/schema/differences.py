@@ -1,0 +1,30 @@
+"""Owns what a client may notice besides endpoints and fields: each difference to dockerd 20.10.
+
+The transcripts of tests/api mark every line that differs with one of these names.
+"""
+
+DIFFERENCES = {
+    "words of a failed start": (
+        "no runc starts processes: a program that cannot be run is told as `failed to start the "
+        "container's process: exec: ...`, and an exec of one that is not there ends with 127, as "
+        "with newer dockerds (20.10: 126)"
+    ),
+    "words of newer versions": (
+        "where dockerd 28 says more than 20.10, its words are used: an unknown restart policy, an "
+        "image that is not there, what a filter cannot take"
+    ),
+    "says what to do": (
+        "some messages go on where dockerd's end, to tell what is possible instead, or to say what "
+        "was being done"
+    ),
+    "no swap": "MemorySwap stays what was asked for; dockerd shows twice the memory",
+    "network mode default": "inspect shows the network mode default as bridge, as dockerd 26 does",
+    "prune of volumes": (
+        "from API 1.42 on `volume prune` takes anonymous volumes unless told `all`, as dockerd 23 "
+        "does; before, all that are not used"
+    ),
+    "versions of the command": (
+        "what the docker command checks before it asks, its versions word differently; the hyper "
+        "command leaves some of those checks to the daemon"
+    ),
+}
