@@ -1,8 +1,12 @@
 """Log files: lines, tail, follow, rotation, and what a crash leaves."""
 
 import asyncio
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hyper.engine.logs import STDERR, STDOUT, LogFile
 
@@ -123,3 +127,69 @@ async def test_a_full_disk_keeps_the_file_sound():
             put(log, STDOUT, b"x")
         finally:
             log._file.close()
+
+
+PIECES = (b"a", b"b\n", b"\n", b"c\nd", b"e\n\n")
+
+
+@given(
+    pieces=st.lists(
+        st.tuples(st.sampled_from((1, 2)), st.sampled_from(PIECES)),
+        max_size=40,
+    ),
+    tail=st.integers(0, 12),
+    max_bytes=st.sampled_from((0, 120)),
+)
+def test_the_tail_is_the_end_of_the_whole(
+    pieces: list[tuple[int, bytes]], tail: int, max_bytes: int
+) -> None:
+    async def lines(log: LogFile, tail: int | None) -> list[tuple[int, bytes]]:
+        return [(line.stream, line.data) async for line in log.read(tail=tail)]
+
+    async def compare(folder: str) -> None:
+        log = LogFile(Path(folder) / "output.log", max_bytes, 3 if max_bytes else 1)
+        log.open()
+        for number, (stream, data) in enumerate(pieces):
+            log.append(stream, 1, number, number, data)
+        whole = await lines(log, None)
+        assert await lines(log, tail) == whole[max(0, len(whole) - tail) :]
+        log.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(compare(folder))
+
+
+async def test_reading_a_long_log_lets_others_run(run_dir: Path) -> None:
+    log = LogFile(run_dir / "output.log")
+    log.open()
+    for number in range(64):
+        log.append(1, 1, number, number, b"x" * 65535 + b"\n")
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        counting = group.create_task(count_turns())
+        assert sum([len(line.data) async for line in log.read()]) == 64 << 16
+        counting.cancel()
+    assert turns >= 10
+    log.close()
+
+
+async def test_a_rotation_while_reading_changes_nothing_of_what_was_there(run_dir: Path) -> None:
+    log = LogFile(run_dir / "output.log", 1000, 3)
+    log.open()
+    for number in range(60):
+        log.append(1, 1, number, number, b"line %02d\n" % number)
+    expected = [line.data async for line in log.read()]
+    reading = log.read()
+    got = [(await anext(reading)).data]
+    for number in range(60, 200):
+        log.append(1, 1, number, number, b"line %03d\n" % number)
+    got += [line.data async for line in reading]
+    assert got[: len(expected)] == expected
+    log.close()

@@ -9,7 +9,7 @@ stream_resume), and ends with its own length, which is how the last lines are fo
 import asyncio
 import os
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +17,7 @@ from typing import BinaryIO
 _HEADER = struct.Struct("<BxxxIIQQ")  # stream, process id, length, wall clock ns, offset after
 _TRAILER = struct.Struct("<I")  # length of the whole record
 _OVERHEAD = _HEADER.size + _TRAILER.size
+_TURN_BYTES = 1 << 18
 STDOUT, STDERR = 1, 2
 
 
@@ -38,6 +39,17 @@ class _Record:
     time_ns: int
     offset_after: int
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A record: the number of its file, oldest first, and where it starts there."""
+
+    file: int
+    offset: int
+
+
+_BEGINNING = _Place(0, 0)
 
 
 class LogFile:
@@ -79,7 +91,7 @@ class LogFile:
 
     def offset(self, stream: int, process_id: int) -> int:
         """Return the offset after the last piece kept of a process' stream, 0 for none."""
-        for record in _backward(self.path):
+        for _, record in _backward(self.path):
             if record.process_id != process_id:
                 break
             if record.stream == stream:
@@ -109,9 +121,9 @@ class LogFile:
         closes.
         """
         lines = _Lines()
-        skip = self._lines_before_tail(tail) if tail is not None else 0
+        start, skip = self._tail(tail) if tail is not None else (_BEGINNING, 0)
         seen = 0
-        async for record in self._records(follow):
+        async for record in self._records(start, follow):
             for line in lines.feed(record):
                 seen += 1
                 if seen <= skip or line.time_ns < since_ns:
@@ -124,39 +136,50 @@ class LogFile:
             if seen > skip and line.time_ns >= since_ns:
                 yield line
 
-    async def _records(self, follow: bool) -> AsyncIterator[_Record]:
-        for path in self._paths()[:-1]:
-            for record in _forward(path):
-                yield record
+    async def _records(self, start: _Place, follow: bool) -> AsyncIterator[_Record]:
+        # All are opened at once: meanwhile a rotation may give their names to others.
         generation = self._generation
+        files = [open(p, "rb") for p in self._paths()[start.file :] if p.exists()]  # noqa: ASYNC230
         try:
-            file = open(self.path, "rb")  # noqa: ASYNC230 - local file, closed below
-        except FileNotFoundError:
-            return
-        try:
-            while True:
+            if files:
+                files[0].seek(start.offset)
+            for file in files[:-1]:
+                async for record in _rest(file):
+                    yield record
+            while files:
                 grown = self._grown
-                while (found := _next(file)) is not None:
-                    yield found
+                async for record in _rest(files[-1]):
+                    yield record
                 if generation != self._generation:
-                    file.close()
                     generation = self._generation
-                    file = open(self.path, "rb")  # noqa: ASYNC230
+                    files[-1].close()
+                    files[-1] = open(self.path, "rb")  # noqa: ASYNC230
                     continue
                 if not follow or self._ended:
                     return
                 await grown.wait()
         finally:
-            file.close()
+            for file in files:
+                file.close()
 
-    def _lines_before_tail(self, tail: int) -> int:
-        total = 0
-        lines = _Lines()
-        for path in self._paths():
-            for record in _forward(path):
-                total += sum(1 for _ in lines.feed(record))
-        total += sum(1 for _ in lines.rest())
-        return max(0, total - tail)
+    def _tail(self, tail: int) -> tuple[_Place, int]:
+        """Return where to start reading, and how many lines to skip there, for the last `tail`."""
+        paths = self._paths()
+        wanted = tail + 2
+        while True:
+            start = _before_lines(paths, wanted)
+            streams = []  # of the lines from there on
+            lines = _Lines()
+            for number, path in enumerate(paths[start.file :]):
+                for record in _forward(path, 0 if number else start.offset):
+                    streams += [line.stream for line in lines.feed(record)]
+            streams += [line.stream for line in lines.rest()]
+            skip = max(0, len(streams) - tail)
+            # The first line of each stream may lack its beginning.
+            cut = {streams.index(stream) for stream in set(streams)}
+            if start == _BEGINNING or all(at < skip for at in cut):
+                return start, skip
+            wanted *= 4
 
     def _paths(self) -> list[Path]:
         rotated = [
@@ -222,16 +245,40 @@ def _next(file: BinaryIO) -> _Record | None:
     return None
 
 
-def _forward(path: Path) -> Iterator[_Record]:
+async def _rest(file: BinaryIO) -> AsyncIterator[_Record]:
+    """Yield what a file has from its position on; a long log is not the daemon's only work."""
+    read = 0
+    while (record := _next(file)) is not None:
+        yield record
+        read += len(record.data)
+        if read > _TURN_BYTES:
+            read = 0
+            await asyncio.sleep(0)
+
+
+def _before_lines(paths: Sequence[Path], wanted: int) -> _Place:
+    """Return a place that more than `wanted` ends of lines follow."""
+    found = 0
+    for number in range(len(paths) - 1, -1, -1):
+        for offset, record in _backward(paths[number]):
+            found += record.data.count(b"\n")
+            if found > wanted:
+                return _Place(number, offset)
+    return _BEGINNING
+
+
+def _forward(path: Path, offset: int = 0) -> Iterator[_Record]:
     try:
         with open(path, "rb") as file:
+            file.seek(offset)
             while (record := _next(file)) is not None:
                 yield record
     except FileNotFoundError:
         return
 
 
-def _backward(path: Path) -> Iterator[_Record]:
+def _backward(path: Path) -> Iterator[tuple[int, _Record]]:
+    """Yield the records of a file, the last one first, each with where it starts."""
     try:
         with open(path, "rb") as file:
             end = file.seek(0, os.SEEK_END)
@@ -243,8 +290,8 @@ def _backward(path: Path) -> Iterator[_Record]:
                 file.seek(end - length)
                 if (record := _next(file)) is None or file.tell() != end:
                     return
-                yield record
                 end -= length
+                yield end, record
     except FileNotFoundError:
         return
 
