@@ -410,8 +410,6 @@ class FakeSessions:
 
     async def _run(self, exec_id: str) -> None:
         _, process = self.execs[exec_id]
-        # No guest starts a process sooner; docker-py loses output that comes with the head.
-        await asyncio.sleep(0.05)
         code = await process.run()
         view, _ = self.execs[exec_id]
         self.execs[exec_id] = replace(view, running=False, exit_code=code), process

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -337,3 +338,24 @@ async def test_statistics_that_fail_have_a_status(
     await client.run("sleep", name="x1")
     reply = await client("GET", "/containers/x1/stats")
     assert (reply.status, reply.body["message"]) == (500, "the guest does not answer")
+
+
+async def test_nothing_follows_the_head_before_the_client_has_read_it(client: Client) -> None:
+    """docker-py reads the head through a buffer and loses the output that is in it as well."""
+    container = await client.run("sleep")
+    made = await client("POST", f"/containers/{container}/exec", {"Cmd": ["echo", "x"]})
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as slow:
+        slow.setblocking(False)
+        await loop.sock_connect(slow, str(client.path))
+        body = b'{"Detach": false}'
+        head = f"POST /exec/{made.body['Id']}/start HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\n"
+        head += "Connection: Upgrade\r\nContent-Type: application/json\r\n"
+        await loop.sock_sendall(slow, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        await asyncio.sleep(0.1)  # the process has printed and ended by now
+        first = await loop.sock_recv(slow, 65536)
+        assert first.endswith(b"\r\n\r\n"), first
+        rest = b""
+        while data := await loop.sock_recv(slow, 65536):
+            rest += data
+        assert rest == b"\1\0\0\0\0\0\0\2x\n"

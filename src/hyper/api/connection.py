@@ -4,6 +4,9 @@ Extends aiohttp's server protocol by exactly these; HTTP itself stays aiohttp's.
 """
 
 import asyncio
+import fcntl
+import socket
+import termios
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +17,8 @@ from aiohttp.http_parser import HttpRequestParserPy
 
 _HIGH_BYTES = 256 * 1024
 _LOW_BYTES = 64 * 1024
+_READ_LOOK_S = 0.002
+_READ_LOOKS = 500
 
 
 class RawInput:
@@ -84,6 +89,22 @@ class Connection(web.RequestHandler):
         if self.half_closed or self.transport is None:
             self._raw.feed_eof()
         return self._raw
+
+    async def until_read(self) -> None:
+        """Wait, but not for long, until the client has read what was sent to it.
+
+        A unix socket tells how much is unread (unix(7), SIOCOUTQ) but has no event for it; TCP
+        does not tell.
+        """
+        found = None if self.transport is None else self.transport.get_extra_info("socket")
+        if found is None or found.family != socket.AF_UNIX:
+            return
+        for _ in range(_READ_LOOKS):
+            unread = bytearray(4)
+            fcntl.ioctl(found.fileno(), termios.TIOCOUTQ, unread)
+            if not any(unread):
+                return
+            await asyncio.sleep(_READ_LOOK_S)
 
     @contextmanager
     def cancelling(self) -> Iterator[None]:

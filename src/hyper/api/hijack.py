@@ -57,6 +57,10 @@ class Hijack(web.StreamResponse):
         await self._writer.write(data)
         await self._writer.drain()
 
+    async def until_read(self) -> None:
+        """Wait, but not for long, until the client has read what was sent."""
+        await self._call.connection.until_read()
+
     async def write_eof(self, data: bytes = b"") -> None:
         """Leave the end to the connection, which aiohttp closes after the handler."""
         self._eof_sent = True
@@ -79,14 +83,22 @@ class Channel:
 
 
 class RawChannel(Channel):
-    """A hijacked connection; `framed` puts Docker's header before every piece of output."""
+    """A hijacked connection; `framed` puts Docker's header before every piece of output.
 
-    def __init__(self, hijack: Hijack, framed: bool) -> None:
+    `patient` sends nothing before the client has read the head: docker-py loses what it reads
+    together with it.
+    """
+
+    def __init__(self, hijack: Hijack, framed: bool, *, patient: bool = False) -> None:
         self.hijack = hijack
         self._framed = framed
+        self._patient = patient
 
     async def send(self, stream: int, data: bytes) -> None:
         """Hand over output."""
+        if self._patient:
+            self._patient = False
+            await self.hijack.until_read()
         await self.hijack.write(frame(stream, data) if self._framed else data)
 
     async def receive(self) -> bytes:

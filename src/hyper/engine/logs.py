@@ -163,7 +163,10 @@ class LogFile:
                 file.close()
 
     def _tail(self, tail: int) -> tuple[_Place, int]:
-        """Return where to start reading, and how many lines to skip there, for the last `tail`."""
+        """Return where to start reading, and how many lines to skip there, for the last `tail`.
+
+        A line that is not finished and was begun long before may be missing.
+        """
         paths = self._paths()
         wanted = tail + 2
         while True:

@@ -28,9 +28,6 @@ from hyper.engine.views import ContainerView
 
 _BATCH_BYTES = 32 * 1024
 _STATS_INTERVAL_S = 1.0
-# docker-py loses output that reaches it in one piece with the head, which nothing tells us it has
-# read; dockerd opens the log first, which takes about as long.
-_HEAD_S = 0.003
 
 
 async def attach(call: Call) -> web.StreamResponse:
@@ -43,11 +40,10 @@ async def attach(call: Call) -> web.StreamResponse:
     session = await call.engine.sessions.attach(view.id, stdin=stdin, stdout=stdout, stderr=stderr)
     multiplexed = not view.spec.tty and call.version >= (1, 42)
     hijack = Hijack(call, MULTIPLEXED if multiplexed else RAW)
-    channel = RawChannel(hijack, framed=not view.spec.tty)
+    channel = RawChannel(hijack, framed=not view.spec.tty, patient=True)
     try:
         await hijack.prepare(call.request)
         if call.flag("logs"):
-            await asyncio.sleep(_HEAD_S)
             await _send_logs(call, view, channel, attached_ns)
         if not call.flag("stream"):
             return hijack

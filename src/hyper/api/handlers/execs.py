@@ -66,7 +66,7 @@ async def start(call: Call) -> web.StreamResponse:
     # As dockerd, by what the start says: a client that asks for frames gets a terminal's output so.
     framed = not read_bool(body.get("Tty") or False, "Tty")
     hijack = Hijack(call, MULTIPLEXED if framed and call.version >= (1, 42) else RAW)
-    channel = RawChannel(hijack, framed=framed)
+    channel = RawChannel(hijack, framed=framed, patient=True)
     await hijack.prepare(call.request)
     try:
         session = await call.engine.sessions.exec_start(
