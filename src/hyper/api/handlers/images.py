@@ -10,6 +10,7 @@ from hyper.api.filters import flag, parse_filters
 from hyper.api.image_filters import ALLOWED, PRUNE_ALLOWED, ImageFilter
 from hyper.api.progress import Line, stream_progress
 from hyper.api.render import images as render
+from hyper.api.render import older
 from hyper.core.errors import InvalidArgument
 from hyper.images.reference import parse
 from hyper.images.usage import history as history_of
@@ -21,7 +22,8 @@ async def list_all(call: Call) -> web.StreamResponse:
     images = [image for image in call.engine.images.list() if wanted.matches(image)]
     images.sort(key=render.created_ns, reverse=True)
     users = image_users(call)
-    return json_response([render.summary(image, users.get(image.id, 0)) for image in images])
+    shown = [render.summary(image, users.get(image.id, 0)) for image in images]
+    return json_response([older.image_summary(item, call.version) for item in shown])
 
 
 def image_users(call: Call) -> dict[str, int]:
@@ -34,7 +36,8 @@ def image_users(call: Call) -> dict[str, int]:
 
 async def inspect(call: Call) -> web.StreamResponse:
     """GET /images/{name}/json"""
-    return json_response(render.inspect(call.engine.images.get(call.parameters["name"])))
+    shown = render.inspect(call.engine.images.get(call.parameters["name"]))
+    return json_response(older.image(shown, call.version))
 
 
 async def history(call: Call) -> web.StreamResponse:

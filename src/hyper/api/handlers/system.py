@@ -9,7 +9,7 @@ from hyper.api.call import Call, json_response
 from hyper.api.event_filters import ALLOWED, matches
 from hyper.api.filters import parse_filters
 from hyper.api.handlers.images import image_users
-from hyper.api.render import containers, images, system, volumes
+from hyper.api.render import containers, images, older, system, volumes
 from hyper.api.times import NS_PER_S, parse_time
 from hyper.core.errors import InvalidArgument
 from hyper.images.usage import layers_bytes
@@ -53,7 +53,10 @@ async def usage(call: Call) -> web.StreamResponse:
         found = call.engine.images.list()
         shared = {item.image_id: item for item in usage_of(call.engine.images.shelf, found)}
         shown["Images"] = [
-            images.summary(image, users.get(image.id, 0), shared[image.id].shared_bytes)
+            older.image_summary(
+                images.summary(image, users.get(image.id, 0), shared[image.id].shared_bytes),
+                call.version,
+            )
             for image in found
         ]
         shown["LayersSize"] = layers_bytes(call.engine.images.shelf, found)
@@ -69,7 +72,7 @@ async def usage(call: Call) -> web.StreamResponse:
         ]
     if "build-cache" in kinds:
         shown["BuildCache"] = []
-    return json_response(shown)
+    return json_response(older.usage(shown, call.version))
 
 
 async def events(call: Call) -> web.StreamResponse:
