@@ -1,6 +1,7 @@
 """Owns Docker's published API specification: which operations exist, and whether a reply fits."""
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ def operations() -> dict[str, tuple[str, str, JSON]]:
         for method, description in methods.items()
         if method != "parameters"
     }
+
+
+def operation_of(method: str, path: str) -> str:
+    """Return the id of the operation that a request is for, "" for none of them."""
+    path = re.sub(r"^/v[\d.]+/", "/", path.partition("?")[0])
+    found = ""
+    for operation, (verb, pattern, _) in operations().items():
+        regex = re.sub(r"\{\w+\}", ".+", pattern)
+        if verb == method and re.fullmatch(regex, path):
+            if "{" not in pattern:
+                return operation
+            found = operation
+    return found
 
 
 def statuses(operation: str) -> set[int]:

@@ -1,0 +1,256 @@
+"""Libraries people use, against a real daemon: docker-py, aiodocker, Testcontainers."""
+
+import io
+import json
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import aiodocker
+import docker
+import docker.errors
+import docker.types
+import pytest
+import requests
+
+from tests.support import specification
+from tests.support.daemon import Daemon
+
+pytestmark = pytest.mark.vm
+
+
+def _check(reply: requests.Response, *_: Any, **__: Any) -> None:
+    """Compare a JSON reply that docker-py has read whole with the specification."""
+    assert reply.status_code != 500, reply.text
+    operation = specification.operation_of(reply.request.method or "", reply.request.path_url)
+    assert operation, reply.request.path_url
+    if reply.headers.get("Content-Type") == "application/json" and reply.headers.get(
+        "Content-Length"
+    ):
+        specification.check_reply(operation, reply.status_code, reply.json())
+
+
+@pytest.fixture
+def client(daemon: Daemon) -> Iterator[docker.DockerClient]:
+    """Return docker-py, whose every reply is compared with the specification."""
+    with closing(docker.DockerClient(base_url=f"unix://{daemon.socket}", version="1.50")) as made:
+        made.api.hooks["response"].append(_check)
+        yield made
+
+
+def test_the_engine_describes_itself(client: docker.DockerClient) -> None:
+    assert client.ping() is True
+    assert client.version()["ApiVersion"] == "1.50"
+    assert client.info()["OSType"] == "linux"
+    assert {"Images", "Containers", "Volumes"} <= set(client.df())
+    assert client.plugins.list() == []
+    for verb in (client.swarm.reload, client.services.list, client.secrets.list, client.nodes.list):
+        with pytest.raises(docker.errors.APIError, match="This node is not a swarm manager"):
+            verb()
+    with pytest.raises(docker.errors.APIError, match="SwarmInit is not supported"):
+        client.swarm.init()
+
+
+def test_the_life_of_a_container(client: docker.DockerClient) -> None:
+    seen: list[str] = []
+    events = client.events(decode=True, filters={"type": "container"})
+
+    def listen() -> None:
+        seen.extend(event["Action"] for event in events)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    made = client.containers.create(
+        "busybox", ["sleep", "1000"], name="py", labels={"a": "b"}, stop_signal="SIGKILL"
+    )
+    assert made.status == "created"
+    made.start()
+    made.reload()
+    assert made.status == "running"
+    assert [c.id for c in client.containers.list(filters={"label": "a=b"})] == [made.id]
+    assert client.containers.list(filters={"status": "exited"}) == []
+    assert made.top()["Titles"][:2] == ["UID", "PID"]
+    assert made.exec_run(["sh", "-c", "echo out; echo err >&2; exit 4"], demux=True) == (
+        4,
+        (b"out\n", b"err\n"),
+    )
+    made.pause()
+    made.reload()
+    assert made.status == "paused"
+    made.unpause()
+    made.rename("py2")
+    assert client.containers.get("py2").id == made.id
+    made.update(mem_limit="100m", memswap_limit="100m")
+    made.reload()
+    assert made.attrs["HostConfig"]["Memory"] == 100 << 20
+    assert made.exec_run("cat /sys/fs/cgroup/memory.max").output == b"%d\n" % (100 << 20)
+    made.restart(timeout=0)
+    made.kill()
+    assert made.wait()["StatusCode"] == 137
+    with pytest.raises(docker.errors.APIError, match="is not running"):
+        made.kill()
+    made.remove()
+    with pytest.raises(docker.errors.NotFound, match="No such container: py2"):
+        client.containers.get("py2")
+    events.close()
+    listener.join(20)
+    wanted = ["create", "start", "pause", "unpause", "rename", "update", "restart", "kill"]
+    assert [action for action in wanted if action not in seen] == []
+
+
+def test_output_in_all_the_ways_to_get_it(client: docker.DockerClient) -> None:
+    assert client.containers.run("busybox", ["echo", "hi"], remove=True) == b"hi\n"
+    with pytest.raises(docker.errors.ContainerError) as failed:
+        client.containers.run("busybox", ["sh", "-c", "echo bad >&2; exit 3"], remove=True)
+    assert (failed.value.exit_status, failed.value.stderr) == (3, b"bad\n")
+    made = client.containers.run(
+        "busybox", ["sh", "-c", "for i in 1 2 3; do echo $i; done"], detach=True
+    )
+    made.wait()
+    assert made.logs(tail=2) == b"2\n3\n"
+    assert b"".join(made.logs(stream=True)) == b"1\n2\n3\n"
+    assert made.logs(timestamps=True).startswith(b"20")
+    made.remove()
+
+
+def test_stdin_through_an_attached_socket(client: docker.DockerClient) -> None:
+    made = client.containers.create("busybox", ["cat"], stdin_open=True, tty=False)
+    attached = made.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
+    made.start()
+    attached._sock.sendall(b"typed\n")
+    assert attached.read(14) == b"\1\0\0\0\0\0\0\6typed\n"
+    attached.close()
+    made.remove(force=True)
+
+
+def test_statistics_once_and_as_a_stream(client: docker.DockerClient) -> None:
+    made = client.containers.run("busybox", ["sleep", "1000"], detach=True)
+    once = made.stats(stream=False)
+    specification.check_reply("ContainerStats", 200, once)
+    assert once["memory_stats"]["usage"] > 0
+    assert once["cpu_stats"]["system_cpu_usage"] > once["precpu_stats"]["system_cpu_usage"]
+    stream = made.stats(decode=True)
+    first, second = next(stream), next(stream)
+    assert second["preread"] == first["read"]
+    stream.close()
+    one_shot = client.api.get(
+        f"{client.api.base_url}/v1.50/containers/{made.id}/stats",
+        params={"stream": "false", "one-shot": "true"},
+    ).json()
+    assert one_shot["preread"] == "0001-01-01T00:00:00Z"
+    made.remove(force=True)
+
+
+def test_waiting_for_each_condition(client: docker.DockerClient) -> None:
+    made = client.containers.create("busybox", ["sh", "-c", "exit 5"])
+    assert made.wait(condition="not-running")["StatusCode"] == 0  # it never ran
+    results: dict[str, int] = {}
+    waiters = [
+        threading.Thread(
+            target=lambda c=condition: results.update({c: made.wait(condition=c)["StatusCode"]})
+        )
+        for condition in ("next-exit", "removed")
+    ]
+    for waiter in waiters:
+        waiter.start()
+    time.sleep(0.5)  # until both have asked: the API has no event for it
+    made.start()
+    waiters[0].join(30)
+    made.remove()
+    waiters[1].join(30)
+    assert results == {"next-exit": 5, "removed": 5}
+
+
+def test_images_volumes_and_networks(client: docker.DockerClient) -> None:
+    image = client.images.get("busybox")
+    assert image.history()
+    assert image.tag("copy", "1") and image.tag("copy", "2")
+    saved = client.api.get(
+        f"{client.api.base_url}/v1.50/images/get", params={"names": ["copy:1", "copy:2"]}
+    ).content
+    with tarfile.open(fileobj=io.BytesIO(saved)) as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest is not None
+        names = {name for entry in json.load(manifest) for name in entry["RepoTags"]}
+    assert names == {"copy:1", "copy:2"}
+    client.images.remove("copy:1")
+    client.images.remove("copy:2")
+    loaded = client.images.load(saved)
+    assert {tag for item in loaded for tag in item.tags} >= {"copy:1", "copy:2"}
+    client.images.remove("copy:1")
+    client.images.remove("copy:2")
+    with pytest.raises(docker.errors.APIError, match="ImageSearch is not supported"):
+        client.images.search("busybox")
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.images.get("nothing")
+    assert client.images.prune(filters={"dangling": True})["SpaceReclaimed"] >= 0
+
+    volume = client.volumes.create("data", labels={"keep": "no"})
+    mount = docker.types.Mount("/data", "data")
+    client.containers.run("busybox", ["touch", "/data/x"], mounts=[mount], remove=True)
+    assert client.volumes.list(filters={"name": "data"}) == [volume]
+    pruned = client.volumes.prune(filters={"label": "keep=no", "all": "true"})
+    assert pruned["VolumesDeleted"] == ["data"]
+    assert "bridge" in {network.name for network in client.networks.list()}
+
+
+def test_prune_takes_only_what_its_filters_allow(client: docker.DockerClient) -> None:
+    kept = client.containers.create("busybox", ["true"], labels={"keep": "yes"})
+    gone = client.containers.create("busybox", ["true"])
+    pruned = client.containers.prune(filters={"label!": "keep"})
+    assert pruned["ContainersDeleted"] == [gone.id]
+    assert client.containers.prune(filters={"until": "24h"})["ContainersDeleted"] is None
+    with pytest.raises(docker.errors.APIError, match="invalid filter 'nope'"):
+        client.containers.prune(filters={"nope": "x"})
+    kept.remove()
+
+
+async def test_aiodocker(daemon: Daemon) -> None:
+    async with aiodocker.Docker(url=f"unix://{daemon.socket}") as engine:
+        assert (await engine.version())["ApiVersion"] == "1.50"
+        config = {"Image": "busybox", "Cmd": ["sh", "-c", "read x; echo got $x"]}
+        config |= {"OpenStdin": True, "StdinOnce": True}
+        container = await engine.containers.create(config, name="aio")
+        async with container.attach(stdin=True, stdout=True, stderr=True) as stream:
+            await container.start()
+            await stream.write_in(b"this\n")
+            message = await stream.read_out()
+            assert message is not None
+            assert (message.stream, message.data) == (1, b"got this\n")
+        assert (await container.wait())["StatusCode"] == 0
+        assert await container.log(stdout=True) == ["got this\n"]
+        await container.delete()
+        running = await engine.containers.run({"Image": "busybox", "Cmd": ["sleep", "1000"]})
+        execution = await running.exec(["echo", "inside"])
+        async with execution.start() as stream:
+            message = await stream.read_out()
+            assert message is not None
+            assert message.data == b"inside\n"
+        await running.delete(force=True)
+
+
+def test_testcontainers(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its reaper, a container that wants the daemon's socket as a bind mount."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{daemon.socket}")
+    monkeypatch.setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
+    from testcontainers.core.config import ConnectionMode, testcontainers_config
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.waiting_utils import wait_for_logs
+
+    monkeypatch.setattr(testcontainers_config, "ryuk_disabled", True)
+    # Where the tests themselves run in a container it would look for the ports at a gateway.
+    monkeypatch.setattr(testcontainers_config, "tc_host_override", "127.0.0.1")
+    monkeypatch.setattr(
+        testcontainers_config, "connection_mode_override", ConnectionMode.docker_host
+    )
+    page = "HTTP/1.0 200 OK\\r\\n\\r\\nhello"
+    serve = f"echo ready; while true; do printf '{page}' | nc -l -p 80 >/dev/null; done"
+    container = DockerContainer("busybox").with_command(["sh", "-c", serve]).with_exposed_ports(80)
+    with container as running:
+        wait_for_logs(running, "ready", timeout=60)
+        host, port = running.get_container_host_ip(), running.get_exposed_port(80)
+        assert requests.get(f"http://{host}:{port}/", timeout=60).text == "hello"
+        assert running.exec(["echo", "hi"]).output == b"hi\n"
