@@ -77,7 +77,7 @@ async def test_import_and_push_check_what_they_are_given(client: Client) -> None
     reply = await client("POST", "/images/create", fromSrc="http://x/")
     assert (reply.status, reply.body["message"][:15]) == (501, "ImageCreate is ")
     reply = await client("POST", "/images/create", fromSrc="-", changes="NONSENSE x")
-    assert (reply.status, reply.body["message"]) == (400, "NONSENSE is not a valid change command")
+    assert (reply.status, reply.body["message"]) == (400, "nonsense is not a valid change command")
     assert (await client("POST", "/images/absent/push")).status == 404
 
 

@@ -4,9 +4,12 @@ import asyncio
 import socket
 import stat
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from aiohttp import web
 
+from hyper.api.connection import ConnectionServer
 from hyper.api.server import unix_listener
 from hyper.core.errors import Conflict
 from hyper.schema.routes import DOCKER_ROUTES, ROUTES
@@ -162,3 +165,26 @@ async def test_the_socket_goes_when_the_server_stops(run_dir: Path) -> None:
     assert not client.path.exists()
     with socket.socket(socket.AF_UNIX) as probe, pytest.raises(FileNotFoundError):
         probe.connect(str(client.path))
+
+
+async def test_a_body_goes_on_after_a_pause_at_the_end_of_a_chunk() -> None:
+    """A whole body arrives whose reading was paused where a chunk and what was received ended."""
+    read = asyncio.get_running_loop().create_future()
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        pieces = [len(piece) async for piece in request.content.iter_any()]
+        read.set_result(sum(pieces))
+        return web.Response()
+
+    connection = ConnectionServer(handler)()
+    transport = mock.create_autospec(asyncio.Transport, instance=True)
+    transport.is_closing.return_value = False
+    connection.connection_made(transport)
+    connection.data_received(b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await asyncio.sleep(0.01)
+    connection.data_received(b"%x\r\n%b\r\n" % (3_000_000, bytes(3_000_000)))
+    await asyncio.sleep(0.01)
+    connection.data_received(b"5\r\nabcde\r\n0\r\n\r\n")
+    async with asyncio.timeout(5):
+        assert await read == 3_000_005
+    connection.connection_lost(None)

@@ -119,6 +119,17 @@ class Connection(web.RequestHandler):
         finally:
             self._on_lost = None
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading, and have the parser forget that it was paused.
+
+        aiohttp 3.14's parser in Python remembers a pause that came with the last byte of a chunk:
+        it then keeps the next data it gets to itself, and if those were the last, for ever.
+        """
+        payload = getattr(self._parser, "_payload_parser", None)
+        if payload is not None:
+            payload._paused = False
+        super().resume_reading(resume_parser)
+
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio's own signature
         """Keep the way to the client open where it may half-close: on a raw stream."""
         self.half_closed = True

@@ -27,7 +27,7 @@ def apply(config: Json, instructions: Sequence[str]) -> None:
         word, _, rest = line.strip().partition(" ")
         change = _CHANGES.get(word.upper())
         if change is None:
-            raise InvalidArgument(f"{word} is not a valid change command")
+            raise InvalidArgument(f"{word.lower()} is not a valid change command")
         try:
             change(config, rest.strip())
         except ValueError as err:
