@@ -32,12 +32,16 @@ _LIMITS = """\
 - A pod is a virtual machine. Its containers share network, IPC, host name and volumes, and the
   memory and CPUs of that machine: with limits for all containers it gets their sum and the
   kernel's own share, otherwise the daemon's default.
+- The pods of a play with Services are on the network `kube`, where the names of a Service lead to
+  every pod of the play that it selects, ready or not; without Services they are on the default one.
 - Pods of a workload are named NAME-0, NAME-1, ...; a container is named POD-CONTAINER everywhere
   outside its pod (`hyper logs web-0-nginx`).
 - A pod whose containers fail to start is stopped again and the play fails with the reason;
   it stays, so that its logs can be read, until it is replaced or removed.
 - A pod with restartPolicy Always lives until it is stopped; otherwise it ends with its containers.
 - env, envFrom and the files of volumes are resolved once, when the pod is made.
+- `hyper generate kube` writes variables as they are and files of Secrets as ConfigMaps: a manifest
+  holds them in clear.
 - A PersistentVolumeClaim is the named volume of the same name (`hyper volume ls`). `--down` keeps
   it; `--down --force` removes it.
 """
