@@ -115,3 +115,18 @@ def test_clones_start_whatever_their_ports(
     assert leaks.settle(lambda: "MB" not in daemon.hyper("pool", "ls").stdout, limit_s=90)
     for ports in ((), ("-p", "0:80"), ("-p", "0:80", "-p", "0:81", "-p", "0:82/udp"), ()):
         assert daemon.hyper("run", "--rm", *ports, "busybox", "echo", "up").stdout == "up\n"
+
+
+def test_a_run_is_one_request_and_spawns_no_process(
+    start_daemon: Callable[..., Daemon], busybox_archive: Path
+) -> None:
+    daemon = _daemon_with_pool(start_daemon, busybox_archive)
+    daemon.hyper("pool", "set", "--waiting", "1")  # the one that is taken is not replaced meanwhile
+    assert leaks.settle(lambda: _waiting(daemon) != 1)
+    daemon.hyper("pool", "set", "--waiting", "1")
+    start = daemon.log.stat().st_size
+    assert daemon.hyper("run", "--rm", "busybox", "echo", "hi").stdout == "hi\n"
+    said = daemon.log.read_bytes()[start:].decode()
+    before_end = said.partition("stopping")[0].splitlines()
+    assert len([line for line in before_end if " api.server: " in line]) == 1
+    assert not [line for line in before_end if " host.process: " in line]
