@@ -145,6 +145,7 @@ async def serving(folder: Path) -> AsyncIterator[tuple[FakeEngine, Client]]:
             async with aiohttp.ClientSession(connector=connector) as session:
                 yield engine, Client(path, session)
         finally:
+            await engine.images.shelf.http.close()
             for container in engine.containers.all.values():
                 if container.view.active and not container.process.signal.done():
                     container.process.signal.set_result(9)

@@ -14,7 +14,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from hyper.agent import messages as guest
-from hyper.core.errors import Conflict, InvalidArgument, NotFound, NotModified, Unavailable
+from hyper.core.errors import (
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    NotModified,
+    Unavailable,
+    Unsupported,
+)
 from hyper.core.ids import check_name, new_id, new_name
 from hyper.core.metrics import Metrics
 from hyper.core.signals import signal_number
@@ -49,6 +56,7 @@ from hyper.hypervisor.check import Check
 from hyper.hypervisor.driver import Capabilities
 from hyper.network.networks import Joined
 from hyper.network.user import UserNetworks
+from tests.support.fake_files import FakeFiles
 from tests.support.fake_images import FakeImages, FakeVolumes
 
 S = ContainerState
@@ -486,6 +494,17 @@ class FakeMemberships:
     async def remove(self, reference: str) -> None:
         await self.registry.remove(self.registry.find(reference))
 
+    async def connect(self, reference: str, container: str, endpoint: object) -> None:
+        self.registry.find(reference)
+        self.containers.find(container)
+        raise Unsupported("a second network is not supported: this host has no namespaces")
+
+    async def disconnect(self, reference: str, container: str, *, force: bool) -> None:
+        info = self.registry.find(reference)
+        found = self.containers.find(container)
+        if all(at.network_id != info.id for at in found.view.network.joined):
+            raise Conflict(f"container {container} is not connected to network {info.spec.name}")
+
     async def prune(self, chosen: Sequence[NetworkInfo]) -> list[str]:
         return [info.spec.name for info in chosen if not info.predefined]
 
@@ -510,6 +529,7 @@ class FakeEngine:
         self.kernels = SimpleNamespace(list=lambda: [])
         registry = NetworkRegistry(self.store, self.events, UserNetworks())  # type: ignore[arg-type]
         self.networks = FakeMemberships(registry, self.containers)
+        self.files = FakeFiles(self)
         self.system = SimpleNamespace(
             info=self._info, doctor=_checks, container_sizes=self._container_sizes
         )

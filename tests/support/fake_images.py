@@ -12,7 +12,7 @@ from hyper.core.errors import Conflict, Failure, NotFound, Unavailable
 from hyper.core.ids import new_id
 from hyper.engine.views import VolumeView
 from hyper.images.catalog import Image
-from hyper.images.http import Traffic
+from hyper.images.http import Http, RegistryOptions, Traffic
 from hyper.images.manifest import ImageConfig
 from hyper.images.reference import parse
 
@@ -23,10 +23,13 @@ class FakeImages:
     def __init__(self) -> None:
         self.all = [make_image("busybox:latest")]
         layers = SimpleNamespace(find=lambda diff_id: None, disk_bytes=lambda diff_ids: 0)
+        http = Http(RegistryOptions())  # for what asks registries and stores nothing
+        http.traffic = Traffic(received_bytes=1234, sent_bytes=56)
         records = defaultdict(lambda: SimpleNamespace(parent=""))
         state = SimpleNamespace(images=records, references={})
         self.shelf = SimpleNamespace(
-            http=SimpleNamespace(traffic=Traffic(received_bytes=1234, sent_bytes=56)),
+            http=http,
+            options=http.options,
             layers=layers,
             image=self.get,
             catalog=SimpleNamespace(state=state),

@@ -153,6 +153,8 @@ def _defuse(case: Case, choose: Callable[[list[str]], str]) -> None:
     if case.path.startswith("/distribution"):
         case.path_parameters["name"] = f"{NOWHERE}/x"
     if isinstance(body, dict):
+        if case.path == "/auth":
+            body["serveraddress"] = NOWHERE  # none would mean Docker Hub
         config = body.get("HostConfig")
         if isinstance(config, dict):
             config.pop("Binds", None)

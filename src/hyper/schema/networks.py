@@ -45,7 +45,7 @@ def parse_network(body: Mapping[str, object]) -> NetworkSpec:
     ipam = read_object(body.get("IPAM"), "IPAM")
     ipam_driver = read_string(ipam.get("Driver") or "default", "IPAM.Driver")
     if ipam_driver != "default":
-        raise Unsupported(f"IPAM driver {ipam_driver} is not supported, only default")
+        raise Unsupported(f"IPAM driver {ipam_driver} is not supported: only default")
     return NetworkSpec(
         name=name,
         driver=driver,
@@ -68,7 +68,7 @@ def _options(value: object) -> tuple[tuple[str, str], ...]:
     for name, content in options:
         if name not in _OPTIONS:
             known = ", ".join(_OPTIONS)
-            raise Unsupported(f"network option {name} is not supported; there are: {known}")
+            raise Unsupported(f"network option {name} is not supported: there are {known}")
         if name == MTU_OPTION and not (content.isdigit() and 68 <= int(content) <= 65520):
             raise InvalidArgument(f"invalid value of {name}: {content}")
         if name == ICC_OPTION and content.lower() not in ("true", "false", "0", "1"):
@@ -146,7 +146,9 @@ def read_endpoint(network: str, value: object, where: str) -> EndpointSpec:
     if ipam.get("IPv6Address"):
         raise Unsupported(f"{where}.IPAMConfig.IPv6Address: networks have IPv4 only")
     if read_strings(ipam.get("LinkLocalIPs"), f"{where}.IPAMConfig.LinkLocalIPs"):
-        raise Unsupported(f"{where}.IPAMConfig.LinkLocalIPs is not supported")
+        raise Unsupported(
+            f"{where}.IPAMConfig.LinkLocalIPs is not supported: a pod has the one device"
+        )
     if read_object(endpoint.get("DriverOpts"), f"{where}.DriverOpts"):
         raise Unsupported(f"{where}.DriverOpts is not supported: there is no such option")
     mac = read_string(endpoint.get("MacAddress") or "", f"{where}.MacAddress")
