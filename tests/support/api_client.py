@@ -153,3 +153,4 @@ async def serving(folder: Path) -> AsyncIterator[tuple[FakeEngine, Client]]:
                 if not process.signal.done():
                     process.signal.set_result(9)
             await server.stop(0.5)
+            await engine.images.shelf.http.close()

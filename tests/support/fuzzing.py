@@ -141,16 +141,14 @@ class Fuzzer:
 def _defuse(case: Case, choose: Callable[[list[str]], str]) -> None:
     """Keep a request from reaching outside: no other registry, no folder of the host, no wait."""
     query, body = case.query, case.body
-    for container, key, harmless in (
-        (query, "fromImage", f"{NOWHERE}/x"),
-        (query, "fromSrc", "-"),
-        (body, "serveraddress", NOWHERE),
-    ):
-        if isinstance(container, dict) and isinstance(container.get(key), str):
-            container[key] = harmless
+    for key, harmless in (("fromImage", f"{NOWHERE}/x"), ("fromSrc", "-")):
+        if isinstance(query, dict) and isinstance(query.get(key), str):
+            query[key] = harmless
     if isinstance(query, dict) and str(query.get("t", "")).lstrip("-").isdigit():
         query["t"] = "0"  # to wait for as long as was asked for is no fault
-    if case.path.startswith("/distribution"):
+    if case.path == "/auth" and isinstance(body, dict):
+        body["serveraddress"] = NOWHERE  # without one it is Docker Hub
+    if case.path.startswith("/distribution") or case.path.endswith("/push"):
         case.path_parameters["name"] = f"{NOWHERE}/x"
     if isinstance(body, dict):
         if case.path == "/auth":
