@@ -6,7 +6,7 @@ A container's command is one of `PROGRAMS`: echo, cat, true, false, sleep, sh -c
 import asyncio
 import dataclasses
 import posixpath
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import time_ns
@@ -374,6 +374,7 @@ class FakeSessions:
         until_ns: int = 0,
         tail: int | None = None,
         follow: bool = False,
+        idle: Callable[[], Awaitable[None]] | None = None,
     ) -> AsyncIterator[LogRecord]:
         wanted = {1: stdout, 2: stderr}
         feed = found.process.hub.open(stdout=stdout, stderr=stderr) if follow else None
@@ -382,8 +383,11 @@ class FakeSessions:
         for record in records if tail is None else records[max(0, len(records) - tail) :]:
             yield record
         if feed is not None:
+            assert idle is not None
+            await idle()
             async for stream, data in feed:
                 yield LogRecord(stream, time_ns(), data)
+                await idle()
 
     async def resize(self, ref: str, rows: int, columns: int) -> None:
         self._running(ref).process.size = (rows, columns)

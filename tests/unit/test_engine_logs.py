@@ -194,3 +194,25 @@ async def test_a_rotation_while_reading_changes_nothing_of_what_was_there(run_di
     got += [line.data async for line in reading]
     assert got[: len(expected)] == expected
     log.close()
+
+
+async def test_a_follower_is_idle_only_when_it_has_everything(run_dir: Path) -> None:
+    log = LogFile(run_dir / "output.log")
+    log.open()
+    for number in range(100):
+        log.append(1, 1, number, number, b"%d\n" % number)
+    got: list[bytes] = []
+    seen_when_idle: list[int] = []
+
+    async def idle() -> None:
+        seen_when_idle.append(len(got))
+        if len(got) < 150:
+            for number in range(100, 150):
+                log.append(1, 1, number, number, b"%d\n" % number)
+        else:
+            log.close()
+
+    async for line in log.read(follow=True, idle=idle):
+        got.append(line.data)
+    assert seen_when_idle == [100, 150]
+    assert len(got) == 150

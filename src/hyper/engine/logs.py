@@ -9,7 +9,7 @@ stream_resume), and ends with its own length, which is how the last lines are fo
 import asyncio
 import os
 import struct
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -113,17 +113,23 @@ class LogFile:
             path.unlink(missing_ok=True)
 
     async def read(
-        self, *, tail: int | None = None, since_ns: int = 0, until_ns: int = 0, follow: bool = False
+        self,
+        *,
+        tail: int | None = None,
+        since_ns: int = 0,
+        until_ns: int = 0,
+        follow: bool = False,
+        idle: Callable[[], Awaitable[None]] | None = None,
     ) -> AsyncIterator[LogRecord]:
         """Yield the log line by line (a line keeps its newline; the last may have none).
 
         `tail` counts lines from the end. With `follow` the iteration goes on until the writer
-        closes.
+        closes; `idle` is called whenever it has to wait.
         """
         lines = _Lines()
         start, skip = self._tail(tail) if tail is not None else (_BEGINNING, 0)
         seen = 0
-        async for record in self._records(start, follow):
+        async for record in self._records(start, follow, idle):
             for line in lines.feed(record):
                 seen += 1
                 if seen <= skip or line.time_ns < since_ns:
@@ -136,7 +142,9 @@ class LogFile:
             if seen > skip and line.time_ns >= since_ns:
                 yield line
 
-    async def _records(self, start: _Place, follow: bool) -> AsyncIterator[_Record]:
+    async def _records(
+        self, start: _Place, follow: bool, idle: Callable[[], Awaitable[None]] | None
+    ) -> AsyncIterator[_Record]:
         # All are opened at once: meanwhile a rotation may give their names to others.
         generation = self._generation
         files = [open(p, "rb") for p in self._paths()[start.file :] if p.exists()]  # noqa: ASYNC230
@@ -157,6 +165,8 @@ class LogFile:
                     continue
                 if not follow or self._ended:
                     return
+                if idle is not None:
+                    await idle()
                 await grown.wait()
         finally:
             for file in files:

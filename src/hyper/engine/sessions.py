@@ -3,7 +3,7 @@
 import asyncio
 import errno
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -122,14 +122,17 @@ class Sessions:
         until_ns: int = 0,
         tail: int | None = None,
         follow: bool = False,
+        idle: Callable[[], Awaitable[None]] | None = None,
     ) -> AsyncIterator[LogRecord]:
-        """Yield a container's output so far, line by line. Raises Unsupported for the driver
-        none.
+        """Yield a container's output so far, line by line; `idle` is called before waiting for
+        more. Raises Unsupported for the driver none.
         """
         _, container = find_container(self._pods, reference)
         if container.spec.log.driver not in READABLE_DRIVERS:
             raise Unsupported("configured logging driver does not support reading")
-        records = container.log.read(tail=tail, since_ns=since_ns, until_ns=until_ns, follow=follow)
+        records = container.log.read(
+            tail=tail, since_ns=since_ns, until_ns=until_ns, follow=follow, idle=idle
+        )
         wanted = {number for number, on in ((1, stdout), (2, stderr)) if on}
         return _only(records, wanted)
 

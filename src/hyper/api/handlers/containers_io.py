@@ -137,7 +137,11 @@ async def logs(call: Call) -> web.StreamResponse:
     if not (stdout or stderr):
         raise InvalidArgument("Bad parameters: you must choose at least one stream")
     view = call.engine.containers.get(call.parameters["id"])
-    follow = call.flag("follow")
+    framed = not view.spec.tty
+    kind = MULTIPLEXED if framed and call.version >= (1, 42) else RAW
+    response = web.StreamResponse(headers={"Content-Type": kind, **call.headers})
+    details = log_details(view) + b" " if call.flag("details") else b""
+    writer = _LogWriter(call, response, framed, details)
     records = call.engine.sessions.logs(
         view.id,
         stdout=stdout,
@@ -145,38 +149,43 @@ async def logs(call: Call) -> web.StreamResponse:
         since_ns=parse_time(call.text("since"), "since"),
         until_ns=parse_time(call.text("until"), "until"),
         tail=_tail(call.text("tail")),
-        follow=follow and view.active,
+        follow=call.flag("follow") and view.active,
+        idle=writer.flush,
     )
-    framed = not view.spec.tty
-    kind = MULTIPLEXED if framed and call.version >= (1, 42) else RAW
-    response = web.StreamResponse(headers={"Content-Type": kind, **call.headers})
     with call.connection.cancelling():
         await response.prepare(call.request)
-        details = log_details(view) + b" " if call.flag("details") else b""
-        await _write_logs(call, response, records, framed, details, 1 if follow else _BATCH_BYTES)
+        async for record in records:
+            await writer.put(record)
+        await writer.flush()
     return response
 
 
-async def _write_logs(
-    call: Call,
-    response: web.StreamResponse,
-    records: AsyncIterator[LogRecord],
-    framed: bool,
-    details: bytes,
-    batch_bytes: int,
-) -> None:
-    timestamps = call.flag("timestamps")
-    batch = bytearray()
-    async for record in records:
-        line = details + record.data
-        if timestamps:
+class _LogWriter:
+    """Lines on their way to a client: many at once, but none waits for one not yet printed."""
+
+    def __init__(
+        self, call: Call, response: web.StreamResponse, framed: bool, details: bytes
+    ) -> None:
+        self._response = response
+        self._framed = framed
+        self._timestamps = call.flag("timestamps")
+        self._details = details
+        self._batch = bytearray()
+
+    async def put(self, record: LogRecord) -> None:
+        """Take a line."""
+        line = self._details + record.data
+        if self._timestamps:
             line = f"{log_time(record.time_ns)} ".encode() + line
-        batch += frame(record.stream, line) if framed else line
-        if len(batch) >= batch_bytes:
-            await response.write(bytes(batch))
-            batch.clear()
-    if batch:
-        await response.write(bytes(batch))
+        self._batch += frame(record.stream, line) if self._framed else line
+        if len(self._batch) >= _BATCH_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what was taken."""
+        if self._batch:
+            batch, self._batch = self._batch, bytearray()
+            await self._response.write(batch)
 
 
 def _tail(text: str) -> int | None:
