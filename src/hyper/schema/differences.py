@@ -28,3 +28,19 @@ DIFFERENCES = {
         "command leaves some of those checks to the daemon"
     ),
 }
+
+# What no transcript of the docker command shows.
+ELSEWHERE = {
+    "a registry that does not answer": (
+        "is 503 before the first line of progress, where dockerd says 500; the words are dockerd's"
+    ),
+    "bad parameters": "are 400 where dockerd 20.10 says 500, as with newer dockerds",
+    "a client that does not read": (
+        "once 1 MiB behind, holds back its stream, for all clients of that and for the "
+        "process; other streams, execs and containers go on, and SIGKILL works"
+    ),
+    "the daemon's socket in a container": (
+        "cannot be reached through a bind mount: another kernel would have to listen. "
+        "Testcontainers' reaper wants that, so set TESTCONTAINERS_RYUK_DISABLED=true"
+    ),
+}

@@ -6,7 +6,7 @@
 from collections.abc import Iterable, Sequence
 
 from hyper.schema.config import CONFIG
-from hyper.schema.differences import DIFFERENCES
+from hyper.schema.differences import DIFFERENCES, ELSEWHERE
 from hyper.schema.fields import Field
 from hyper.schema.hostconfig import HOST_CONFIG
 from hyper.schema.routes import (
@@ -49,7 +49,7 @@ def page() -> str:
             "",
             "## What else a client may notice",
             "",
-            *_table(("difference", "to dockerd 20.10"), DIFFERENCES.items()),
+            *_table(("difference", "to dockerd 20.10"), (*DIFFERENCES.items(), *ELSEWHERE.items())),
             "",
             "## Hyper's own endpoints",
             "",
