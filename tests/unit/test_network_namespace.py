@@ -1,0 +1,242 @@
+"""The pods' namespace without VMs: the test writes and reads the frames a guest would.
+
+What a guest sends that is not its own to send reaches nobody; what it asks of the host is answered.
+"""
+
+import asyncio
+import os
+import select
+import socket
+import struct
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from hyper.core.errors import Conflict
+from hyper.core.spec import PortBinding
+from hyper.network.choice import networks
+from hyper.network.networks import Link, Network, Networks, Wanted
+from tests.support import leaks
+
+pytestmark = pytest.mark.root
+
+BACK = Network("back", "172.30.0.0/24", "172.30.0.1", name="back")
+FRONT = Network("front", "172.31.0.0/24", "172.31.0.1", name="front")
+SMALL = Network("small", "172.28.0.0/29", "172.28.0.1", name="small")
+LONELY = Network("lonely", "172.29.0.0/24", "172.29.0.1", name="lonely", isolated=True)
+_VNET_HEADER = bytes(10)  # linux/virtio_net.h: no offload
+_SILENCE_S = 0.5
+_BROADCAST = b"\xff" * 6
+
+
+@dataclass
+class Guest:
+    """A pod's end of its tap."""
+
+    link: Link
+    fd: int
+
+    @property
+    def mac(self) -> bytes:
+        return bytes.fromhex(self.link.nic.mac.replace(":", ""))
+
+    @property
+    def address(self) -> str:
+        return self.link.joined[0].address
+
+    def ask_arp(self, target: str) -> bytes:
+        """Ask who has an address; return the MAC that answers, b"" for silence."""
+        me, you = ip_address(self.address).packed, ip_address(target).packed
+        head = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1)
+        self._send(_BROADCAST + self.mac + b"\x08\x06" + head + self.mac + me + bytes(6) + you)
+        answer = self._receive(b"\x08\x06", you)
+        return answer[8:14] if answer else b""
+
+    def send(self, target: str, text: bytes, *, mac: bytes = b"", address: str = "") -> None:
+        """Send a datagram to port 9, maybe with another's MAC or address."""
+        udp = struct.pack("!HHHH", 9, 9, 8 + len(text), 0) + text
+        source = ip_address(address or self.address).packed
+        fixed = (0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0)
+        header = struct.pack("!BBHHHBBH", *fixed) + source + ip_address(target).packed
+        header = header[:10] + struct.pack("!H", _checksum(header)) + header[12:]
+        ethernet = self._gateway_mac() + (mac or self.mac) + b"\x08\x00"
+        self._send(ethernet + header + udp)
+
+    def hears(self, text: bytes) -> bool:
+        """Return whether a datagram with this text arrives."""
+        return bool(self._receive(b"\x08\x00", text))
+
+    def heard_until(self, last: bytes) -> list[bytes]:
+        """Return the texts of all datagrams up to one, which must come."""
+        texts: list[bytes] = []
+        while texts[-1:] != [last]:
+            frame = self._receive(b"\x08\x00", b"")
+            assert frame, f"{last!r} was not heard"
+            texts.append(frame[28:])
+        return texts
+
+    def _gateway_mac(self) -> bytes:
+        return self.ask_arp(self.link.joined[0].gateway)
+
+    def _send(self, frame: bytes) -> None:
+        os.write(self.fd, _VNET_HEADER + frame)
+
+    def _receive(self, kind: bytes, part: bytes) -> bytes:
+        while select.select([self.fd], [], [], _SILENCE_S)[0]:
+            frame = os.read(self.fd, 4096)[len(_VNET_HEADER) :]
+            if frame[12:14] == kind and part in frame[14:]:
+                return frame[14:]
+        return b""
+
+
+def _checksum(header: bytes) -> int:
+    total = sum(struct.unpack(f"!{len(header) // 2}H", header))
+    total = (total >> 16) + (total & 0xFFFF)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+@dataclass
+class Host:
+    """The back end under test and the guests that were made."""
+
+    networks: Networks
+    guests: list[Guest]
+
+    async def guest(self, *members: Network, ports: Sequence[PortBinding] = ()) -> Guest:
+        """Make a pod on these networks; it has one tap as any other."""
+        name = f"pod{len(self.guests):09}"
+        wanted = [Wanted(network.id) for network in members]
+        link = await self.networks.connect(name, wanted, ports, None)
+        made = Guest(link, os.dup(link.nic.tap_fd))
+        self.networks.settle(name)
+        self.guests.append(made)
+        return made
+
+    def name(self, guest: Guest) -> str:
+        """Return the pod's id."""
+        return f"pod{self.guests.index(guest):09}"
+
+
+@pytest_asyncio.fixture
+async def host(run_dir: Path) -> AsyncIterator[Host]:
+    """Give networks in a namespace of the test's own; nothing of it may be left."""
+    async with networks(run_dir, "namespace") as backend:
+        for network in (BACK, FRONT, SMALL, LONELY):
+            await backend.define(network)
+        made = Host(backend, [])
+        yield made
+        for guest in made.guests:
+            os.close(guest.fd)
+            await backend.disconnect(made.name(guest))
+    left = await asyncio.to_thread(leaks.settle, lambda: leaks.processes_naming(str(run_dir)))
+    assert left, "the keeper or its uplink is left"
+
+
+async def test_the_host_answers_for_gateway_and_neighbours(host: Host) -> None:
+    one, two = await host.guest(BACK), await host.guest(BACK)
+    other = await host.guest(FRONT)
+    mine = one.ask_arp(BACK.gateway)
+    assert mine and one.ask_arp(two.address) == mine
+    assert one.ask_arp("172.30.0.77") == b""
+    assert one.ask_arp(one.address) == b""
+    assert other.ask_arp(FRONT.gateway)
+
+
+async def test_members_hear_each_other_and_nobody_else(host: Host) -> None:
+    one, two, other = await host.guest(BACK), await host.guest(BACK), await host.guest(FRONT)
+    one.send(two.address, b"to a member")
+    assert two.hears(b"to a member")
+    one.send(other.address, b"to a stranger")
+    assert not other.hears(b"to a stranger")
+
+
+async def test_what_is_forged_is_heard_by_nobody(host: Host) -> None:
+    victim, evil, target = await host.guest(BACK), await host.guest(BACK), await host.guest(BACK)
+    evil.send(target.address, b"honest")
+    assert target.hears(b"honest")
+    evil.send(target.address, b"address", address=victim.address)
+    evil.send(target.address, b"mac", mac=victim.mac)
+    evil.send(target.address, b"both", address=victim.address, mac=victim.mac)
+    evil.send(target.address, b"gateway", address=BACK.gateway)
+    evil.send(target.address, b"honest again")
+    assert target.heard_until(b"honest again") == [b"honest again"]
+
+
+async def test_a_claim_to_anothers_address_changes_nothing(host: Host) -> None:
+    victim, evil, sender = await host.guest(BACK), await host.guest(BACK), await host.guest(BACK)
+    claim = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 2)
+    who = evil.mac + ip_address(victim.address).packed
+    evil._send(_BROADCAST + evil.mac + b"\x08\x06" + claim + who + who)
+    sender.send(victim.address, b"for the victim")
+    assert victim.hears(b"for the victim")
+    assert not evil.hears(b"for the victim")
+
+
+async def test_who_leaves_is_cut_off_at_once(host: Host) -> None:
+    one, two = await host.guest(BACK), await host.guest(BACK)
+    one.send(two.address, b"before")
+    assert two.hears(b"before")
+    await host.networks.leave(host.name(two), BACK.id)
+    one.send(two.address, b"after")
+    assert not two.hears(b"after")
+    two.send(one.address, b"from outside")
+    assert not one.hears(b"from outside")
+    await host.networks.join(host.name(two), Wanted(BACK.id, two.address))
+    one.send(two.address, b"again")
+    assert two.hears(b"again")
+
+
+async def test_members_of_an_isolated_network_do_not_hear_each_other(host: Host) -> None:
+    one, two = await host.guest(LONELY), await host.guest(LONELY)
+    one.send(two.address, b"hello")
+    assert not two.hears(b"hello")
+
+
+async def test_a_taken_port_is_refused_and_gives_everything_back(host: Host) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = PortBinding(80, "tcp", "127.0.0.1", taken.getsockname()[1])
+        for _ in range(8):  # more than the network has addresses
+            with pytest.raises(Conflict, match="port is already allocated"):
+                await host.networks.connect("refused", [Wanted(SMALL.id)], [port], None)
+    assert (await host.guest(SMALL)).address
+
+
+async def test_ports_come_and_go_while_a_pod_runs(host: Host) -> None:
+    guest = await host.guest(BACK, ports=[PortBinding(80, "tcp", "127.0.0.1")])
+    (kept,) = guest.link.ports
+    added = PortBinding(81, "tcp", "127.0.0.1")
+    link = await host.networks.publish(host.name(guest), (kept, added))
+    assert link.ports[0] == kept and link.ports[1].host_port
+    connection = socket.create_connection(("127.0.0.1", link.ports[1].host_port), timeout=5)
+    assert guest.hears(struct.pack("!H", 81)), "no connection is tried to the pod's port"
+    connection.close()
+    await host.networks.publish(host.name(guest), (kept,))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", link.ports[1].host_port), timeout=5)
+    socket.create_connection(("127.0.0.1", kept.host_port), timeout=5).close()
+
+
+async def test_a_later_daemon_finds_the_namespace_as_it_was(run_dir: Path) -> None:
+    async with networks(run_dir, "namespace") as backend:
+        await backend.define(BACK)
+        link = await backend.connect("pod", [Wanted(BACK.id)], [PortBinding(80)], None)
+        fd = os.dup(link.nic.tap_fd)
+        backend.settle("pod")
+    async with networks(run_dir, "namespace") as backend:
+        await backend.define(BACK)
+        restored = await backend.restore("pod", link.record)
+        await backend.restored()
+        assert restored.joined == link.joined and restored.ports == link.ports
+        other = await backend.connect("other", [Wanted(BACK.id)], (), None)
+        one, two = Guest(restored, fd), Guest(other, os.dup(other.nic.tap_fd))
+        two.send(one.address, b"still here")
+        assert one.hears(b"still here")
+        os.close(two.fd)
+        await backend.disconnect("other")
+        await backend.disconnect("pod")
+        os.close(fd)
+    assert await asyncio.to_thread(leaks.settle, lambda: leaks.processes_naming(str(run_dir)))
