@@ -150,6 +150,24 @@ def test_addresses_are_as_asked(hyper: Hyper, networks: Callable[..., str]) -> N
     assert "Address already in use" in hyper("run", "--rm", *taken, status=125).error
 
 
+def test_a_container_may_be_made_before_its_network(
+    hyper: Hyper, networks: Callable[..., str]
+) -> None:
+    hyper("create", "--name", "early", "--network", "late", "busybox", "true")
+    assert "network late not found" in hyper("start", "early", status=1).error
+    networks("late")
+    hyper("start", "--attach", "early")
+    assert _addresses(hyper, "early") == [""]
+
+
+def test_events_say_who_joins_and_leaves(hyper: Hyper, networks: Callable[..., str]) -> None:
+    name = networks("watched")
+    hyper("run", "--rm", "--network", name, "busybox", "true")
+    listed = hyper("events", "--since", "1h", "--until", "0s", "--filter", "type=network",
+                   "--filter", f"network={name}", "--format", "{{.Action}}")  # fmt: skip
+    assert listed.lines == ["create", "connect", "disconnect"]
+
+
 _FORGE_ADDRESS = """
 ip addr add {victim}/16 dev eth0
 ip addr del {own}/16 dev eth0

@@ -11,6 +11,7 @@ from hyper.host.files import free_bytes
 from hyper.hypervisor.check import Check
 from hyper.hypervisor.driver import Driver
 from hyper.hypervisor.memory import available_bytes
+from hyper.network.networks import Networks
 
 _PROGRAMS = (("sqfstar", "squashfs-tools"), ("mkfs.ext4", "e2fsprogs"))
 _PROGRAM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -18,11 +19,14 @@ _MEMORY_BYTES = 512 * MIB
 _DISK_BYTES = 2 * GIB
 
 
-async def diagnose(driver: Driver, kernels: Kernels, root: Path) -> tuple[Check, ...]:
-    """Return every check there is: the driver's, then kernel, programs, memory and disk."""
+async def diagnose(
+    driver: Driver, kernels: Kernels, root: Path, networks: Networks
+) -> tuple[Check, ...]:
+    """Return every check there is: the driver's, then kernel, network, programs, memory, disk."""
     return (
         *await driver.diagnose(),
         _kernel(kernels),
+        _network(networks),
         *(_program(name, package) for name, package in _PROGRAMS),
         _memory(),
         _disk(root),
@@ -36,6 +40,11 @@ def _kernel(kernels: Kernels) -> Check:
     except HyperError as err:
         return Check("guest kernel", False, str(err), "make kernel")
     return Check("guest kernel", True, f"{kernel_version(path)} ({path})")
+
+
+def _network(networks: Networks) -> Check:
+    ok, detail, advice = networks.diagnosis
+    return Check("network", True, detail, advice, not ok)
 
 
 def _program(name: str, package: str) -> Check:

@@ -141,6 +141,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                     containers,
                     pods,
                     parts.images,
+                    parts.networks,
                 ),
                 parts.metrics,
                 parts.factory.waiting,

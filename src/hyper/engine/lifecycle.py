@@ -6,6 +6,7 @@ Functions over a Pod; those that change state run in the pod's supervisor (`pod.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -150,7 +151,8 @@ async def start(pod: Pod, container: Container, *, again: bool = False) -> None:
         restart_count=container.status.restart_count if again else 0,
         stopped_by_user=False,
     )
-    await pod.store_status(container, status, container.event("start"))
+    joined = membership.moves(pod, container, "connect")
+    await pod.store_status(container, status, *joined, container.event("start"))
     metrics.starts.observe(monotonic() - began)
     begin_checks(pod, container)
     pod.supervisor.spawn(partial(_after_start, pod, container), "post-start")
@@ -183,6 +185,7 @@ async def _launch(
     container.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     container.log.open()
     undo.callback(container.log.close)
+    await membership.find_networks(pod, container)
     machine = await running_machine(pod, container)
     await membership.enter(pod, machine, container)
     disks = await boot.prepare_disks(pod.services, container)
@@ -239,13 +242,14 @@ async def record_exit(
         oom_killed=ended.oom_killed,
         finished_ns=ended.exited_ns or time_ns(),
     )
-    died = container.event("die", exitCode=str(code))
+    left = membership.moves(pod, container, "disconnect")
+    died = (container.event("die", exitCode=str(code)), *left)
     container.log.close()
     container.network = NetworkView()
     if container.spec.auto_remove:
         await _remove_at_exit(pod, container, status, died)
         return
-    await pod.store_status(container, status, died)
+    await pod.store_status(container, status, *died)
     again = plan.restarts(container.spec.restart_policy, status)
     if container.spec.ports and not again:
         await _rest(pod, container)  # who is told of the end may use the ports at once
@@ -270,19 +274,19 @@ async def _forget_in_guest(pod: Pod, container: Container) -> None:
         await pod.machine.forget(container, detach=True)
 
 
-async def _remove_at_exit(pod: Pod, container: Container, status: Status, died: Event) -> None:
+async def _remove_at_exit(
+    pod: Pod, container: Container, status: Status, died: Sequence[Event]
+) -> None:
     """Forget a --rm container in the transaction that records its end; clean up afterwards.
 
     Its anonymous volumes are gone before anybody is told that it is, as with dockerd.
     """
     container.set_status(replace(status, state=ContainerState.REMOVING))
     last = _is_last(pod)
-    destroyed = container.event("destroy")
+    events = (*died, container.event("destroy"))
     store = pod.services.store
-    await store.call(
-        store.remove_container, container.id, pod.row.id if last else None, (died, destroyed)
-    )
-    pod.services.feed.publish(died, destroyed)
+    await store.call(store.remove_container, container.id, pod.row.id if last else None, events)
+    pod.services.feed.publish(*events)
     _drop(pod, container)
     volumes = any(mount.anonymous for mount in container.mounts)
     if volumes:

@@ -11,6 +11,7 @@ from hyper.core.errors import Forbidden, HyperError, InvalidArgument, Unsupporte
 from hyper.core.spec import EndpointSpec, NetworkSpec, PortBinding
 from hyper.engine import boot, links, pod_plan
 from hyper.engine.container import Container
+from hyper.engine.events import Event
 from hyper.engine.machine import Machine
 from hyper.engine.networks import NONE, NetworkRegistry, event
 from hyper.engine.pod import Pod
@@ -228,6 +229,27 @@ async def publish(
         )
     machine.link, machine.network = link, links.view(link)
     await _store_resources(pod)
+
+
+async def find_networks(pod: Pod, container: Container) -> None:
+    """Find a starting container's networks by name, where create did not or one was made anew.
+
+    Raises NotFound, InvalidArgument.
+    """
+    registry = pod.services.registry
+    endpoints = registry.refresh(container.spec.endpoints)
+    if endpoints != container.spec.endpoints:
+        store = pod.services.store
+        spec = replace(container.spec, endpoints=endpoints)
+        await store.call(store.put_spec, container.id, spec, ())
+        container.row = replace(container.row, spec=spec)
+
+
+def moves(pod: Pod, container: Container, action: str) -> tuple[Event, ...]:
+    """Return the events of a container's joining or leaving its networks with its start or end."""
+    registry = pod.services.registry
+    found = (registry.known(endpoint.network_id) for endpoint in container.spec.endpoints)
+    return tuple(event(action, info, container.id) for info in found if info is not None)
 
 
 async def _store_resources(pod: Pod) -> None:

@@ -6,6 +6,7 @@ What a network is on the host is the back end's (`network`). Names, rules and me
 import contextlib
 import hashlib
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_network
@@ -19,7 +20,7 @@ from hyper.core.errors import (
     NotFound,
     Unsupported,
 )
-from hyper.core.ids import check_name, new_id
+from hyper.core.ids import new_id
 from hyper.core.pod_spec import PodSpec
 from hyper.core.spec import ContainerSpec, EndpointSpec, NetworkSpec, SubnetSpec
 from hyper.engine.container import Container
@@ -33,6 +34,8 @@ BRIDGE, HOST, NONE = "bridge", "host", "none"
 _DRIVERS = {BRIDGE: "bridge", HOST: "host", NONE: "null"}
 MTU_OPTION = "com.docker.network.driver.mtu"
 ICC_OPTION = "com.docker.network.bridge.enable_icc"
+
+_NAME = re.compile("[a-zA-Z0-9][a-zA-Z0-9_.-]*")  # one character will do, unlike elsewhere
 
 _log = logging.getLogger("engine.networks")
 
@@ -107,7 +110,10 @@ class NetworkRegistry:
         """Make a network. Raises Conflict (name), Forbidden, InvalidArgument, Unsupported."""
         if spec.name in (*_DRIVERS, "default"):
             raise Forbidden(f"operation is not permitted on predefined {spec.name} network")
-        check_name(spec.name, "network")
+        if not _NAME.fullmatch(spec.name):
+            raise InvalidArgument(
+                f"Invalid network name ({spec.name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+            )
         if spec.driver != "bridge":
             raise _no_driver(spec.driver)
         if any(info.spec.name == spec.name for info in self._networks.values()):
@@ -160,7 +166,7 @@ class NetworkRegistry:
 
         In a pod that is not its own it is on the pod's networks, and on others if it asks for them.
 
-        Raises NotFound, InvalidArgument.
+        Raises InvalidArgument.
         """
         if pod is not None and not pod.lone and spec.network_mode == "default":
             spec = replace(spec, network_mode=pod.network_mode)
@@ -171,16 +177,46 @@ class NetworkRegistry:
                     "in private (none) mode"
                 )
             return ()
-        first = self.find(spec.network_mode)
-        found: dict[str, EndpointSpec] = {first.id: EndpointSpec(first.spec.name, first.id)}
-        for endpoint in spec.endpoints:
-            info = self.find(BRIDGE if endpoint.network == "default" else endpoint.network)
-            found[info.id] = replace(endpoint, network=info.spec.name, network_id=info.id)
-        if spec.mac_address and not found[first.id].mac:
-            found[first.id] = replace(found[first.id], mac=spec.mac_address)
+        first = self._named(EndpointSpec(spec.network_mode))
+        found: dict[str, EndpointSpec] = {first.network: first}
+        for asked in spec.endpoints:
+            endpoint = self._named(asked)
+            found[endpoint.network] = endpoint
+        if spec.mac_address and not found[first.network].mac:
+            found[first.network] = replace(found[first.network], mac=spec.mac_address)
         for endpoint in found.values():
-            self.check_endpoint(endpoint)
+            if endpoint.network_id:
+                self.check_endpoint(endpoint)
         return tuple(found.values())
+
+    def _named(self, endpoint: EndpointSpec) -> EndpointSpec:
+        """Return an endpoint with name and id of its network; without id if there is none yet.
+
+        As with dockerd a container can be created before its network; then its start fails.
+        """
+        try:
+            info = self.find(endpoint.network)
+        except NotFound:
+            return replace(endpoint, network_id="")
+        return replace(endpoint, network=info.spec.name, network_id=info.id)
+
+    def refresh(self, endpoints: Sequence[EndpointSpec]) -> tuple[EndpointSpec, ...]:
+        """Return endpoints whose networks exist, found by name where the id is not known.
+
+        Raises NotFound, InvalidArgument.
+        """
+        fresh = []
+        for endpoint in endpoints:
+            if endpoint.network_id not in self._networks:
+                info = self.find(endpoint.network)
+                endpoint = replace(endpoint, network_id=info.id)
+                self.check_endpoint(endpoint)
+            fresh.append(endpoint)
+        return tuple(fresh)
+
+    def known(self, network_id: str) -> NetworkInfo | None:
+        """Return the network of an id, None if it is gone."""
+        return self._networks.get(network_id)
 
     def check_endpoint(self, endpoint: EndpointSpec) -> None:
         """Raise InvalidArgument when a container cannot have this place on a network."""
@@ -201,7 +237,7 @@ class NetworkRegistry:
             )
 
     def wanted(self, pod: PodSpec, containers: Sequence[Container]) -> tuple[Wanted, ...]:
-        """Return the networks a pod of these containers joins. Raises NotFound."""
+        """Return the networks a pod of these containers joins. Raises NotFound (its own)."""
         found: dict[str, Wanted] = {}
         if not pod.lone and pod.network_mode != NONE:
             own = self.find(pod.network_mode)
@@ -210,7 +246,7 @@ class NetworkRegistry:
         for container in containers:
             for endpoint in container.spec.endpoints:
                 if endpoint.network_id not in self._networks:
-                    raise NotFound("network", endpoint.network)
+                    continue  # that container cannot start: see refresh
                 before = found.get(endpoint.network_id, Wanted(endpoint.network_id))
                 found[endpoint.network_id] = Wanted(
                     endpoint.network_id,

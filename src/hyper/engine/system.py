@@ -16,6 +16,7 @@ from hyper.engine.states import ContainerState
 from hyper.hypervisor.check import Check
 from hyper.hypervisor.driver import Capabilities, Driver
 from hyper.images.store import ImageStore
+from hyper.network.networks import Networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class System:
         containers: Containers,
         pods: Pods,
         images: ImageStore,
+        networks: Networks,
     ) -> None:
         self._settings = settings
         self._places = places
@@ -59,6 +61,7 @@ class System:
         self._containers = containers
         self._pods = pods
         self._images = images
+        self._networks = networks
 
     async def info(self) -> SystemInfo:
         """Return the facts. Finds out the acceleration if no VM was started yet."""
@@ -95,7 +98,7 @@ class System:
 
     async def doctor(self) -> tuple[Check, ...]:
         """Return what is right and wrong with this host, each with what to do."""
-        return await doctor.diagnose(self._driver, self._kernels, self._places.root)
+        return await doctor.diagnose(self._driver, self._kernels, self._places.root, self._networks)
 
 
 def _operating_system() -> str:

@@ -51,6 +51,8 @@ class Namespace:
         self._serial = 0
         self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
         self._closed = asyncio.Event()
+        self.uplink = ""
+        """The program through which pods reach the world, "" if there is none."""
 
     async def open(self) -> dict[str, Any]:
         """Connect to the keeper that is there, else start one; return what it says of itself.
@@ -62,7 +64,14 @@ class Namespace:
             await self._start(path)
             if not self._connect(path):
                 raise Unavailable("the keeper of the pods' network ended at once")
-        return await self.ask("hello")
+        state = await self.ask("hello")
+        self.uplink = str(state["uplink"])
+        return state
+
+    @property
+    def alive(self) -> bool:
+        """Whether the keeper still runs."""
+        return self._connection is not None
 
     async def ask(self, operation: str, **fields: object) -> dict[str, Any]:
         """Make one request. Raises Failure with the keeper's words, Unavailable when it is gone."""

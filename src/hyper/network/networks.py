@@ -93,6 +93,11 @@ class Networks(Protocol):
         ...
 
     @property
+    def diagnosis(self) -> tuple[bool, str, str]:
+        """Whether pods have all that networks are, what they have, and what to do about it."""
+        ...
+
+    @property
     def fixed_subnet(self) -> str:
         """The subnet of the only network there can be, "" where networks can be made."""
         ...

@@ -97,6 +97,15 @@ class RoutedNetworks:
         return NicKind.TAP
 
     @property
+    def diagnosis(self) -> tuple[bool, str, str]:
+        """What the doctor says."""
+        if not self._namespace.alive:
+            return False, "the process that holds the pods' network has ended", "restart hyperd"
+        if not self._namespace.uplink:
+            return False, "pods reach each other, but not the world", "install the package passt"
+        return True, f"a namespace of the daemon's own, through {self._namespace.uplink}", ""
+
+    @property
     def fixed_subnet(self) -> str:
         """None: networks can be made."""
         return ""
@@ -150,7 +159,6 @@ class RoutedNetworks:
         live = _Live(device.tap, _mac(pod_id, "", wanted[0].mac if wanted else ""), fd)
         self._links[pod_id] = live
         batch = Batch()
-        batch.links.append(["up", live.tap, self._mtu(wanted)])
         try:
             for each in wanted:
                 self._admit(pod_id, live, each, batch)
@@ -308,10 +316,6 @@ class RoutedNetworks:
             raise NotFound("network", network_id)
         return known
 
-    def _mtu(self, wanted: Sequence[Wanted]) -> int:
-        chosen = [self._known(each.network_id).network.mtu for each in wanted]
-        return max([_MTU, *chosen])
-
     def _admit(self, pod_id: str, live: _Live, wanted: Wanted, batch: Batch) -> None:
         """Give a pod its place on a network, and note what has to be changed for it."""
         known = self._known(wanted.network_id)
@@ -332,6 +336,7 @@ class RoutedNetworks:
             mtu=network.mtu,
         )
         live.joined.append(joined)
+        batch.links.append(["up", live.tap, max([_MTU, *(each.mtu for each in live.joined)])])
         for member in self._members(live, joined):
             batch.links.append(["route", _host_route(member.address), live.tap, network.gateway])
             batch.links.append(["neighbour", live.tap, member.address, joined.mac])

@@ -37,6 +37,12 @@ class UserNetworks:
         return NicKind.USER
 
     @property
+    def diagnosis(self) -> tuple[bool, str, str]:
+        """What the doctor says."""
+        detail = f"pods do not see each other: {self._reason}"
+        return False, detail, "allow user namespaces and /dev/net/tun; install nftables and passt"
+
+    @property
     def fixed_subnet(self) -> str:
         """The one subnet is the VMM's."""
         return SUBNET
