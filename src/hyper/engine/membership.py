@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hyper.agent import messages as guest
-from hyper.core.errors import Forbidden, HyperError, InvalidArgument, Unsupported
+from hyper.core.errors import (
+    Failure,
+    Forbidden,
+    HyperError,
+    InvalidArgument,
+    NotFound,
+    Unsupported,
+)
 from hyper.core.spec import EndpointSpec, NetworkSpec, PortBinding
 from hyper.engine import boot, links, pod_plan
 from hyper.engine.container import Container
@@ -234,10 +241,13 @@ async def publish(
 async def find_networks(pod: Pod, container: Container) -> None:
     """Find a starting container's networks by name, where create did not or one was made anew.
 
-    Raises NotFound, InvalidArgument.
+    Raises Failure, InvalidArgument.
     """
     registry = pod.services.registry
-    endpoints = registry.refresh(container.spec.endpoints)
+    try:
+        endpoints = registry.refresh(container.spec.endpoints)
+    except NotFound as err:  # not of the container, which is what a 404 would say
+        raise Failure(f"failed to set up container networking: {err}") from err
     if endpoints != container.spec.endpoints:
         store = pod.services.store
         spec = replace(container.spec, endpoints=endpoints)
