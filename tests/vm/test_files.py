@@ -94,16 +94,18 @@ def test_a_tree_goes_in_and_comes_back(daemon: Daemon, tmp_path: Path, state: st
     assert (back / "-dash").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.root
 def test_a_container_sees_what_was_copied_into_it(daemon: Daemon, tmp_path: Path) -> None:
     top = tree(tmp_path)
     with container(daemon, "running") as name:
+        os.chown(top / "plain", 1234, 4321)
         daemon.hyper("cp", str(top), f"{name}:/root")
         script = "cd /root/tree; sha256sum plain sub/deep/sparse; stat -c '%h %u' sub/hard; "
         shown = daemon.hyper("exec", name, "sh", "-c", script + "du -k sub/deep/sparse").lines
     found = digests(top)
     assert shown[0].split()[0] == found["plain"]
     assert shown[1].split()[0] == found["sub/deep/sparse"]
-    assert shown[2].split()[0] == "2"
+    assert shown[2].split() == ["2", "1234"]
     assert int(shown[3].split()[0]) < 1024
 
 

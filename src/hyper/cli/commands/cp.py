@@ -123,7 +123,8 @@ def _copy_in(call: Invocation, source: str, container: str, target: str) -> int:
         directory, name = _place_inside(call, source, container, target or "/")
         from hyper.sdk.tars import pack
 
-        pieces = pack(source, name, keep)
+        # docker sends owners as they are; -a gives all to the container's user.
+        pieces = pack(source, name, keep_owner=True)
     counter = _Counter(pieces)
     query = {"path": directory, "noOverwriteDirNonDir": True, "copyUIDGID": keep}
     try:
