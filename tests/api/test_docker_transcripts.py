@@ -14,7 +14,7 @@ from tests.support.engines import Shell
 from tests.support.transcript import Scenario
 from tests.support.transcript_run import run
 
-INTERACTIONS_LEAST = 150
+INTERACTIONS_LEAST = 600
 SCENARIOS = [
     scenario
     for path in sorted((Path(__file__).parent / "transcripts").glob("*.txt"))

@@ -1,6 +1,7 @@
 """Owns the filters of `docker images` and `docker image prune` (moby daemon/images/images.go)."""
 
 import fnmatch
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hyper.api.filters import Filters, excludes_labels, flag, matches_labels
@@ -50,6 +51,14 @@ class ImageFilter:
         return not patterns or any(
             _matches(pattern, name) for pattern in patterns for name in image.references
         )
+
+    def shown(self, image: Image) -> Image:
+        """Return an image with those of its names that were asked for."""
+        patterns = self._filters.get("reference")
+        if not patterns:
+            return image
+        names = (n for n in image.references if any(_matches(p, n) for p in patterns))
+        return replace(image, references=tuple(names))
 
 
 def _matches(pattern: str, name: str) -> bool:

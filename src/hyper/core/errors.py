@@ -45,6 +45,7 @@ _NOT_FOUND = {
     "container to kill": "Cannot kill container: {}: No such container: {}",
     "image": "No such image: {}",
     "exec": "No such exec instance: {}",
+    "image for it": "image with reference {}",
     "volume": "get {}: no such volume",
     "volume plugin": 'error looking up volume plugin {}: plugin "{}" not found',
     "network": "network {} not found",
@@ -53,6 +54,7 @@ _NOT_FOUND = {
     "manifest": "manifest for {} not found",
     "repository": "pull access denied for {}, repository does not exist or may require "
     "'docker login'",
+    "plugin": 'plugin "{}" not found',
     "platform": "no matching manifest for {} in the manifest list entries",
 }
 

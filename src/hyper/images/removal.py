@@ -59,7 +59,7 @@ async def remove(
                 f"container {short(uses[0].container_id)} is using its referenced image "
                 f"{short(image_id)}"
             )
-    elif len({_repository(n) for n in tagged}) > 1 and not force:
+    elif len(tagged) > 1 and not force:
         raise _refusal(image_id, "must be forced", "image is referenced in multiple repositories")
     _check(state, image_id, uses, force=force)
     removals: list[Removal] = []

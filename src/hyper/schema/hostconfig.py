@@ -101,11 +101,9 @@ def _read_restart(value: object, where: str) -> Updates:
             "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
         )
     if retries and name != RestartPolicyName.ON_FAILURE:
-        raise InvalidArgument(
-            "invalid restart policy: maximum retry count can only be used with 'on-failure'"
-        )
+        raise InvalidArgument(f"maximum retry count cannot be used with restart policy '{name}'")
     if retries < 0:
-        raise InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
+        raise InvalidArgument("maximum retry count cannot be negative")
     return {"restart_policy": RestartPolicy(RestartPolicyName(name), retries)}
 
 

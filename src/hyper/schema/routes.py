@@ -90,7 +90,7 @@ _CONTAINERS = (
 _IMAGES = (
     Route("GET", "/images/json", "ImageList", "images.list_all"),
     _refused("POST", "/build", "ImageBuild", _NO_BUILD),
-    _refused("POST", "/build/prune", "BuildPrune", _NO_BUILD),
+    Route("POST", "/build/prune", "BuildPrune", "system.prune_builds", note="nothing is ever kept"),
     _differs(
         "POST",
         "/images/create",

@@ -19,7 +19,8 @@ from hyper.images.usage import history as history_of
 async def list_all(call: Call) -> web.StreamResponse:
     """GET /images/json"""
     wanted = ImageFilter(parse_filters(call.text("filters"), ALLOWED), call.engine)
-    images = [image for image in call.engine.images.list() if wanted.matches(image)]
+    found = call.engine.images.list()
+    images = [wanted.shown(image) for image in found if wanted.matches(image)]
     images.sort(key=render.created_ns, reverse=True)
     users = image_users(call)
     shown = [render.summary(image, users.get(image.id, 0)) for image in images]

@@ -13,5 +13,4 @@ async def list_all(call: Call) -> web.StreamResponse:
 
 async def missing(call: Call) -> web.StreamResponse:
     """Any request about one plugin."""
-    name = call.parameters["name"]
-    raise NotFound("plugin", name, f'plugin "{name}" not found')
+    raise NotFound("plugin", call.parameters["name"])

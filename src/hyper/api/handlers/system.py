@@ -75,6 +75,11 @@ async def usage(call: Call) -> web.StreamResponse:
     return json_response(older.usage(shown, call.version))
 
 
+async def prune_builds(call: Call) -> web.StreamResponse:
+    """POST /build/prune: no build leaves anything (`docker system prune` asks for it)."""
+    return json_response({"CachesDeleted": None, "SpaceReclaimed": 0})
+
+
 async def events(call: Call) -> web.StreamResponse:
     """GET /events"""
     filters = parse_filters(call.text("filters"), ALLOWED)
