@@ -13,7 +13,7 @@ from hyper.core.errors import InvalidArgument
 from hyper.core.pod_spec import ActionKind, Medium, PodPort, Role
 from hyper.core.spec import MountKind, RestartPolicyName
 from hyper.engine.file_sources import encoded
-from hyper.schema import document
+from hyper.schema import document, pod_api
 from hyper.schema.pod_document import POD, json_schema, read_document
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -172,3 +172,14 @@ def test_every_field_says_what_it_is_for() -> None:
         return bare
 
     assert walk(POD) == []
+
+
+def test_the_openapi_document_is_current_and_names_every_route() -> None:
+    kept = json.loads((DOCS / "hyper-pods-api.json").read_text())
+    assert kept == pod_api.document(), "run `python -m hyper.schema.pod_api`"
+    operations = {route.operation for route in pod_api.routes()}
+    assert operations == set(pod_api.OPERATIONS)
+    for methods in kept["paths"].values():
+        for operation in methods.values():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                jsonschema.Draft202012Validator.check_schema(content["schema"])

@@ -3,6 +3,8 @@
 import socket
 import urllib.request
 
+import pytest
+
 from tests.support import leaks
 from tests.support.pods import Hyper, container, containers, inspect, pod
 
@@ -94,6 +96,15 @@ def test_published_ranges_answer_on_the_host_and_a_taken_port_is_told(hyper: Hyp
         with urllib.request.urlopen(f"http://127.0.0.1:{first + at}/", timeout=20) as answer:
             assert answer.read().decode().strip() == text
     assert len(hyper("pod", "port", "ls", "ports").lines) == 2
+    late = _free_port()
+    hyper("pod", "port", "add", "ports", f"{late}:8082")
+    with urllib.request.urlopen(f"http://127.0.0.1:{late}/", timeout=20) as answer:
+        assert answer.read() == b"two\n"
+    hyper("pod", "port", "rm", "ports", f"{late}:8082")
+    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", late), timeout=5):
+        pass
+    refused = hyper("pod", "port", "rm", "ports", f"{late}:8082", status=1)
+    assert "no such published port: 8082/tcp" in refused.error
     refused = pod(hyper, id="same", containers=[_server("x", 8081)], portmappings=ranges, status=1)
     assert "port is already allocated" in refused.error
 

@@ -306,12 +306,14 @@ class ExecSpec:
 class Disk:
     """A disk of a VM: files read one after another (each a multiple of 512 bytes) as one device.
 
-    More than one extent is only allowed when `read_only`. `disk_id` names it within the VM.
+    More than one extent is only allowed when `read_only` and raw. `disk_id` names it within the VM;
+    `image_format` is raw or qcow2.
     """
 
     disk_id: str
     extents: tuple[Path, ...]
     read_only: bool
+    image_format: str = "raw"
 
 
 class NicKind(StrEnum):

@@ -231,7 +231,7 @@ async def prepare_volumes(services: Services, container: Container) -> dict[str,
                 size = source.size_bytes or services.settings.disk_bytes
                 private_directory(path.parent)
                 await create_writable(path, size, empty_images=services.places.empty_disks)
-        found[name] = Disk(name, (path,), read_only=source.read_only)
+        found[name] = Disk(name, (path,), source.read_only, source.image_format)
     return found
 
 

@@ -83,8 +83,6 @@ def _check_possible(spec: PodSpec) -> None:
     for volume in spec.volumes:
         if volume.source.medium is Medium.NFS:
             raise Unsupported(f"volume {volume.name}: NFS volumes are not implemented yet")
-        if volume.source.image_format != "raw":
-            raise Unsupported(f"volume {volume.name}: qcow2 volumes are not implemented yet")
 
 
 def check_kernel_parameters(spec: PodSpec, allowed: Sequence[str]) -> None:

@@ -14,9 +14,15 @@ from hyper.core.values import read_pairs, read_string, read_strings
 from hyper.engine.file_sources import encoded, fetch
 from hyper.engine.views import ContainerView, PodView
 from hyper.schema.container import parse_create
+from hyper.schema.pod_api import document
 from hyper.schema.pod_document import PodDocument, read_document
 
 _FILTERS = frozenset({"label", "name", "state"})
+
+
+async def api_document(call: Call) -> web.StreamResponse:
+    """GET /hyper/v1/openapi.json: what these endpoints take and give."""
+    return json_response(document())
 
 
 async def list_all(call: Call) -> web.StreamResponse:
@@ -40,11 +46,11 @@ async def create(call: Call) -> web.StreamResponse:
 
     With `start` the pod is started as well, and removed again when it does not start.
     """
-    document = read_document(parse_document(await call.body_bytes()))
+    asked = read_document(parse_document(await call.body_bytes()))
     if name := call.text("name"):
-        document = replace(document, spec=replace(document.spec, name=name))
-    containers = document.with_files(await _contents(call, document))
-    view = await call.engine.pod_verbs.create(document.spec, containers)
+        asked = replace(asked, spec=replace(asked.spec, name=name))
+    containers = asked.with_files(await _contents(call, asked))
+    view = await call.engine.pod_verbs.create(asked.spec, containers)
     if call.flag("start"):
         try:
             await call.engine.pod_verbs.start(view.id)
@@ -54,10 +60,10 @@ async def create(call: Call) -> web.StreamResponse:
     return json_response({"Id": view.id, "Name": view.spec.name}, 201)
 
 
-async def _contents(call: Call, document: PodDocument) -> dict[str, str]:
+async def _contents(call: Call, asked: PodDocument) -> dict[str, str]:
     """Return every file of a document as base64, fetched where it is by URI."""
     contents = {}
-    for file in document.files:
+    for file in asked.files:
         if file.uri:
             data = await fetch(file.name, file.uri, call.engine.settings.pod_files)
         else:

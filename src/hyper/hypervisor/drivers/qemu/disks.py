@@ -16,6 +16,7 @@ from hyper.core.errors import InvalidArgument
 JsonObject = dict[str, object]
 
 SECTOR_BYTES = 512
+_EXTERNAL_DATA = 1 << 2  # an incompatible feature of qcow2
 NULL_BYTES = 1 << 40
 SLOT_READ_ONLY = (True, False, True)
 """Which of the virtio-blk slots hold read-only disks. Part of a template's state."""
@@ -50,6 +51,34 @@ def file_node(name: str, fdset: int, read_only: bool) -> JsonObject:
     node = _file(fdset, read_only)
     node["node-name"] = name
     return node
+
+
+def qcow2_node(name: str, fdset: int, read_only: bool) -> JsonObject:
+    """Return the node of a qcow2 image that stands by itself (`check_qcow2`)."""
+    return {
+        "driver": "qcow2",
+        "node-name": name,
+        "read-only": read_only,
+        "file": _file(fdset, read_only),
+        "backing": None,
+    }
+
+
+def check_qcow2(header: bytes, name: str) -> None:
+    """Check that an image needs no other file (QEMU docs/interop/qcow2.txt, "Header").
+
+    Raises InvalidArgument.
+    """
+    if len(header) < 72 or header[:4] != b"QFI\xfb":
+        raise InvalidArgument(f"{name} is not a qcow2 image")
+    version = int.from_bytes(header[4:8], "big")
+    features = int.from_bytes(header[72:80], "big") if version >= 3 else 0
+    if int.from_bytes(header[8:16], "big"):
+        raise InvalidArgument(
+            f"{name} has a backing file: flatten it first (qemu-img convert -O qcow2)"
+        )
+    if features & _EXTERNAL_DATA:
+        raise InvalidArgument(f"{name} keeps its data in another file: convert it first")
 
 
 def extents_node(name: str, descriptor_fdset: int) -> JsonObject:

@@ -66,10 +66,20 @@ def check_disk(disk: Disk) -> None:
     """Raise InvalidArgument when a disk cannot be."""
     if not disk.extents:
         raise InvalidArgument(f"disk {disk.disk_id} has no file")
+    if len(disk.extents) > 1 and disk.image_format != "raw":
+        raise InvalidArgument(f"disk {disk.disk_id} has several files and is not raw")
     if len(disk.extents) > 1 and not disk.read_only:
         raise InvalidArgument(f"disk {disk.disk_id} has several files and is not read-only")
     if len(disk.extents) > MAX_EXTENTS:
         raise InvalidArgument(f"disk {disk.disk_id} has more than {MAX_EXTENTS} files")
+
+
+def single_node(name: str, fdset: int, descriptor: int, disk: Disk) -> JsonObject:
+    """Return the node of a disk of one file, open as `descriptor`. Raises InvalidArgument."""
+    if disk.image_format == "raw":
+        return disks.file_node(name, fdset, disk.read_only)
+    disks.check_qcow2(os.pread(descriptor, 104, 0), str(disk.extents[0]))
+    return disks.qcow2_node(name, fdset, disk.read_only)
 
 
 def describe_extents(descriptors: Sequence[int], fdsets: Sequence[int]) -> int:
@@ -91,6 +101,6 @@ def add_disk(descriptors: Descriptors, name: str, disk: Disk) -> tuple[JsonObjec
     opened = [open_file(path, read_only=disk.read_only) for path in disk.extents]
     fdsets = [descriptors.add(descriptor) for descriptor in opened]
     if len(opened) == 1:
-        return disks.file_node(name, fdsets[0], disk.read_only), fdsets
+        return single_node(name, fdsets[0], opened[0], disk), fdsets
     descriptor = descriptors.add(describe_extents(opened, fdsets))
     return disks.extents_node(name, descriptor), [*fdsets, descriptor]

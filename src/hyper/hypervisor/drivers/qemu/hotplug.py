@@ -16,7 +16,12 @@ from hyper.core.spec import Disk
 from hyper.hypervisor.drivers.qemu import disks
 from hyper.hypervisor.drivers.qemu.arguments import scsi_disk
 from hyper.hypervisor.drivers.qemu.disks import SLOT_READ_ONLY, JsonObject
-from hyper.hypervisor.drivers.qemu.files import check_disk, describe_extents, open_file
+from hyper.hypervisor.drivers.qemu.files import (
+    check_disk,
+    describe_extents,
+    open_file,
+    single_node,
+)
 from hyper.hypervisor.qmp import Qmp
 
 
@@ -113,7 +118,7 @@ async def _node(qmp: Qmp, name: str, disk: Disk, opened: _Opened) -> JsonObject:
         opened.stack.callback(os.close, descriptors[-1])
     fdsets = [await opened.pass_on(qmp, descriptor, name) for descriptor in descriptors]
     if len(fdsets) == 1:
-        return disks.file_node(name, fdsets[0], disk.read_only)
+        return single_node(name, fdsets[0], descriptors[0], disk)
     description = describe_extents(descriptors, fdsets)
     opened.stack.callback(os.close, description)
     return disks.extents_node(name, await opened.pass_on(qmp, description, name))
