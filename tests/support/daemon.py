@@ -163,8 +163,8 @@ class Daemon:
     def remove_containers(self) -> None:
         """Remove every pod and container there is."""
         pods = self.hyper("pod", "ls", "--quiet", "--no-trunc").lines
-        if pods:
-            self.hyper("pod", "rm", "--force", "--volumes", *pods)
+        if pods:  # one whose container had --rm may go by itself meanwhile
+            self.hyper("pod", "rm", "--force", "--volumes", *pods, status=None)
         ids = self.hyper("ps", "--all", "--quiet", "--no-trunc").lines
         if ids:
             self.hyper("rm", "--force", "--volumes", *ids)

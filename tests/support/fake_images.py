@@ -27,8 +27,6 @@ class FakeImages:
         http.traffic = Traffic(received_bytes=1234, sent_bytes=56)
         records = defaultdict(lambda: SimpleNamespace(parent=""))
         state = SimpleNamespace(images=records, references={})
-        http = Http(RegistryOptions())
-        http.traffic = Traffic(received_bytes=1234, sent_bytes=56)
         self.shelf = SimpleNamespace(
             http=http,
             options=http.options,
