@@ -34,44 +34,49 @@ def _check(reply: requests.Response, *_: Any, **__: Any) -> None:
 
 
 @pytest.fixture
-def client(daemon: Daemon) -> Iterator[docker.DockerClient]:
+def docker_py(daemon: Daemon) -> Iterator[docker.DockerClient]:
     """Return docker-py, whose every reply is compared with the specification."""
     with closing(docker.DockerClient(base_url=f"unix://{daemon.socket}", version="1.50")) as made:
         made.api.hooks["response"].append(_check)
         yield made
 
 
-def test_the_engine_describes_itself(client: docker.DockerClient) -> None:
-    assert client.ping() is True
-    assert client.version()["ApiVersion"] == "1.50"
-    assert client.info()["OSType"] == "linux"
-    assert {"Images", "Containers", "Volumes"} <= set(client.df())
-    assert client.plugins.list() == []
-    for verb in (client.swarm.reload, client.services.list, client.secrets.list, client.nodes.list):
+def test_the_engine_describes_itself(docker_py: docker.DockerClient) -> None:
+    assert docker_py.ping() is True
+    assert docker_py.version()["ApiVersion"] == "1.50"
+    assert docker_py.info()["OSType"] == "linux"
+    assert {"Images", "Containers", "Volumes"} <= set(docker_py.df())
+    assert docker_py.plugins.list() == []
+    for verb in (
+        docker_py.swarm.reload,
+        docker_py.services.list,
+        docker_py.secrets.list,
+        docker_py.nodes.list,
+    ):
         with pytest.raises(docker.errors.APIError, match="This node is not a swarm manager"):
             verb()
     with pytest.raises(docker.errors.APIError, match="SwarmInit is not supported"):
-        client.swarm.init()
+        docker_py.swarm.init()
 
 
-def test_the_life_of_a_container(client: docker.DockerClient) -> None:
+def test_the_life_of_a_container(docker_py: docker.DockerClient) -> None:
     seen: list[str] = []
-    events = client.events(decode=True, filters={"type": "container"})
+    events = docker_py.events(decode=True, filters={"type": "container"})
 
     def listen() -> None:
         seen.extend(event["Action"] for event in events)
 
     listener = threading.Thread(target=listen)
     listener.start()
-    made = client.containers.create(
+    made = docker_py.containers.create(
         "busybox", ["sleep", "1000"], name="py", labels={"a": "b"}, stop_signal="SIGKILL"
     )
     assert made.status == "created"
     made.start()
     made.reload()
     assert made.status == "running"
-    assert [c.id for c in client.containers.list(filters={"label": "a=b"})] == [made.id]
-    assert client.containers.list(filters={"status": "exited"}) == []
+    assert [c.id for c in docker_py.containers.list(filters={"label": "a=b"})] == [made.id]
+    assert docker_py.containers.list(filters={"status": "exited"}) == []
     assert made.top()["Titles"][:2] == ["UID", "PID"]
     assert made.exec_run(["sh", "-c", "echo out; echo err >&2; exit 4"], demux=True) == (
         4,
@@ -82,7 +87,7 @@ def test_the_life_of_a_container(client: docker.DockerClient) -> None:
     assert made.status == "paused"
     made.unpause()
     made.rename("py2")
-    assert client.containers.get("py2").id == made.id
+    assert docker_py.containers.get("py2").id == made.id
     made.update(mem_limit="100m", memswap_limit="100m")
     made.reload()
     assert made.attrs["HostConfig"]["Memory"] == 100 << 20
@@ -94,19 +99,19 @@ def test_the_life_of_a_container(client: docker.DockerClient) -> None:
         made.kill()
     made.remove()
     with pytest.raises(docker.errors.NotFound, match="No such container: py2"):
-        client.containers.get("py2")
+        docker_py.containers.get("py2")
     events.close()
     listener.join(20)
     wanted = ["create", "start", "pause", "unpause", "rename", "update", "restart", "kill"]
     assert [action for action in wanted if action not in seen] == []
 
 
-def test_output_in_all_the_ways_to_get_it(client: docker.DockerClient) -> None:
-    assert client.containers.run("busybox", ["echo", "hi"], remove=True) == b"hi\n"
+def test_output_in_all_the_ways_to_get_it(docker_py: docker.DockerClient) -> None:
+    assert docker_py.containers.run("busybox", ["echo", "hi"], remove=True) == b"hi\n"
     with pytest.raises(docker.errors.ContainerError) as failed:
-        client.containers.run("busybox", ["sh", "-c", "echo bad >&2; exit 3"], remove=True)
+        docker_py.containers.run("busybox", ["sh", "-c", "echo bad >&2; exit 3"], remove=True)
     assert (failed.value.exit_status, failed.value.stderr) == (3, b"bad\n")
-    made = client.containers.run(
+    made = docker_py.containers.run(
         "busybox", ["sh", "-c", "for i in 1 2 3; do echo $i; done"], detach=True
     )
     made.wait()
@@ -116,8 +121,8 @@ def test_output_in_all_the_ways_to_get_it(client: docker.DockerClient) -> None:
     made.remove()
 
 
-def test_stdin_through_an_attached_socket(client: docker.DockerClient) -> None:
-    made = client.containers.create("busybox", ["cat"], stdin_open=True, tty=False)
+def test_stdin_through_an_attached_socket(docker_py: docker.DockerClient) -> None:
+    made = docker_py.containers.create("busybox", ["cat"], stdin_open=True, tty=False)
     attached = made.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
     made.start()
     attached._sock.sendall(b"typed\n")
@@ -126,8 +131,8 @@ def test_stdin_through_an_attached_socket(client: docker.DockerClient) -> None:
     made.remove(force=True)
 
 
-def test_statistics_once_and_as_a_stream(client: docker.DockerClient) -> None:
-    made = client.containers.run("busybox", ["sleep", "1000"], detach=True)
+def test_statistics_once_and_as_a_stream(docker_py: docker.DockerClient) -> None:
+    made = docker_py.containers.run("busybox", ["sleep", "1000"], detach=True)
     once = made.stats(stream=False)
     specification.check_reply("ContainerStats", 200, once)
     assert once["memory_stats"]["usage"] > 0
@@ -136,16 +141,16 @@ def test_statistics_once_and_as_a_stream(client: docker.DockerClient) -> None:
     first, second = next(stream), next(stream)
     assert second["preread"] == first["read"]
     stream.close()
-    one_shot = client.api.get(
-        f"{client.api.base_url}/v1.50/containers/{made.id}/stats",
+    one_shot = docker_py.api.get(
+        f"{docker_py.api.base_url}/v1.50/containers/{made.id}/stats",
         params={"stream": "false", "one-shot": "true"},
     ).json()
     assert one_shot["preread"] == "0001-01-01T00:00:00Z"
     made.remove(force=True)
 
 
-def test_waiting_for_each_condition(client: docker.DockerClient) -> None:
-    made = client.containers.create("busybox", ["sh", "-c", "exit 5"])
+def test_waiting_for_each_condition(docker_py: docker.DockerClient) -> None:
+    made = docker_py.containers.create("busybox", ["sh", "-c", "exit 5"])
     assert made.wait(condition="not-running")["StatusCode"] == 0  # it never ran
     results: dict[str, int] = {}
     waiters = [
@@ -164,47 +169,47 @@ def test_waiting_for_each_condition(client: docker.DockerClient) -> None:
     assert results == {"next-exit": 5, "removed": 5}
 
 
-def test_images_volumes_and_networks(client: docker.DockerClient) -> None:
-    image = client.images.get("busybox")
+def test_images_volumes_and_networks(docker_py: docker.DockerClient) -> None:
+    image = docker_py.images.get("busybox")
     assert image.history()
     assert image.tag("copy", "1") and image.tag("copy", "2")
-    saved = client.api.get(
-        f"{client.api.base_url}/v1.50/images/get", params={"names": ["copy:1", "copy:2"]}
+    saved = docker_py.api.get(
+        f"{docker_py.api.base_url}/v1.50/images/get", params={"names": ["copy:1", "copy:2"]}
     ).content
     with tarfile.open(fileobj=io.BytesIO(saved)) as archive:
         manifest = archive.extractfile("manifest.json")
         assert manifest is not None
         names = {name for entry in json.load(manifest) for name in entry["RepoTags"]}
     assert names == {"copy:1", "copy:2"}
-    client.images.remove("copy:1")
-    client.images.remove("copy:2")
-    loaded = client.images.load(saved)
+    docker_py.images.remove("copy:1")
+    docker_py.images.remove("copy:2")
+    loaded = docker_py.images.load(saved)
     assert {tag for item in loaded for tag in item.tags} >= {"copy:1", "copy:2"}
-    client.images.remove("copy:1")
-    client.images.remove("copy:2")
+    docker_py.images.remove("copy:1")
+    docker_py.images.remove("copy:2")
     with pytest.raises(docker.errors.APIError, match="ImageSearch is not supported"):
-        client.images.search("busybox")
+        docker_py.images.search("busybox")
     with pytest.raises(docker.errors.ImageNotFound):
-        client.images.get("nothing")
-    assert client.images.prune(filters={"dangling": True})["SpaceReclaimed"] >= 0
+        docker_py.images.get("nothing")
+    assert docker_py.images.prune(filters={"dangling": True})["SpaceReclaimed"] >= 0
 
-    volume = client.volumes.create("data", labels={"keep": "no"})
+    volume = docker_py.volumes.create("data", labels={"keep": "no"})
     mount = docker.types.Mount("/data", "data")
-    client.containers.run("busybox", ["touch", "/data/x"], mounts=[mount], remove=True)
-    assert client.volumes.list(filters={"name": "data"}) == [volume]
-    pruned = client.volumes.prune(filters={"label": "keep=no", "all": "true"})
+    docker_py.containers.run("busybox", ["touch", "/data/x"], mounts=[mount], remove=True)
+    assert docker_py.volumes.list(filters={"name": "data"}) == [volume]
+    pruned = docker_py.volumes.prune(filters={"label": "keep=no", "all": "true"})
     assert pruned["VolumesDeleted"] == ["data"]
-    assert "bridge" in {network.name for network in client.networks.list()}
+    assert "bridge" in {network.name for network in docker_py.networks.list()}
 
 
-def test_prune_takes_only_what_its_filters_allow(client: docker.DockerClient) -> None:
-    kept = client.containers.create("busybox", ["true"], labels={"keep": "yes"})
-    gone = client.containers.create("busybox", ["true"])
-    pruned = client.containers.prune(filters={"label!": "keep"})
+def test_prune_takes_only_what_its_filters_allow(docker_py: docker.DockerClient) -> None:
+    kept = docker_py.containers.create("busybox", ["true"], labels={"keep": "yes"})
+    gone = docker_py.containers.create("busybox", ["true"])
+    pruned = docker_py.containers.prune(filters={"label!": "keep"})
     assert pruned["ContainersDeleted"] == [gone.id]
-    assert client.containers.prune(filters={"until": "24h"})["ContainersDeleted"] is None
-    with pytest.raises(docker.errors.APIError, match="invalid filter 'nope'"):
-        client.containers.prune(filters={"nope": "x"})
+    assert docker_py.containers.prune(filters={"until": "24h"})["ContainersDeleted"] is None
+    with pytest.raises(docker.errors.APIError, match="Invalid filter 'nope'"):
+        docker_py.containers.prune(filters={"nope": "x"})
     kept.remove()
 
 

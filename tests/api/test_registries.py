@@ -28,7 +28,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 
 @pytest.fixture
-def client(module_daemon: Daemon) -> Iterator[docker.DockerClient]:
+def docker_py(module_daemon: Daemon) -> Iterator[docker.DockerClient]:
     """Return docker-py, with no credentials of its own."""
     made = docker.DockerClient(base_url=f"unix://{module_daemon.socket}", version="1.50")
     made.api._auth_configs = docker.auth.AuthConfig({"auths": {}})
@@ -86,28 +86,28 @@ def test_login_push_pull_and_logout(program: str, registry: Registry, module_ima
 
 
 def test_docker_py_logs_in_and_asks_what_a_name_stands_for(
-    client: docker.DockerClient, registry: Registry, module_image: Daemon
+    docker_py: docker.DockerClient, registry: Registry, module_image: Daemon
 ) -> None:
     name = f"{registry.host}/py/busybox"
     with pytest.raises(docker.errors.APIError) as refused:
-        client.login(USER, "wrong", registry=registry.host)
+        docker_py.login(USER, "wrong", registry=registry.host)
     assert refused.value.status_code == 401
     with pytest.raises(docker.errors.APIError) as refused:
-        client.images.get_registry_data(name)
+        docker_py.images.get_registry_data(name)
     assert refused.value.status_code == 401
 
-    answer = client.login(USER, PASSWORD, registry=registry.host)
+    answer = docker_py.login(USER, PASSWORD, registry=registry.host)
     specification.check_reply("SystemAuth", 200, answer)
-    client.images.get("busybox").tag(name, "1")
-    pushed = list(client.images.push(name, "1", stream=True, decode=True))
+    docker_py.images.get("busybox").tag(name, "1")
+    pushed = list(docker_py.images.push(name, "1", stream=True, decode=True))
     digest = next(line["aux"]["Digest"] for line in pushed if "aux" in line)
-    shown = client.api.inspect_distribution(f"{name}:1")
+    shown = docker_py.api.inspect_distribution(f"{name}:1")
     specification.check_reply("DistributionInspect", 200, shown)
     assert shown["Descriptor"]["digest"] == digest
     assert shown["Platforms"] == [{"architecture": "amd64", "os": "linux"}]
     with pytest.raises(docker.errors.NotFound):
-        client.api.inspect_distribution(f"{name}:2")
-    client.images.remove(f"{name}:1")
+        docker_py.api.inspect_distribution(f"{name}:2")
+    docker_py.images.remove(f"{name}:1")
 
 
 @needs_docker
