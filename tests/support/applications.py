@@ -1,0 +1,88 @@
+"""Owns the images of real applications: one Debian with the servers, made once per cache.
+
+PostgreSQL, nginx, Redis and Python from the distribution's packages; the images share the one layer
+and differ in their configuration, as a registry's official images of them do.
+"""
+
+import subprocess
+from pathlib import Path
+
+from tests.support.userland import Entry, ImageRecipe, save
+
+PACKAGES = ("postgresql-15", "nginx-light", "redis-server", "python3", "curl")
+# The just-in-time compiler of PostgreSQL is loaded on demand only, and half of the image's size.
+_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/lib/*/libLLVM*")
+
+_POSTGRES = """\
+#!/bin/sh
+# As the official image: an empty PGDATA gets a database cluster; the server runs as postgres.
+set -e
+export PGDATA="${PGDATA:-/var/lib/postgresql/data}" PATH="/usr/lib/postgresql/15/bin:$PATH"
+if [ "$(id -u)" = 0 ]; then
+    mkdir -p "$PGDATA" && chown postgres:postgres "$PGDATA" && chmod 700 "$PGDATA"
+    exec setpriv --reuid=postgres --regid=postgres --init-groups "$0" "$@"
+fi
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    initdb --auth=trust --no-sync >/dev/null
+    echo "host all all all trust" >>"$PGDATA/pg_hba.conf"
+fi
+exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp -c shared_buffers=16MB "$@"
+"""
+
+
+def save_applications(folder: Path, path: Path) -> Path:
+    """Write an archive of the images postgres:15, nginx:1.22, redis:7 and python:3.11 to `path`.
+
+    Their common layer is kept in `folder`. Raises CalledProcessError when no package source is in
+    reach.
+    """
+    base = applications_tar(folder)
+    entry = [Entry("usr/local/bin/postgres-entrypoint", _POSTGRES.encode())]
+    daemon_off = ["nginx", "-g", "daemon off;"]
+    recipes = [
+        ImageRecipe(
+            "postgres:15",
+            [base, entry],
+            config={
+                "Entrypoint": ["postgres-entrypoint"],
+                "Cmd": [],
+                "Volumes": {"/var/lib/postgresql/data": {}},
+                "ExposedPorts": {"5432/tcp": {}},
+                "StopSignal": "SIGINT",
+            },
+        ),
+        ImageRecipe(
+            "nginx:1.22",
+            [base],
+            config={
+                "Cmd": daemon_off,
+                "ExposedPorts": {"80/tcp": {}},
+                "StopSignal": "SIGQUIT",
+            },
+        ),
+        ImageRecipe(
+            "redis:7",
+            [base],
+            config={
+                "Cmd": ["redis-server", "--protected-mode", "no", "--dir", "/data"],
+                "WorkingDir": "/data",
+                "Volumes": {"/data": {}},
+                "ExposedPorts": {"6379/tcp": {}},
+            },
+        ),
+        ImageRecipe("python:3.11", [base], config={"Cmd": ["python3"]}),
+    ]
+    return save(recipes, path)
+
+
+def applications_tar(folder: Path) -> Path:
+    """Return a tar of a Debian 12 with PACKAGES, made by mmdebstrap once."""
+    tar = folder / "debian-12-applications.tar"
+    if not tar.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / "debian-12-applications.partial.tar"
+        argv = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+        argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
+        subprocess.run([*argv, "bookworm", str(partial)], check=True, stdin=subprocess.DEVNULL)
+        partial.rename(tar)
+    return tar
