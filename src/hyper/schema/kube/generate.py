@@ -95,9 +95,13 @@ def _config_map(pod: str, volume: PodVolume) -> ConfigMap:
         data = b64decode(file.content)
         key = _key(number, file.path)
         try:
-            texts.append((key, data.decode()))
+            text = data.decode()
         except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text:  # a string of a document cannot hold it
             binary.append((key, data))
+        else:
+            texts.append((key, text))
     name = Metadata(_map_name(pod, volume.name))
     return ConfigMap(name, tuple(pair for pair in texts), tuple(binary))
 
