@@ -21,11 +21,11 @@ async def create_container(call: Call, spec: ContainerSpec, name: str) -> Contai
 async def remove_unstarted(call: Call, view: ContainerView) -> None:
     """Remove a container that could not start if it has AutoRemove, as dockerd does.
 
-    The docker command waits for that removal.
+    The docker command waits for that removal. One that is active, whoever started it, stays.
     """
     if view.spec.auto_remove:
         with contextlib.suppress(NotFound, Conflict):
-            await call.engine.containers.remove(view.id, force=True, volumes=True)
+            await call.engine.containers.remove(view.id, volumes=True)
 
 
 def inherit(spec: ContainerSpec, image: Image) -> ContainerSpec:

@@ -49,6 +49,7 @@ _NOT_FOUND = {
     "volume": "get {}: no such volume",
     "volume plugin": 'error looking up volume plugin {}: plugin "{}" not found',
     "network": "network {} not found",
+    "network to start on": "failed to set up container networking: network {} not found",
     "pod": "No such pod: {}",
     "kernel": "No such kernel: {}",
     "manifest": "manifest for {} not found",

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from hyper.agent import messages as guest
 from hyper.core.errors import (
-    Failure,
     Forbidden,
     HyperError,
     InvalidArgument,
@@ -241,13 +240,13 @@ async def publish(
 async def find_networks(pod: Pod, container: Container) -> None:
     """Find a starting container's networks by name, where create did not or one was made anew.
 
-    Raises Failure, InvalidArgument.
+    Raises NotFound, InvalidArgument.
     """
     registry = pod.services.registry
     try:
         endpoints = registry.refresh(container.spec.endpoints)
-    except NotFound as err:  # not of the container, which is what a 404 would say
-        raise Failure(f"failed to set up container networking: {err}") from err
+    except NotFound as err:
+        raise NotFound("network to start on", err.name) from err
     if endpoints != container.spec.endpoints:
         store = pod.services.store
         spec = replace(container.spec, endpoints=endpoints)

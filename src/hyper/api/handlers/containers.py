@@ -11,7 +11,7 @@ from hyper.api.container_filters import ALLOWED, PRUNE_ALLOWED, ContainerFilter,
 from hyper.api.creation import create_container, remove_unstarted
 from hyper.api.filters import parse_filters
 from hyper.api.render import containers as render
-from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, NotModified
+from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound
 from hyper.core.spec import RestartPolicy
 from hyper.engine.containers import WaitCondition
 from hyper.engine.states import ContainerState
@@ -65,8 +65,6 @@ async def start(call: Call) -> web.StreamResponse:
     view = call.engine.containers.get(call.parameters["id"])
     try:
         await call.engine.containers.start(view.id)
-    except (NotFound, NotModified, Conflict):
-        raise
     except HyperError:
         await remove_unstarted(call, view)
         raise
