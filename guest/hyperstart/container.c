@@ -51,6 +51,21 @@ void container_path(const struct container *container, const char *below, char *
     snprintf(path, size, "%s/c/%u%s", runtime.dir, container->number, below);
 }
 
+/*
+ * "oom" counts how often a limit of the group, or of one below, was in the way; the kernel raises
+ * it before it kills (Documentation/admin-guide/cgroup-v2.rst, memory.events). Kills without it
+ * were for the memory of the whole VM.
+ */
+static void report_vm_oom(struct container *container)
+{
+    struct message_vm_oom message = { .container = container->name };
+    uint64_t limit_hits = cgroup_number(container->cgroup_fd, "memory.events", "oom");
+
+    if (limit_hits == container->limit_hits_reported)
+        agent_event(MESSAGE_VM_OOM, &message);
+    container->limit_hits_reported = limit_hits;
+}
+
 uint64_t container_oom_kills(struct container *container)
 {
     struct message_oom message = { .container = container->name };
@@ -59,6 +74,7 @@ uint64_t container_oom_kills(struct container *container)
         return 0;
     message.kills = cgroup_number(container->cgroup_fd, "memory.events", "oom_kill");
     if (message.kills > container->oom_kills_reported) {
+        report_vm_oom(container);
         container->oom_kills_reported = message.kills;
         agent_event(MESSAGE_OOM, &message);
     }

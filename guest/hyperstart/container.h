@@ -21,6 +21,7 @@ struct container {
     struct watch memory_events; /* memory.events */
     struct watch cgroup_events; /* cgroup.events, while it is being removed */
     uint64_t oom_kills_reported;
+    uint64_t limit_hits_reported;
     struct process *main; /* NULL: not running */
     int devpts_fd;        /* the main process's devpts instance */
     unsigned processes;   /* children of ours not reaped yet */

@@ -418,6 +418,13 @@ static const struct wire_layout message_oom_layout = {
     message_oom_fields, 2, 13, sizeof(struct message_oom),
 };
 
+static const struct wire_field message_vm_oom_fields[] = {
+    { WIRE_STR, false, offsetof(struct message_vm_oom, container), NULL },
+};
+static const struct wire_layout message_vm_oom_layout = {
+    message_vm_oom_fields, 1, 5, sizeof(struct message_vm_oom),
+};
+
 static const struct wire_field message_log_fields[] = {
     { WIRE_U8, false, offsetof(struct message_log, level), NULL },
     { WIRE_STR, false, offsetof(struct message_log, text), NULL },
@@ -575,6 +582,7 @@ const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_WINDOW] = { "window", &message_window_layout },
     [MESSAGE_STREAM_RESUME] = { "stream_resume", &message_stream_resume_layout },
     [MESSAGE_OOM] = { "oom", &message_oom_layout },
+    [MESSAGE_VM_OOM] = { "vm_oom", &message_vm_oom_layout },
     [MESSAGE_LOG] = { "log", &message_log_layout },
     [MESSAGE_POD_SHUTDOWN] = { "pod_shutdown", &message_pod_shutdown_layout },
     [MESSAGE_PING] = { "ping", &message_ping_layout },

@@ -48,6 +48,7 @@ enum message_id {
     MESSAGE_WINDOW = 23,
     MESSAGE_STREAM_RESUME = 24,
     MESSAGE_OOM = 25,
+    MESSAGE_VM_OOM = 46,
     MESSAGE_LOG = 26,
     MESSAGE_POD_SHUTDOWN = 27,
     MESSAGE_PING = 28,
@@ -64,7 +65,7 @@ enum message_id {
     MESSAGE_SERVICE_SET = 33,
     MESSAGE_SERVICE_REMOVE = 34,
 };
-#define MESSAGE_ID_MAX 45u
+#define MESSAGE_ID_MAX 46u
 
 struct str_list {
     const char **items;
@@ -518,6 +519,12 @@ struct message_stream_resume {
 struct message_oom {
     const char *container;
     uint64_t kills;
+};
+
+/* Event, before `oom`: it was the VM's memory that ran out, not what the container's own limit
+ * allows. */
+struct message_vm_oom {
+    const char *container;
 };
 
 /* Event: one diagnostic line of hyperstart. level as syslog(3). */

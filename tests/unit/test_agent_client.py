@@ -298,12 +298,14 @@ async def test_events_come_in_order_and_exits_are_acknowledged(path: Path) -> No
     async def report(guest: FakeGuest) -> None:
         await guest.welcome()
         await guest.send(m.Log(4, "mounted\n\x07"))
+        await guest.send(m.VmOom("c1"))
         await guest.send(m.Oom("c1", 1))
         await guest.send(exited)
         await guest.expect(m.ProcessExitAck)
 
     async with connected(path, report) as client:
         assert await anext(client.events) == m.Log(4, "mounted??")
+        assert await anext(client.events) == m.VmOom("c1")
         assert await anext(client.events) == m.Oom("c1", 1)
         assert await anext(client.events) == exited
         client.stream(7, STDOUT)

@@ -206,6 +206,35 @@ def test_one_container_s_limit_and_crash_leave_its_neighbour_alone(hyper: Hyper)
     assert (found["hog"]["OOMKilled"], found["hog"]["ExitCode"]) == (True, 137)
     assert found["calm"]["State"] == "running"
     assert hyper("exec", "near-calm", "echo", "here").stdout == "here\n"
+    assert inspect(hyper, "near")["OOMKilled"] is False  # the limit was hog's, not the pod's
+
+
+def test_a_pod_out_of_memory_loses_the_eater_alone_and_says_so(
+    daemon: Daemon, hyper: Hyper
+) -> None:
+    eat = "cat /proc/self/oom_score_adj; x=a; while :; do x=$x$x; done"
+    pod(
+        hyper,
+        id="full",
+        resource={"memory": 128},
+        containers=[container("calm", SLEEP), container("hog", eat)],
+    )
+    assert leaks.settle(lambda: containers(hyper, "full")["hog"]["State"] == "running")
+    found = containers(hyper, "full")
+    assert (found["hog"]["OOMKilled"], found["hog"]["ExitCode"]) == (True, 137)
+    assert (found["calm"]["OOMKilled"], found["calm"]["State"]) == (False, "running")
+    assert hyper("exec", "full-calm", "echo", "here").stdout == "here\n"
+    shown = inspect(hyper, "full")
+    assert (shown["OOMKilled"], shown["OOMVictims"]) == (True, ["hog"])
+    layout = "{{.Action}} {{.Actor.Attributes.container}}"
+    told = hyper("events", "--since", "10m", "--until", "0s", "--filter", "type=pod",
+                 "--filter", "event=oom", "--format", layout)  # fmt: skip
+    assert told.lines == ["oom hog"]
+    daemon.kill()
+    daemon.start()
+    assert inspect(hyper, "full")["OOMVictims"] == ["hog"]
+    hyper("start", "full-hog")
+    assert inspect(hyper, "full")["State"] == "running"
 
 
 def test_a_pod_that_follows_ends_with_its_containers_and_sidecars(

@@ -290,7 +290,7 @@ class AgentClient:
                 self._acknowledged(frame.stream_id, message)
             case m.ProcessExited():
                 self.events.put(check_exit(message), len(frame.payload))
-            case m.Oom():
+            case m.Oom() | m.VmOom():
                 self.events.put(message, len(frame.payload))
             case m.Log():
                 self.events.put(checked_log(message), len(frame.payload))

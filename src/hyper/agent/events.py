@@ -6,13 +6,13 @@ Does not store anything: an exit is reported again after a reconnect until it is
 import asyncio
 from collections import deque
 
-from hyper.agent.messages import Log, Oom, ProcessExited, ProtocolError
+from hyper.agent.messages import Log, Oom, ProcessExited, ProtocolError, VmOom
 from hyper.core.errors import HyperError
 
 QUEUE_BYTES = 1024 * 1024
 _ENTRY_BYTES = 256
 
-Event = ProcessExited | Oom | Log
+Event = ProcessExited | Oom | VmOom | Log
 
 
 class EventQueue:

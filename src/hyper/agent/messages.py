@@ -1433,6 +1433,26 @@ def _write_oom(out: bytearray, value: Oom) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class VmOom:
+    """Event, before `oom`: it was the VM's memory that ran out, not what the container's own limit
+    allows.
+    """
+
+    TYPE: ClassVar[int] = 46
+
+    container: str = ""
+
+
+def _read_vm_oom(payload: bytes, at: int) -> tuple[VmOom, int]:
+    container, at = _read_str(payload, at)
+    return VmOom(container), at
+
+
+def _write_vm_oom(out: bytearray, value: VmOom) -> None:
+    _write_str(out, value.container)
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """Event: one diagnostic line of hyperstart. level as syslog(3)."""
 
@@ -1839,6 +1859,7 @@ Message = (
     | Window
     | StreamResume
     | Oom
+    | VmOom
     | Log
     | PodShutdown
     | Ping
@@ -1882,6 +1903,7 @@ MESSAGES: dict[int, type[Message]] = {
     23: Window,
     24: StreamResume,
     25: Oom,
+    46: VmOom,
     26: Log,
     27: PodShutdown,
     28: Ping,
@@ -1954,6 +1976,7 @@ _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
     23: _read_window,
     24: _read_stream_resume,
     25: _read_oom,
+    46: _read_vm_oom,
     26: _read_log,
     27: _read_pod_shutdown,
     28: _read_ping,
@@ -1997,6 +2020,7 @@ _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
     23: _write_window,
     24: _write_stream_resume,
     25: _write_oom,
+    46: _write_vm_oom,
     26: _write_log,
     27: _write_pod_shutdown,
     28: _write_ping,

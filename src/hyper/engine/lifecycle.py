@@ -19,7 +19,7 @@ from hyper.engine import actions, boot, ending, health, jobs, membership, plan, 
 from hyper.engine.container import Container
 from hyper.engine.events import Event
 from hyper.engine.machine import Machine
-from hyper.engine.pod import Pod
+from hyper.engine.pod import Pod, pod_event
 from hyper.engine.states import ACTIVE, ContainerEvent, ContainerState, PodEvent
 from hyper.engine.views import NetworkView, Status
 from hyper.hypervisor.driver import VmExit
@@ -81,12 +81,25 @@ async def _take_events(pod: Pod, machine: Machine) -> None:
                     store = pod.services.store
                     await store.call(store.put_events, (happened,))
                     pod.services.feed.publish(happened)
+            case guest.VmOom():
+                pod.supervisor.post(partial(_record_vm_oom, pod, event.container))
             case guest.Log():
                 pod.log.log(_LEVELS.get(event.level, logging.INFO), "guest: %s", event.text)
 
 
 async def _record(pod: Pod, container: Container, event: guest.ProcessExited) -> None:
     await pod.supervisor.call(partial(record_exit, pod, container, event))
+
+
+async def _record_vm_oom(pod: Pod, container_id: str) -> None:
+    """Take note of who was killed because the VM, not a limit, had no memory left."""
+    container = pod.containers.get(container_id)
+    if container is None or container.status.state not in ACTIVE:
+        return
+    name = container.spec.name_in_pod or container.row.name
+    pod.log.warning("the VM ran out of memory: a process of container %s was killed", name)
+    told = () if pod.row.spec.lone else (pod_event(pod.row, "oom", container=name),)
+    await pod.store_status(container, replace(container.status, vm_oom=True), *told)
 
 
 async def _vm_gone(pod: Pod, machine: Machine, ended: VmExit) -> None:
@@ -148,6 +161,7 @@ async def start(pod: Pod, container: Container, *, again: bool = False) -> None:
         exit_code=0,
         error="",
         oom_killed=False,
+        vm_oom=container.status.vm_oom and again,
         restart_count=container.status.restart_count if again else 0,
         stopped_by_user=False,
     )

@@ -207,3 +207,9 @@ class Pod:
             accelerator=record.accelerator if record else "",
             network=self.machine.network if self.machine else NetworkView(),
         )
+
+
+def pod_event(row: PodRow, action: str, **attributes: str) -> Event:
+    """Return an event about a pod."""
+    own = {"name": row.spec.name} | dict(row.spec.labels) | attributes
+    return Event("pod", action, row.id, tuple(own.items()))

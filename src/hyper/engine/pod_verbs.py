@@ -17,8 +17,7 @@ from hyper.core.spec import ContainerSpec
 from hyper.engine import boot, pod_checks, pod_life, visits
 from hyper.engine.container import Container
 from hyper.engine.creation import Creation
-from hyper.engine.events import Event
-from hyper.engine.pod import Pod
+from hyper.engine.pod import Pod, pod_event
 from hyper.engine.pods import Pods
 from hyper.engine.services import Services
 from hyper.engine.states import ACTIVE, PodState
@@ -67,7 +66,7 @@ class PodVerbs:
         store = self._services.store
         pod = Pod(row, self._services)
         made = [Container(item, self._services.places.containers / item.id) for item in containers]
-        events = (_event(row, "create"), *(item.event("create") for item in made))
+        events = (pod_event(row, "create"), *(item.event("create") for item in made))
         await store.call(store.pod_table.add, row, containers, events)
         pod.containers = {item.id: item for item in made}
         self._pods.add(pod)
@@ -146,7 +145,7 @@ class PodVerbs:
         await visits.end_all(pod)
         await pod.stop_machine(graceful=False)
         containers = tuple(pod.containers.values())
-        destroyed = (*(item.event("destroy") for item in containers), _event(pod.row, "destroy"))
+        destroyed = (*(item.event("destroy") for item in containers), pod_event(pod.row, "destroy"))
         store = self._services.store
         await store.call(store.pod_table.remove, pod.row.id, destroyed)
         pod.containers.clear()
@@ -188,20 +187,15 @@ class PodVerbs:
     async def change(self, pod: Pod, spec: PodSpec) -> None:
         """Store a pod's changed spec and tell."""
         store = self._services.store
-        updated = _event(replace(pod.row, spec=spec), "update")
+        updated = pod_event(replace(pod.row, spec=spec), "update")
         await store.call(store.pod_table.put_spec, pod.row.id, spec, (updated,))
         pod.row = replace(pod.row, spec=spec)
         self._services.feed.publish(updated)
 
     async def _tell(self, pod: Pod, action: str, **attributes: str) -> None:
-        happened = _event(pod.row, action, **attributes)
+        happened = pod_event(pod.row, action, **attributes)
         await self._services.store.call(self._services.store.put_events, (happened,))
         self._services.feed.publish(happened)
-
-
-def _event(row: PodRow, action: str, **attributes: str) -> Event:
-    own = {"name": row.spec.name} | dict(row.spec.labels) | attributes
-    return Event("pod", action, row.id, tuple(own.items()))
 
 
 def _as_hostname(name: str) -> str:

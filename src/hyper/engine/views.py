@@ -89,13 +89,18 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The changing part of a container, written in one transaction per transition."""
+    """The changing part of a container, written in one transaction per transition.
+
+    `vm_oom` says that a process of it was killed because the VM had no memory left, not only in
+    this run but since somebody other than its restart policy started it.
+    """
 
     state: ContainerState = ContainerState.CREATED
     pid: int = 0
     exit_code: int = 0
     error: str = ""
     oom_killed: bool = False
+    vm_oom: bool = False
     started_ns: int = 0
     finished_ns: int = 0
     restart_count: int = 0

@@ -50,6 +50,9 @@ def inspect(view: PodView, containers: Sequence[ContainerView]) -> JSON:
     }
     shown["Ports"] = [port(item) for item in view.network.ports] if view.vmm_pid else []
     shown["Ready"] = bool(containers) and all(item.ready for item in containers if item.active)
+    victims = [item for item in containers if item.status.vm_oom]
+    shown["OOMKilled"] = bool(victims)  # for the memory of the VM, not for a container's limit
+    shown["OOMVictims"] = [item.spec.name_in_pod or item.name for item in victims]
     return shown
 
 
