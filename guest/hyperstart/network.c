@@ -2,6 +2,8 @@
 #include "network.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
@@ -10,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "netlink.h"
@@ -31,6 +34,12 @@ struct links {
     struct link items[LINKS_MAX];
     size_t count;
 };
+
+/* Where the device is while the pod has no network: a namespace nobody is in. */
+static struct {
+    int own, other; /* namespaces */
+    int socket;     /* in the other one */
+} parking = { -1, -1, -1 };
 
 /* The interfaces of the last set-up. */
 static char our_names[LINKS_MAX][IFNAMSIZ];
@@ -319,6 +328,69 @@ static int set_routes(int fd, int index, const struct wire_interface *interface,
     return 0;
 }
 
+static int open_parking(struct error *err)
+{
+    if (parking.socket >= 0)
+        return 0;
+    parking.own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (parking.own < 0 || unshare(CLONE_NEWNET) < 0)
+        return error_errno(err, "network", "namespace");
+    parking.other = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    parking.socket = parking.other < 0 ? -1 : netlink_open(NETLINK_ROUTE, err);
+    if (setns(parking.own, CLONE_NEWNET) < 0)
+        return error_errno(err, "network", "back from the namespace");
+    return parking.socket < 0 ? error_errno(err, "network", "namespace") : 0;
+}
+
+static int move_link(int fd, int index, int to)
+{
+    struct netlink_request request;
+    struct ifinfomsg *info = netlink_begin(&request, RTM_NEWLINK, 0, sizeof *info);
+
+    info->ifi_index = index;
+    netlink_add_u32(&request, IFLA_NET_NS_FD, (uint32_t)to);
+    return netlink_send(fd, &request);
+}
+
+/* Take the device out of the pod: without a network Docker shows the loopback alone. */
+static int park_device(int fd, struct links *links, struct error *err)
+{
+    const struct link *device = find_device(links);
+
+    if (!device)
+        return 0;
+    if (open_parking(err) < 0)
+        return -1;
+    if (move_link(fd, device->index, parking.other) < 0)
+        return error_errno(err, "network", "%s out of the pod", device->name);
+    return 0;
+}
+
+/* Bring it back, if it was taken out. */
+static int fetch_device(int fd, struct links *links, struct error *err)
+{
+    struct links parked;
+    const struct link *device;
+
+    if (parking.socket < 0 || find_device(links))
+        return 0;
+    if (find_links(parking.socket, &parked, err) < 0)
+        return -1;
+    device = find_device(&parked);
+    if (device && move_link(parking.socket, device->index, parking.own) < 0)
+        return error_errno(err, "network", "%s into the pod", device->name);
+    return find_links(fd, links, err);
+}
+
+static int delete_unwanted(int fd, const struct links *links, struct error *err)
+{
+    for (size_t i = 0; i < links->count; i++)
+        if (!links->items[i].wanted && links->items[i].macvlan &&
+            delete_link(fd, links->items[i].index) < 0)
+            return error_errno(err, "network", "delete %s", links->items[i].name);
+    return 0;
+}
+
 int network_setup(const struct interface_list *interfaces, struct error *err)
 {
     cleanup_close int fd = netlink_open(NETLINK_ROUTE, err);
@@ -330,10 +402,14 @@ int network_setup(const struct interface_list *interfaces, struct error *err)
         if (links.items[i].loopback && !links.items[i].up &&
             change_link(fd, links.items[i].index, true, NULL, NULL) < 0)
             return error_errno(err, "network", "loopback");
-    if (interfaces->count == 0)
-        return 0;
+    if (interfaces->count == 0) {
+        our_count = 0;
+        return delete_unwanted(fd, &links, err) < 0 ? -1 : park_device(fd, &links, err);
+    }
     if (interfaces->count > LINKS_MAX)
         return error_set(err, E2BIG, "network", "%u interfaces", interfaces->count);
+    if (fetch_device(fd, &links, err) < 0)
+        return -1;
     for (uint32_t i = 0; i < interfaces->count; i++) {
         const struct wire_interface *interface = &interfaces->items[i];
         int index = make_link(fd, &links, interface, err);
@@ -344,9 +420,5 @@ int network_setup(const struct interface_list *interfaces, struct error *err)
         snprintf(our_names[i], IFNAMSIZ, "%s", interface->name);
         our_count = i + 1;
     }
-    for (size_t i = 0; i < links.count; i++)
-        if (!links.items[i].wanted && links.items[i].macvlan &&
-            delete_link(fd, links.items[i].index) < 0)
-            return error_errno(err, "network", "delete %s", links.items[i].name);
-    return 0;
+    return delete_unwanted(fd, &links, err);
 }

@@ -137,6 +137,21 @@ def test_a_running_container_joins_and_leaves(hyper: Hyper, networks: Callable[.
     assert _ping(hyper, "moving", two) == REACHED
 
 
+def test_without_a_network_there_is_the_loopback_alone(
+    hyper: Hyper, networks: Callable[..., str]
+) -> None:
+    shown = hyper("run", "--rm", "--network", "none", "busybox", "ls", "/sys/class/net")
+    assert set(shown.lines) - {"bonding_masters"} == {"lo"}
+    hyper("run", "-d", "--name", "alone", "busybox", "sleep", "600")
+    hyper("network", "disconnect", "bridge", "alone")
+    assert hyper("exec", "alone", "ip", "-o", "link").stdout.count("\n") == 1
+    # The device was put away, not lost.
+    net = networks("back")
+    hyper("network", "connect", net, "alone")
+    _serve(hyper, "other", "--network", net)
+    assert _ping(hyper, "alone", "other") == REACHED
+
+
 def test_addresses_are_as_asked(hyper: Hyper, networks: Callable[..., str]) -> None:
     plan = ("--subnet", "10.203.0.0/24", "--gateway", "10.203.0.9", "--ip-range", "10.203.0.64/28")
     networks("planned", *plan)

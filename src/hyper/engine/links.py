@@ -46,9 +46,10 @@ def view(link: Link) -> NetworkView:
 def interfaces(link: Link) -> tuple[guest.Interface, ...]:
     """Return what the guest is told: its one device, and a macvlan over it for each more network.
 
-    The first network that is not internal has the default route.
+    The first network that is not internal has the default route. Without a network the pod has the
+    loopback alone: the guest puts its device away.
     """
-    if link.nic.kind is NicKind.NONE or not link.nic.mac:
+    if link.nic.kind is NicKind.NONE or not link.nic.mac or not link.joined:
         return ()
     way_out = next((joined for joined in link.joined if not joined.internal), None)
     found = [_interface(joined, joined is way_out) for joined in link.joined]
