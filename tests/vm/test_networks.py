@@ -148,8 +148,8 @@ def test_without_a_network_there_is_the_loopback_alone(
     # The device was put away, not lost.
     net = networks("back")
     hyper("network", "connect", net, "alone")
-    _serve(hyper, "other", "--network", net)
-    assert _ping(hyper, "alone", "other") == REACHED
+    address = _serve(hyper, "other", "--network", net)
+    assert _ping(hyper, "alone", address) == REACHED
 
 
 def test_addresses_are_as_asked(hyper: Hyper, networks: Callable[..., str]) -> None:
