@@ -160,6 +160,14 @@ def test_what_cannot_be_is_refused(fields: dict[str, Any], text: str) -> None:
         host(**fields)
 
 
+def test_logs_are_not_compressed() -> None:
+    options = {"max-size": "1m", "max-file": "3", "compress": "true"}
+    with pytest.raises(Unsupported, match="log option compress is not supported"):
+        host(LogConfig={"Type": "json-file", "Config": options})
+    kept = host(LogConfig={"Type": "local", "Config": {**options, "compress": "false"}})
+    assert dict(kept.log.options)["compress"] == "false"
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [

@@ -50,9 +50,9 @@ def _read_log(value: object, where: str) -> Updates:
     driver = read_string(body.get("Type") or "", f"{where}.Type")
     options = read_pairs(body.get("Config"), f"{where}.Config")
     if driver and driver not in LOG_DRIVERS:
+        # Word for word dockerd's, which clients compare; `hyper info` lists the drivers.
         raise InvalidArgument(
-            f'error looking up logging plugin {driver}: plugin "{driver}" not found: '
-            f"use one of {', '.join(LOG_DRIVERS)}"
+            f'error looking up logging plugin {driver}: plugin "{driver}" not found'
         )
     check_log_options(driver, dict(options))
     return {"log": LogSpec(driver, options)}  # an empty driver: the daemon's default
@@ -61,13 +61,16 @@ def _read_log(value: object, where: str) -> Updates:
 def check_log_options(driver: str, options: Mapping[str, str]) -> None:
     """Check the options of a log driver ("": either of those that keep logs).
 
-    Raises InvalidArgument with Docker's text (moby daemon/logger/jsonfilelog, .../local).
+    Raises InvalidArgument with Docker's text (moby daemon/logger/jsonfilelog, .../local),
+    Unsupported for compression.
     """
     name = driver or "json-file"
     allowed = _LOG_OPTIONS if name == "json-file" else _LOG_OPTIONS[:_SIZE_OPTIONS]
     for option in options if name != "none" else ():
         if option not in allowed:
             raise InvalidArgument(f"unknown log opt '{option}' for {name} log driver")
+    if name != "none" and options.get("compress", "false").lower() in ("1", "t", "true"):
+        raise Unsupported("log option compress is not supported: rotated logs are kept as they are")
     try:
         _check_log_values(options)
     except (ValueError, re.error, InvalidArgument) as err:
@@ -237,7 +240,13 @@ _NO_HOST = "a VM shares no namespace with the host; containers share one within 
 _HOST_ONLY: tuple[Field, ...] = (
     BINDS,
     works("ContainerIDFile", "container_id_file", STRING, "written by the client"),
-    Field("LogConfig", Support.DIFFERS, "drivers json-file, local and none", _read_log, _show_log),
+    Field(
+        "LogConfig",
+        Support.DIFFERS,
+        "drivers json-file, local and none; rotated logs are not compressed",
+        _read_log,
+        _show_log,
+    ),
     differs(
         "NetworkMode",
         "network_mode",
