@@ -271,6 +271,41 @@ def test_a_pod_is_paused_killed_and_labelled(hyper: Hyper) -> None:
     assert "cannot remove pod verbs: it is running" in refused.error
 
 
+def test_a_pod_is_paused_while_all_that_is_active_in_it_is(daemon: Daemon, hyper: Hyper) -> None:
+    pod(hyper, id="ice", containers=[container("a", SLEEP), container("b", SLEEP)])
+
+    def shown() -> str:
+        state = hyper("pod", "ls", "--format", "{{.State}}").stdout.strip()
+        assert inspect(hyper, "ice")["State"] == state
+        return state
+
+    hyper("pause", "ice-a")
+    assert shown() == "running"
+    hyper("pause", "ice-b")
+    assert shown() == "paused"
+    daemon.kill()
+    daemon.start()
+    assert shown() == "paused"
+    assert "no container of it is running" in hyper("pod", "pause", "ice", status=1).error
+    hyper("unpause", "ice-a")
+    assert shown() == "running"
+    hyper("pod", "pause", "ice")
+    hyper("run", "-d", "--pod", "ice", "--name", "late", "--rm", BOX, "sleep", "600")
+    assert shown() == "running"
+    hyper("rm", "-f", "late")
+    assert shown() == "paused"
+    hyper("pod", "unpause", "ice")
+    assert shown() == "running"
+    hyper("pod", "pause", "ice")
+    hyper("pod", "restart", "-t", "0", "ice")
+    assert shown() == "running"
+    hyper("pod", "pause", "ice")
+    hyper("pod", "kill", "ice")
+    assert shown() == "running"  # an empty pod, so to speak, lives until it is stopped
+    hyper("pod", "stop", "ice")
+    assert inspect(hyper, "ice")["State"] == "stopped"
+
+
 def test_containers_are_added_and_removed_while_it_runs(hyper: Hyper) -> None:
     pod(hyper, id="grow", containers=[container("a", SLEEP)])
     hyper("run", "-d", "--pod", "grow", "--name", "late", BOX, "sleep", "600")

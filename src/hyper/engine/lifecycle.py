@@ -19,7 +19,7 @@ from hyper.engine import actions, boot, ending, health, jobs, membership, plan, 
 from hyper.engine.container import Container
 from hyper.engine.events import Event
 from hyper.engine.machine import Machine
-from hyper.engine.pod import Pod, pod_event
+from hyper.engine.pod import Pod, pod_event, settle_pause
 from hyper.engine.states import ACTIVE, ContainerEvent, ContainerState, PodEvent
 from hyper.engine.views import NetworkView, Status
 from hyper.hypervisor.driver import VmExit
@@ -302,6 +302,8 @@ async def _remove_at_exit(
     await store.call(store.remove_container, container.id, pod.row.id if last else None, events)
     pod.services.feed.publish(*events)
     _drop(pod, container)
+    if not last:
+        await settle_pause(pod)
     volumes = any(mount.anonymous for mount in container.mounts)
     if volumes:
         await _end_at_exit(pod, container, last)

@@ -147,6 +147,7 @@ class Pod:
         container.set_status(status)
         self.services.feed.publish(*events)
         self.log.info("container %s: %s", container.id[:12], status.state)
+        await settle_pause(self)
 
     async def signal(self, container: Container, number: int, *, by_user: bool) -> None:
         """Signal a container's first process; `by_user` keeps it from being restarted.
@@ -207,6 +208,19 @@ class Pod:
             accelerator=record.accelerator if record else "",
             network=self.machine.network if self.machine else NetworkView(),
         )
+
+
+async def settle_pause(pod: Pod) -> None:
+    """Have a pod be paused exactly while every active container of it is.
+
+    Its VM is not stopped: with all processes frozen its vCPUs idle, and the agent still answers.
+    """
+    states = {container.status.state for container in pod.containers.values()} & ACTIVE
+    frozen = states == {ContainerState.PAUSED}
+    if frozen and pod.row.state is PodState.RUNNING:
+        await pod.move(PodEvent.PAUSE)
+    elif not frozen and pod.row.state is PodState.PAUSED:
+        await pod.move(PodEvent.RESUME)
 
 
 def pod_event(row: PodRow, action: str, **attributes: str) -> Event:
