@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import os
+import signal
 
 import pytest
 
@@ -342,6 +344,77 @@ def test_a_pod_of_three_survives_a_killed_daemon(daemon: Daemon, hyper: Hyper) -
     hyper("pod", "stop", "-t", "1", "trio")
     hyper("pod", "start", "trio")
     assert "x" in hyper("exec", "trio-waits", "ls", "/v").lines
+
+
+def _lose_vm(daemon: Daemon) -> None:
+    (pid,) = daemon.vmms()
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_init_containers_run_again_when_the_vm_was_lost(daemon: Daemon, hyper: Hyper) -> None:
+    uses = [{"volume": "v", "path": "/v"}]
+    script = "cat /v/ready || echo nothing; " + SLEEP
+    prepare = "sleep 0.5; echo prepared > /v/ready; echo ran"
+    pod(
+        hyper,
+        id="back",
+        volumes=[{"name": "v", "driver": "memory", "size": "1m"}],
+        containers=[
+            container("prepare", prepare, role="init", volumes=uses),
+            container("a", script, restartPolicy="always", volumes=uses),
+            container("b", script, restartPolicy="always", volumes=uses),
+            container("once", SLEEP, volumes=uses),
+        ],
+    )
+
+    def missing(times: int) -> list[str]:
+        waiting = [n for n in "ab" if hyper("logs", f"back-{n}").lines.count("prepared") != times]
+        return waiting + [n for n in "ab" if containers(hyper, "back")[n]["State"] != "running"]
+
+    assert leaks.settle(lambda: missing(1))
+    _lose_vm(daemon)
+    assert leaks.settle(lambda: missing(2), limit_s=60)
+    # The same when the VM is lost while nobody looks.
+    daemon.kill()
+    _lose_vm(daemon)
+    daemon.start()
+    assert leaks.settle(lambda: missing(3), limit_s=60)
+    # And when the daemon starts what a user had stopped.
+    hyper("pod", "stop", "-t", "5", "back")
+    daemon.kill()
+    daemon.start()
+    assert leaks.settle(lambda: missing(4), limit_s=60)
+    assert hyper("logs", "back-prepare").lines == ["ran"] * 4
+    for name in ("a", "b"):
+        assert hyper("logs", f"back-{name}").lines == ["prepared"] * 4
+    assert containers(hyper, "back")["once"]["State"] == "exited"
+
+
+def test_an_init_container_that_fails_then_keeps_the_others_from_returning(
+    daemon: Daemon, hyper: Hyper
+) -> None:
+    uses = [{"volume": "v", "path": "/v"}]
+    fails = "test ! -e /v/ran && touch /v/ran"
+    pod(
+        hyper,
+        id="fails",
+        volumes=[{"name": "v"}],
+        containers=[
+            container("first", fails, role="init", volumes=uses),
+            container("a", SLEEP, restartPolicy="always"),
+            container("b", SLEEP, restartPolicy="always"),
+        ],
+    )
+    hyper("exec", "fails-a", "sync")
+    _lose_vm(daemon)
+    assert leaks.settle(
+        lambda: {n for n, c in containers(hyper, "fails").items() if c["State"] != "exited"},
+        limit_s=60,
+    )
+    for name in ("a", "b"):
+        error = containers(hyper, "fails")[name]["Error"]
+        assert error == "init container first: it ended with status 1"
+    hyper("pod", "stop", "fails")
 
 
 def test_thirty_containers(daemon: Daemon, hyper: Hyper) -> None:

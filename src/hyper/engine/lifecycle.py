@@ -15,7 +15,18 @@ from time import monotonic, time_ns
 from hyper.agent import messages as guest
 from hyper.core.errors import Conflict, HyperError
 from hyper.core.health import complete_healthcheck
-from hyper.engine import actions, boot, ending, health, jobs, membership, plan, probes, visits
+from hyper.engine import (
+    actions,
+    boot,
+    ending,
+    health,
+    jobs,
+    membership,
+    plan,
+    probes,
+    renewal,
+    visits,
+)
 from hyper.engine.container import Container
 from hyper.engine.events import Event
 from hyper.engine.machine import Machine
@@ -121,6 +132,7 @@ async def lost(pod: Pod, reason: str) -> None:
         await pod.machine.agent.close()
         pod.forget_visits(pod.machine)
         pod.machine = None
+    pod.inits_due = True
     await boot.release(pod.services, pod.row.id)
     await pod.move(PodEvent.GONE)
     for container in tuple(pod.containers.values()):
@@ -338,6 +350,11 @@ async def _restart_later(pod: Pod, container: Container) -> None:
         )
         await pod.supervisor.call(partial(pod.store_status, container, restarting))
     await asyncio.sleep(delay_s)
+    try:
+        await renewal.run_inits(pod, container, start)
+    except HyperError as err:
+        await pod.supervisor.call(partial(_give_up, pod, container, err))
+        return
     await pod.supervisor.call(partial(_restart, pod, container))
 
 
@@ -347,10 +364,17 @@ async def _restart(pod: Pod, container: Container) -> None:
     try:
         await start(pod, container, again=True)
     except HyperError as err:
-        pod.log.warning("restart of %s: %s", container.id[:12], err)
-        await pod.store_status(container, container.after(ContainerEvent.GIVE_UP))
-        container.ended()
-        await pod.stop_if_idle()
+        await _give_up(pod, container, err)
+
+
+async def _give_up(pod: Pod, container: Container, err: HyperError) -> None:
+    if container.status.state is not ContainerState.RESTARTING:
+        return
+    pod.log.warning("restart of %s: %s", container.id[:12], err)
+    given_up = container.after(ContainerEvent.GIVE_UP, error=str(err))
+    await pod.store_status(container, given_up)
+    container.ended()
+    await pod.stop_if_idle()
 
 
 # --- removal --------------------------------------------------------------------------------------

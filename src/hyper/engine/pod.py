@@ -41,7 +41,8 @@ _STORED = (PodState.RUNNING, PodState.PAUSED, PodState.STOPPED)
 class Pod:
     """A pod in memory. `row` is what is stored of it; `machine` exists while its VM runs.
 
-    `turn`, `beginning` and `stop_wanted` belong to its start and stop as a whole (pod_life).
+    `turn`, `beginning` and `stop_wanted` belong to its start and stop as a whole (pod_life);
+    `renewal` and `inits_due` to its return after its VM was lost (renewal).
     """
 
     def __init__(self, row: PodRow, services: Services) -> None:
@@ -57,6 +58,8 @@ class Pod:
         self.beginning = False
         self.stop_wanted = asyncio.Event()
         self.visits: dict[str, Visit] = {}
+        self.renewal = asyncio.Lock()
+        self.inits_due = False
 
     async def run(self) -> None:
         """Serve the pod until it is removed or the daemon ends; a VM that runs is left running."""

@@ -67,6 +67,7 @@ async def _start_all(pod: Pod) -> None:
             await _start_one(pod, container)
         except HyperError as err:
             raise _explained(pod, container, err) from err
+    pod.inits_due = False
 
 
 def _explained(pod: Pod, container: Container, err: HyperError) -> HyperError:

@@ -10,6 +10,7 @@ from time import time_ns
 
 from hyper.agent import messages as guest
 from hyper.core.errors import HyperError
+from hyper.core.pod_spec import Role
 from hyper.engine import boot, lifecycle, membership, plan
 from hyper.engine.container import Container
 from hyper.engine.machine import Attached, Machine
@@ -142,6 +143,15 @@ async def _settle(pod: Pod) -> None:
                 await lifecycle.remove(pod, container)
             case ContainerState.EXITED:
                 if plan.starts_with_daemon(container.spec.restart_policy, container.status):
-                    pod.supervisor.post(partial(lifecycle.start, pod, container))
+                    _start_again(pod, container)
             case _:
                 pass
+
+
+def _start_again(pod: Pod, container: Container) -> None:
+    inits = any(item.spec.role is Role.INIT for item in pod.containers.values())
+    if pod.machine is None and inits:
+        pod.inits_due = True
+        lifecycle.schedule_restart(pod, container)  # which runs them first
+    else:
+        pod.supervisor.post(partial(lifecycle.start, pod, container))
