@@ -91,7 +91,9 @@ def test_detach_keys_of_ones_own(docker: Docker, typed: Typed) -> None:
 
 
 def test_an_interrupt_typed_goes_to_the_program(docker: Docker, typed: Typed) -> None:
-    terminal = typed("run -it --name web busybox sh -c 'trap \"exit 9\" INT; echo up; sleep 300'")
+    # A loop: a shell interrupted just before it starts a program waits for that first.
+    script = 'trap "exit 9" INT; echo up; while :; do sleep 0.1; done'
+    terminal = typed(f"run -it --name web busybox sh -c '{script}'")
     terminal.expect("up\r\n")
     terminal.send(CTRL_C)
     assert terminal.wait() == 9
