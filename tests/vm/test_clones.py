@@ -100,8 +100,7 @@ def test_the_pool_can_be_changed_while_it_is_used(
     daemon.hyper("pool", "set", "--waiting", "1")
     assert leaks.settle(lambda: _waiting(daemon) != 1)
     daemon.hyper("pool", "set", "--waiting", "0")
-    assert leaks.settle(lambda: _waiting(daemon) != 0)
-    assert not daemon.vmms()
+    assert leaks.settle(lambda: _waiting(daemon) != 0 or daemon.vmms())
     assert "257" in daemon.hyper("pool", "set", "--waiting", "257", status=1).error
 
 
