@@ -96,7 +96,6 @@ def test_shown_again_it_is_what_was_asked() -> None:
     ("field", "value"),
     [
         ("NetworkMode", "host"),
-        ("NetworkMode", "container:abc"),
         ("PidMode", "host"),
         ("IpcMode", "host"),
         ("UTSMode", "host"),
@@ -142,6 +141,9 @@ def test_what_a_vm_cannot_honour_is_refused_by_name(field: str, value: object) -
         ({"Mounts": [{"Type": "odd", "Target": "/x"}]}, "mount type unknown"),
         ({"PortBindings": {"80/icmp": None}}, "invalid proto: icmp"),
         ({"PortBindings": {"80": [{"HostPort": "x"}]}}, "invalid host port"),
+        ({"NetworkMode": "container:"}, "invalid container format container:<name"),
+        ({"NetworkMode": "container:x", "PublishAllPorts": True}, "port publishing and the cont"),
+        ({"NetworkMode": "container:x", "DnsSearch": ["x"]}, "options: dns and the network mode"),
         ({"ExtraHosts": ["nothing"]}, "bad format for add-host"),
         ({"Dns": ["x"]}, "bad nameserver address: x"),
         ({"SecurityOpt": ["odd"]}, "invalid --security-opt"),

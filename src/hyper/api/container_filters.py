@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hyper.api.filters import Filters, excludes_labels, flag, matches_any, matches_labels
-from hyper.api.render.containers import network_name
+from hyper.api.render.containers import network_name, published_ports
 from hyper.api.times import parse_time
 from hyper.core.errors import InvalidArgument, NotFound
 from hyper.core.spec import EndpointSpec
@@ -91,7 +91,7 @@ class ContainerFilter:
         return not wanted or not have.isdisjoint(wanted)
 
     def _port(self, view: ContainerView) -> bool:
-        ports = view.network.ports
+        ports = published_ports(view)
         published = {(port.host_port, port.protocol) for port in ports}
         exposed = {pair for text in view.spec.exposed_ports for pair in parse_port(text)}
         exposed |= {(port.container_port, port.protocol) for port in ports}

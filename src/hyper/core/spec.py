@@ -32,6 +32,9 @@ class MountSyntax(StrEnum):
     VOLUME = "Volumes"
 
 
+JOINS = "container:"  # before a container: the network mode that shares its network
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """A mount a user asked for. An empty `source` of a volume makes an anonymous one.
@@ -284,6 +287,12 @@ class ContainerSpec:
     hooks: Hooks = NO_HOOKS
     files: tuple[InjectedFile, ...] = ()
     address_env: tuple[str, ...] = ()
+
+    @property
+    def shares_network_of(self) -> str:
+        """The container whose network this one shares: as asked, its id once created; or ""."""
+        mode = self.network_mode
+        return mode.removeprefix(JOINS) if mode.startswith(JOINS) else ""
 
 
 @dataclass(frozen=True, slots=True)

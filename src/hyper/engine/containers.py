@@ -19,7 +19,7 @@ from hyper.core.ids import check_name, new_id, new_name
 from hyper.core.pod_spec import PodSpec
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec, Resources, RestartPolicy
-from hyper.engine import ending, lifecycle, membership, plan
+from hyper.engine import ending, joining, lifecycle, membership, plan
 from hyper.engine.container import Container
 from hyper.engine.creation import Creation
 from hyper.engine.pod import Pod
@@ -63,13 +63,14 @@ class Containers:
     # --- life cycle ---------------------------------------------------------------------------
 
     async def create(self, spec: ContainerSpec, name: str = "") -> ContainerView:
-        """Create a container, and a pod for it unless the spec names one.
+        """Create a container, and a pod for it unless the spec names one, or a container of one.
 
         Raises NotFound (image, pod), Conflict (name), InvalidArgument.
         """
         if name:
             check_name(name)
         host = self._pods.find(spec.pod) if spec.pod else None
+        spec, host = joining.settle(self._pods, spec, host)
         row = await self._creation.prepare(spec, host.row if host else None)
         names = [name.removeprefix("/")] if name else [new_name() for _ in range(8)]
         for attempt, chosen in enumerate(names, 1):

@@ -21,6 +21,7 @@ from hyper.engine import (
     ending,
     health,
     jobs,
+    joining,
     membership,
     plan,
     probes,
@@ -211,13 +212,15 @@ async def _launch(
     container.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     container.log.open()
     undo.callback(container.log.close)
+    joining.check(pod, container)
     await membership.find_networks(pod, container)
     machine = await running_machine(pod, container)
     await membership.enter(pod, machine, container)
     disks = await boot.prepare_disks(pod.services, container)
     volumes = await boot.prepare_volumes(pod.services, container)
     attached = await machine.attach(container, disks, volumes)
-    await machine.create(container, attached, share_pid=pod.row.spec.share_pid)
+    names = joining.names_of(pod, container)
+    await machine.create(container, attached, names, share_pid=pod.row.spec.share_pid)
     request = plan.main_process(
         container.spec,
         container.row.command,

@@ -16,7 +16,7 @@ from hyper.agent import messages as guest
 from hyper.agent.client import AgentClient
 from hyper.core.errors import HyperError
 from hyper.core.pod_spec import InjectedFile, PodSpec
-from hyper.core.spec import Disk
+from hyper.core.spec import ContainerSpec, Disk
 from hyper.engine import plan, pod_plan
 from hyper.engine.container import Container
 from hyper.engine.views import MountView, NetworkView
@@ -156,13 +156,21 @@ class Machine:
             await self.agent.request(piece)
 
     async def create(
-        self, container: Container, attached: Attached, *, share_pid: bool = False
+        self,
+        container: Container,
+        attached: Attached,
+        names: ContainerSpec,
+        *,
+        share_pid: bool = False,
     ) -> None:
-        """Have the guest mount a container's root file system, and put its files there."""
+        """Have the guest mount a container's root file system, and put its files there.
+
+        `names` says what its /etc/hosts and resolv.conf have.
+        """
         spec = container.spec
         security = spec.security
         files = plan.identity_files(
-            spec, container.hostname, self.network.joined, self.nameservers, self.link.host
+            names, container.hostname, self.network.joined, self.nameservers, self.link.host
         )
         fresh = container.status.started_ns == 0
         own_name = container.hostname if container.hostname != self.hostname else ""

@@ -19,7 +19,7 @@ from hyper.engine import boot, links, pod_plan
 from hyper.engine.container import Container
 from hyper.engine.events import Event
 from hyper.engine.machine import Machine
-from hyper.engine.networks import NONE, NetworkRegistry, event
+from hyper.engine.networks import NONE, SHARES, NetworkRegistry, event
 from hyper.engine.pod import Pod
 from hyper.engine.pods import Pods, find_container
 from hyper.engine.services import Services
@@ -103,6 +103,8 @@ class Memberships:
                 "container cannot be connected to multiple networks with one of the networks in "
                 "private (none) mode"
             )
+        if found.spec.shares_network_of:
+            raise InvalidArgument(SHARES)
         self.registry.check_endpoint(endpoint)
         await pod.supervisor.call(lambda: self._connect(pod, found, info, endpoint))
 

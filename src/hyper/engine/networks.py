@@ -35,6 +35,10 @@ _DRIVERS = {BRIDGE: "bridge", HOST: "host", NONE: "null"}
 MTU_OPTION = "com.docker.network.driver.mtu"
 ICC_OPTION = "com.docker.network.bridge.enable_icc"
 
+SHARES = (
+    "container sharing network namespace with another container or host cannot be connected to any "
+    "other network"
+)
 _NAME = re.compile("[a-zA-Z0-9][a-zA-Z0-9_.-]*")  # one character will do, unlike elsewhere
 
 _log = logging.getLogger("engine.networks")
@@ -176,6 +180,10 @@ class NetworkRegistry:
                     "container cannot be connected to multiple networks with one of the networks "
                     "in private (none) mode"
                 )
+            return ()
+        if spec.shares_network_of:
+            if spec.endpoints:
+                raise InvalidArgument(SHARES)
             return ()
         first = self._named(EndpointSpec(spec.network_mode))
         found: dict[str, EndpointSpec] = {first.network: first}

@@ -57,6 +57,11 @@ class PodVerbs:
             raise
 
     async def _prepare(self, pod: PodRow, spec: ContainerSpec) -> ContainerRow:
+        if spec.shares_network_of:
+            raise InvalidArgument(
+                f"NetworkMode {spec.network_mode}: a container of a pod shares the pod's network: "
+                "leave it out"
+            )
         spec = replace(spec, network_mode=pod.spec.network_mode)
         row = await self._creation.prepare(spec, pod)
         name = check_name(f"{pod.spec.name}-{spec.name_in_pod}")

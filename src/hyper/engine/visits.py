@@ -72,7 +72,7 @@ async def _begin(pod: Pod, container: Container, watch: Watch) -> Visit:
         disks = await boot.prepare_disks(pod.services, container)
         volumes = await boot.prepare_volumes(pod.services, container)
         attached = await machine.attach(container, disks, volumes)
-        await machine.create(container, attached)
+        await machine.create(container, attached, container.spec)
     except BaseException:
         if made:
             await _end_vm(pod, machine, graceful=False)

@@ -22,7 +22,7 @@ from hyper.core.values import read_object, read_string
 from hyper.schema.config import CONFIG, OPTIONAL
 from hyper.schema.fields import read_fields, show_fields
 from hyper.schema.hostconfig import HOST_CONFIG
-from hyper.schema.networks import PREDEFINED_NETWORKS, read_endpoint
+from hyper.schema.networks import PREDEFINED_NETWORKS, check_shared_network, read_endpoint
 from hyper.schema.resources import check_resources
 
 KERNEL_ANNOTATION = "hyper.kernel"
@@ -121,6 +121,8 @@ def _check(spec: ContainerSpec) -> list[str]:
         signal_number(spec.stop_signal)
     if spec.auto_remove and spec.restart_policy.name is not RestartPolicyName.NO:
         raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
+    if spec.shares_network_of:
+        check_shared_network(spec)
     destinations: set[str] = set()
     for mount in spec.mounts:
         if mount.destination in destinations:

@@ -19,6 +19,10 @@ DIFFERENCES = {
     ),
     "no swap": "MemorySwap stays what was asked for; dockerd shows twice the memory",
     "network mode default": "inspect shows the network mode default as bridge, as dockerd 26 does",
+    "resolved at create": (
+        "the container that --network container:NAME names must exist when the other is created, "
+        "as that puts it into its pod; dockerd looks for it at the start"
+    ),
     "prune of volumes": (
         "from API 1.42 on `volume prune` takes anonymous volumes unless told `all`, as dockerd 23 "
         "does; before, all that are not used"

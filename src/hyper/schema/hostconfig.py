@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from hyper.core.errors import InvalidArgument, Unsupported
-from hyper.core.spec import ContainerSpec, LogSpec, RestartPolicy, RestartPolicyName
+from hyper.core.spec import JOINS, ContainerSpec, LogSpec, RestartPolicy, RestartPolicyName
 from hyper.core.units import parse_size
 from hyper.core.values import (
     BOOL,
@@ -214,16 +214,21 @@ def _mode(name: str, allowed: tuple[str, ...], why: str) -> Codec[str]:
     return Codec(read, lambda value: value)
 
 
+def _read_ipc_mode(value: object, where: str) -> str:
+    mode = read_string(value, where)
+    if mode.startswith(JOINS) and mode != JOINS:
+        return mode
+    return _mode("IpcMode", ("", "private", "shareable"), _NO_HOST).read(mode, where)
+
+
 def _read_network_mode(value: object, where: str) -> str:
     mode = read_string(value, where) or "default"
     if mode == "host":
         raise Unsupported(
             f"{where} 'host' is not supported: a VM has its own network stack; publish ports (-p)"
         )
-    if mode.startswith("container:"):
-        raise Unsupported(
-            f"{where} '{mode}' is not supported: run both containers in one pod instead"
-        )
+    if mode == JOINS:
+        raise InvalidArgument("Invalid network mode: invalid container format container:<name|id>")
     return mode
 
 
@@ -251,7 +256,9 @@ _HOST_ONLY: tuple[Field, ...] = (
         "NetworkMode",
         "network_mode",
         Codec(_read_network_mode, STRING.write),
-        "default, bridge, none and networks by name; host and container:... are refused: use pods",
+        "default, bridge, none and networks by name; container:NAME puts the container into NAME's "
+        "pod, whose containers share network, host name and IPC: NAME must exist at create; host "
+        "is refused",
     ),
     Field(
         "PortBindings",
@@ -293,8 +300,9 @@ _HOST_ONLY: tuple[Field, ...] = (
     differs(
         "IpcMode",
         "ipc_mode",
-        _mode("IpcMode", ("", "private", "shareable"), _NO_HOST),
-        "private to the pod; host, none and container:... are refused",
+        Codec(_read_ipc_mode, STRING.write),
+        "private to the pod; container:NAME needs a container of the same pod, as "
+        "--network container:NAME makes it; host and none are refused",
     ),
     refused("Cgroup", "a container's cgroup is in its VM", shown=""),
     refused("Links", "links are a legacy feature of Docker: use a network and names on it"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 
 from hyper.core.errors import InvalidArgument, Unsupported
-from hyper.core.spec import EndpointSpec, NetworkSpec, SubnetSpec
+from hyper.core.spec import ContainerSpec, EndpointSpec, NetworkSpec, SubnetSpec
 from hyper.core.values import read_bool, read_object, read_string, read_strings
 
 PREDEFINED_NETWORKS = frozenset({"default", "bridge", "none", "host"})
@@ -126,6 +126,26 @@ def _check_inside(key: str, text: str, subnet: str) -> None:
             f"invalid network config:\ninvalid {key} {text}: parent subnet {subnet} doesn't "
             "contain it"
         )
+
+
+def check_shared_network(spec: ContainerSpec) -> None:
+    """Check what is asked of a container on the network of another (moby runconfig/errors.go).
+
+    Raises InvalidArgument.
+    """
+    for given, what in (
+        (spec.hostname or spec.domainname, "hostname and the network mode"),
+        (spec.dns or spec.dns_search or spec.dns_options, "dns and the network mode"),
+        (spec.extra_hosts, "custom host-to-IP mapping and the network mode"),
+        (spec.mac_address, "mac-address and the network mode"),
+        (
+            spec.ports or spec.publish_all,
+            "port publishing and the container type network mode",
+        ),
+        (spec.exposed_ports, "port exposing and the container type network mode"),
+    ):
+        if given:
+            raise InvalidArgument(f"conflicting options: {what}")
 
 
 def read_endpoint(network: str, value: object, where: str) -> EndpointSpec:

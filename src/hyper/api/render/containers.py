@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from time import time_ns
 
 from hyper.api.times import NS_PER_S, rfc3339
-from hyper.core.spec import EndpointSpec, MountKind, MountSyntax
+from hyper.core.spec import EndpointSpec, MountKind, MountSyntax, PortBinding
 from hyper.core.units import human_duration
 from hyper.engine.networks import predefined_id
 from hyper.engine.states import ContainerState
@@ -226,12 +226,17 @@ def _endpoint(view: ContainerView, endpoint: EndpointSpec) -> JSON:
     }
 
 
+def published_ports(view: ContainerView) -> tuple[PortBinding, ...]:
+    """Return its pod's published ports; of a container on another's network they are that one's."""
+    return () if view.spec.shares_network_of else view.network.ports
+
+
 def _ports(view: ContainerView) -> JSON:
     """Return exposed ports with the host addresses that reach them, {} when it does not run."""
-    if not view.active:
+    if not view.active or view.spec.shares_network_of:
         return {}
     shown: JSON = dict.fromkeys(view.spec.exposed_ports)
-    published = show_bindings(view.network.ports)
+    published = show_bindings(published_ports(view))
     for targets in published.values():
         for target in targets:
             target["HostIp"] = target["HostIp"] or "0.0.0.0"
@@ -249,7 +254,7 @@ def list_ports(view: ContainerView) -> list[JSON]:
             "PublicPort": binding.host_port,
             "Type": binding.protocol,
         }
-        for binding in view.network.ports
+        for binding in published_ports(view)
     ]
     known = {(port["PrivatePort"], port["Type"]) for port in published}
     for exposed in view.spec.exposed_ports:
