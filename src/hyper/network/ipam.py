@@ -3,6 +3,7 @@
 Like Docker's, addresses are given out in turn: one that was just freed is not the next one given.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -101,3 +102,11 @@ class Pool:
     def free(self, address: str) -> None:
         """Give an address back."""
         self._taken.discard(int(ip_address(address)))
+
+
+def mac(pod_id: str, network_id: str, asked: str) -> str:
+    """Return a locally administered MAC, Docker's range 02:42, that stays with pod and network."""
+    if asked:
+        return asked.lower()
+    digest = hashlib.sha256(f"{pod_id} {network_id}".encode()).digest()
+    return "02:42:" + ":".join(f"{byte:02x}" for byte in digest[:4])

@@ -7,7 +7,6 @@ it is. The guest's questions about its neighbours and its gateway are answered b
 ARP). Which addresses may talk is in the sets of `nft`. A tap lives as long as its VMM.
 """
 
-import hashlib
 import logging
 import os
 import secrets
@@ -156,7 +155,7 @@ class RoutedNetworks:
         device = nic or await self.make_device()
         # The descriptor of a device that came with a waiting VM is closed already.
         fd = device.tap_fd if nic is None else -1
-        live = _Live(device.tap, _mac(pod_id, "", wanted[0].mac if wanted else ""), fd)
+        live = _Live(device.tap, ipam.mac(pod_id, "", wanted[0].mac if wanted else ""), fd)
         self._links[pod_id] = live
         batch = Batch()
         try:
@@ -326,7 +325,7 @@ class RoutedNetworks:
         joined = Joined(
             network_id=network.id,
             number=number,
-            mac=live.mac if number == 0 else _mac(pod_id, network.id, wanted.mac),
+            mac=live.mac if number == 0 else ipam.mac(pod_id, network.id, wanted.mac),
             address=address,
             prefix_length=ip_network(network.subnet).prefixlen,
             gateway=network.gateway,
@@ -384,14 +383,6 @@ def _drop(batch: Batch) -> None:
 
 def _host_route(address: str) -> str:
     return f"{address}/{128 if ':' in address else 32}"
-
-
-def _mac(pod_id: str, network_id: str, asked: str) -> str:
-    """Return a locally administered MAC, Docker's range 02:42, that stays with pod and network."""
-    if asked:
-        return asked.lower()
-    digest = hashlib.sha256(f"{pod_id} {network_id}".encode()).digest()
-    return "02:42:" + ":".join(f"{byte:02x}" for byte in digest[:4])
 
 
 def host_address() -> str:

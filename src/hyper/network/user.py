@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hyper.core.errors import Unsupported
 from hyper.core.serialize import dump, load
 from hyper.core.spec import Forward, Nic, NicKind, PortBinding
+from hyper.network import ipam
 from hyper.network.networks import Joined, Link, Network, Wanted
 from hyper.network.ports import bind
 
@@ -72,7 +73,9 @@ class UserNetworks:
         if not wanted:
             link = Link(Nic(NicKind.NONE, ""), (), (), (), "")
         else:
-            link = _link(_Record(wanted[0].mac, wanted[0].network_id, _chosen(published)))
+            # The guest has no device without a MAC; nobody else sees this one.
+            mac = ipam.mac(pod_id, "", wanted[0].mac)
+            link = _link(_Record(mac, wanted[0].network_id, _chosen(published)))
         self._links[pod_id] = link
         return link
 
