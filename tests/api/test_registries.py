@@ -114,9 +114,6 @@ def test_docker_py_logs_in_and_asks_what_a_name_stands_for(
 def test_docker_manifest_inspect_of_what_was_pushed(
     registry: Registry, module_image: Daemon
 ) -> None:
-    version = _docker(module_image, "version", "--format", "{{.Client.Version}}").stdout
-    if int(version.partition(".")[0]) < 23:
-        pytest.skip(f"docker {version.strip()} reads no OCI manifest")
     name = f"{registry.host}/manifest/busybox:1"
     login = ("login", "--username", USER, "--password-stdin", registry.host)
     assert _docker(module_image, *login, input=PASSWORD).status == 0

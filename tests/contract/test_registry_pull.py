@@ -1,6 +1,7 @@
 """Pulling from and pushing to a real registry, and one that does what others do."""
 
 import asyncio
+import gzip
 import json
 import os
 import subprocess
@@ -9,10 +10,21 @@ from pathlib import Path
 import pytest
 
 from hyper.core.errors import Failure, HyperError, NotFound, Unauthorized, Unavailable
+from hyper.images import gzipper
 from hyper.images.blobs import digest_of
 from hyper.images.credentials import Credentials
 from hyper.images.http import Http, RegistryOptions
-from hyper.images.manifest import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST, encode
+from hyper.images.manifest import (
+    DOCKER_CONFIG,
+    DOCKER_LAYER,
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Manifest,
+    encode,
+    parse_manifest,
+)
 from hyper.images.push import push
 from hyper.images.reference import parse
 from hyper.images.registry import Repository
@@ -62,6 +74,61 @@ async def test_what_was_pushed_is_pulled_with_the_same_digest_config_and_disks(
     await other.pull(name, progress=steps.append)
     assert [s.status for s in steps].count("Already exists") == 2
     assert steps[-1].status == f"Status: Image is up to date for {name}"
+
+
+async def test_an_image_made_here_is_pushed_as_docker_before_23_reads_it(
+    registry: Registry, store: ImageStore, tmp_path: Path
+) -> None:
+    name = f"{registry.host}/old/engines:1"
+    big = tar(Member("zeros", content=bytes(3_000_000)), Member("big", content=BIG))
+    made = await image(store, name, tar("a"), big, tar("a"))
+    config = store.shelf.blobs.read(made.id, 1 << 20)
+    digest = await push(store.shelf, name)
+    repository = Repository(store.shelf.http, parse(name), None)
+    data, media_type = await repository.manifest(digest)
+    manifest = parse_manifest(data)
+    assert isinstance(manifest, Manifest) and media_type == DOCKER_MANIFEST
+    assert manifest.media_type == DOCKER_MANIFEST
+    assert manifest.config.media_type == DOCKER_CONFIG
+    assert manifest.config.digest == made.id == digest_of(config)
+    assert {layer.media_type for layer in manifest.layers} == {DOCKER_LAYER}
+    assert len(manifest.layers) == 3 and manifest.layers[0] == manifest.layers[2]
+    for layer, tar_bytes in zip(manifest.layers, (tar("a"), big), strict=False):
+        blob = b"".join([c async for c in repository.blob(layer.digest, layer.size_bytes)])
+        assert (digest_of(blob), len(blob)) == (layer.digest, layer.size_bytes)
+        assert gzip.decompress(blob) == tar_bytes and blob[4:8] == bytes(4), "no time in it"
+    assert [digest_of(tar("a")), digest_of(big), digest_of(tar("a"))] == list(made.diff_ids)
+
+
+async def test_the_gzip_of_a_layer_is_made_once_and_goes_with_the_image(
+    registry: Registry, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{registry.host}/once:1"
+    digest = await pushed(store, name)
+    blobs = [store.shelf.layers.get(d).gzip for d in store.get(name).diff_ids]
+    await store.collect_garbage()
+    assert all(store.shelf.blobs.exists(blob) for blob in blobs)
+
+    def never(*_: object) -> None:
+        raise AssertionError("compressed twice")
+
+    monkeypatch.setattr(gzipper.Packing, "step", never)
+    assert await push(store.shelf, name) == digest
+    await store.remove(name)
+    assert not any(store.shelf.blobs.exists(blob) for blob in blobs)
+
+
+async def test_a_layer_that_is_damaged_on_disk_is_not_pushed(
+    registry: Registry, store: ImageStore, tmp_path: Path
+) -> None:
+    name = f"{registry.host}/damaged:1"
+    made = await image(store, name, tar(Member("big", content=BIG)))
+    other = await image(store, "other", tar(Member("big", content=BIG[::-1])))
+    layer, wrong = (store.shelf.layers.get(i.diff_ids[0]) for i in (made, other))
+    store.shelf.blobs.path(layer.blob).write_bytes(store.shelf.blobs.path(wrong.blob).read_bytes())
+    with pytest.raises(Failure, match=f"layer {layer.diff_id} is damaged on disk"):
+        await push(store.shelf, name)
+    assert store.shelf.layers.get(layer.diff_id).gzip == ""
 
 
 async def test_a_pull_by_digest_gives_the_image_a_digest_and_no_tag(
@@ -115,7 +182,7 @@ async def test_a_manifest_list_is_resolved_by_platform(
         data, _ = await Repository(store.shelf.http, parse(name), None).manifest(digest)
         entries.append(
             {
-                "mediaType": OCI_MANIFEST,
+                "mediaType": DOCKER_MANIFEST,
                 "digest": digest,
                 "size": len(data),
                 "platform": {"os": "linux", "architecture": architecture},
@@ -261,13 +328,13 @@ async def test_what_is_not_what_was_promised_is_refused_and_leaves_nothing(
 ) -> None:
     name = f"{gate.host}/lying/x:1"
     digest = await pushed(store, name, tar("a"))
-    layer = store.shelf.layers.get(store.get(name).diff_ids[0])
+    blob = store.shelf.layers.get(store.get(name).diff_ids[0]).gzip
     config = store.get(name).id
-    body = store.shelf.blobs.path(layer.blob).read_bytes()
+    body = store.shelf.blobs.path(blob).read_bytes()
     for path, data, message in (
-        (f"blobs/{layer.blob}", body[:-1] + b"x", "verification failed"),
-        (f"blobs/{layer.blob}", body[:-5], "truncated"),
-        (f"blobs/{layer.blob}", body + bytes(100), "larger than"),
+        (f"blobs/{blob}", body[:-1] + b"x", "verification failed"),
+        (f"blobs/{blob}", body[:-5], "truncated"),
+        (f"blobs/{blob}", body + bytes(100), "larger than"),
         (f"blobs/{config}", b"{}", "config verification failed"),
         ("manifests/1", b'{"schemaVersion": 1}', "schema 1 is not supported"),
         ("manifests/1", b"[" * 100_000, "not valid JSON|not a JSON"),

@@ -15,6 +15,7 @@ from hyper.core.errors import Failure
 from hyper.core.units import human_size
 from hyper.host import files
 from hyper.images import compression
+from hyper.images.feed import Abandoned
 from hyper.images.tarstream import TarReader
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -63,8 +64,14 @@ class Intake:
 
     def finish(self) -> None:
         """Take what is left, verify all, and make the blob durable. Raises Failure."""
-        while self._read_tar(_STEP):
-            pass
+        try:
+            while self._read_tar(_STEP):
+                pass
+        except Abandoned:
+            raise
+        except Failure:
+            self.verify_blob()  # of a damaged layer say that it is damaged, not how
+            raise
         self.verify_blob()
         if self._expected.diff_id not in ("", self.diff_id):
             raise Failure(

@@ -6,7 +6,8 @@ host mounts. Keeping the blob (about 0.8 times the disk's size) makes push and s
 to what was pulled, lets a manifest be pushed under its own digest, makes every disk a cache that
 can be rebuilt (other block size, other file system, merged chains), and needs no code to rebuild
 tars. What comes uncompressed (load, import, commit) is kept with zstd, several times faster than
-gzip.
+gzip. Registries get such a layer as gzip, made at the first push and kept beside: engines before
+Docker 23 do not read zstd.
 
 Layout: blobs/sha256/<digest>, layers/<diff ID>.json (written last: what has it is complete),
 layers/<diff ID>.squashfs, chains/<chain ID>.squashfs (layers merged, see `merge`).
@@ -17,17 +18,18 @@ import collections
 import contextlib
 import functools
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from hyper.core.errors import Failure, NotFound
 from hyper.host import files, threads
-from hyper.images import compression, disks
+from hyper.images import compression, disks, gzipper
 from hyper.images.blobs import BlobStore, digest_of
 from hyper.images.feed import Abandoned, Feed
-from hyper.images.intake import Expected, Intake
+from hyper.images.intake import MEDIA_TYPES, Expected, Intake
 from hyper.images.layerfilter import LayerFilter, Limits, Reordered, clean
 from hyper.images.merge import Merger, OpenLayer
 from hyper.images.reference import check_digest
@@ -52,6 +54,13 @@ class Layer:
     content_bytes: int
     entries: int
     needs_merge: bool = False
+    gzip: str = ""
+    gzip_bytes: int = 0
+
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        """The digests of what is kept of it."""
+        return (self.blob, self.gzip) if self.gzip else (self.blob,)
 
 
 def chain_ids(diff_ids: Sequence[str]) -> list[str]:
@@ -155,13 +164,26 @@ class LayerStore:
         file = self.open_blob(layer)
         return file, compression.unpacked(file.read)[1]
 
+    async def as_gzip(self, diff_id: str) -> Layer:
+        """Return a layer that has a gzip blob: its own, or one made now and kept beside it.
+
+        Raises NotFound, Failure when the blob is damaged.
+        """
+        async with self._locks[diff_id]:
+            layer = self.get(diff_id)
+            if layer.gzip and self._blobs.exists(layer.gzip):
+                return layer
+            if layer.media_type == MEDIA_TYPES["gzip"]:
+                return replace(layer, gzip=layer.blob, gzip_bytes=layer.blob_bytes)
+            return await self._add_gzip(layer)
+
     def disk_bytes(self, diff_ids: Sequence[str]) -> int:
         """Return what the disks and blobs of these layers take on the host's disk."""
         total = 0
         for diff_id in diff_ids:
             layer = self.find(diff_id)
             disk = self._disk(diff_id)
-            total += (layer.blob_bytes if layer else 0) + (
+            total += (layer.blob_bytes + layer.gzip_bytes if layer else 0) + (
                 disk.stat().st_size if disk.exists() else 0
             )
         return total
@@ -212,8 +234,30 @@ class LayerStore:
         self._blobs.adopt(blob, layer.blob)
         if disk.exists():
             self._blobs.publish(disk, self._disk(layer.diff_id))
-        files.atomic_write(self._record(layer.diff_id), json.dumps(asdict(layer)).encode())
+        self._write_record(layer)
         return layer
+
+    def _write_record(self, layer: Layer) -> None:
+        files.atomic_write(self._record(layer.diff_id), json.dumps(asdict(layer)).encode())
+
+    async def _add_gzip(self, layer: Layer) -> Layer:
+        source, read = self.open_tar(layer)
+        with source, self._blobs.temporary() as path, files.disk_errors(path, "write"):
+            with open(path, "wb") as out, gzipper.Packing(read, out) as packing:  # noqa: ASYNC230
+                # Step by step: what nobody waits for any more ends soon.
+                while await threads.in_thread("layer-gzip", packing.step):
+                    pass
+                await threads.in_thread("layer-gzip", _sync, out)
+            packed = packing.packed
+            if packed.tar_digest != layer.diff_id:
+                raise Failure(f"layer {layer.diff_id} is damaged on disk: blob {layer.blob}")
+            layer = replace(layer, gzip=packed.digest, gzip_bytes=packed.size_bytes)
+            await threads.in_thread("layer-keep", self._keep_gzip, path, layer)
+        return layer
+
+    def _keep_gzip(self, path: Path, layer: Layer) -> None:
+        self._blobs.adopt(path, layer.gzip)
+        self._write_record(layer)
 
     async def _ensure_disk(self, layer: Layer) -> Path:
         path = self._disk(layer.diff_id)
@@ -265,6 +309,11 @@ def opened(blob: Path) -> Iterator[TarReader]:
     """Give the reader of a blob that was verified when it came."""
     with open(blob, "rb") as file:
         yield TarReader(compression.unpacked(file.read)[1])
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 async def _fill(feed: Feed, source: Source) -> None:

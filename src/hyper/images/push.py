@@ -1,17 +1,17 @@
 """Images to registries: `docker push`.
 
 An image goes as it came: with its own manifest, so under its own digest, when its blobs are those
-the manifest names; otherwise with a new one. Layers made here (load, import, commit) go as the
-zstd blobs they are kept as, which OCI registries and every current engine take. Blobs that
-another repository of the same registry holds are mounted instead of sent.
+the manifest names. One made here (load, import, commit, build) gets a manifest of Docker's schema 2
+with gzip layers, which every engine pulls: Docker before 23 reads no zstd. Blobs that another
+repository of the same registry holds are mounted instead of sent.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
-from hyper.core.errors import Failure, NotFound, Unavailable
+from hyper.core.errors import NotFound, Unavailable
 from hyper.core.ids import short
 from hyper.host import threads
 from hyper.images import reference
@@ -20,8 +20,9 @@ from hyper.images.credentials import Credentials
 from hyper.images.manifest import (
     CONFIG_LIMIT_BYTES,
     DOCKER_CONFIG,
+    DOCKER_LAYER,
+    DOCKER_MANIFEST,
     MANIFEST_LIMIT_BYTES,
-    OCI_CONFIG,
     Descriptor,
     Manifest,
     parse_manifest,
@@ -54,17 +55,9 @@ async def push(
         repository = Repository(shelf.http, target, auth)
         source = _sibling(shelf, image_id, target)
         repository.for_push(source)
-        manifest, parsed = _manifest(shelf, image_id)
         uploads = asyncio.Semaphore(max(1, shelf.options.max_concurrent_uploads))
-        upload = _Upload(repository, uploads, source, progress)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for layer in {d.digest: d for d in parsed.layers}.values():
-                    path = shelf.blobs.path(layer.digest)
-                    tasks.create_task(upload.blob(layer, path), name=f"push-{short(layer.digest)}")
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
-        await upload.blob(parsed.config, shelf.blobs.path(parsed.config.digest), shown=False)
+        upload = _Upload(shelf, repository, uploads, source, progress)
+        manifest, parsed = await _send(shelf, image_id, upload)
         digest = digest_of(manifest)
         response = await repository.request(
             "PUT",
@@ -80,33 +73,90 @@ async def push(
     return digest
 
 
+async def _send(shelf: Shelf, image_id: str, upload: "_Upload") -> tuple[bytes, Manifest]:
+    """Make sure that the registry has an image's blobs; return the manifest that names them."""
+    own = _own_manifest(shelf, image_id)
+    diff_ids = shelf.config(image_id).diff_ids
+    known = dict(zip(diff_ids, own[1].layers, strict=True)) if own else {}
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            sent = {  # the last layer first, as dockerd; the same layer twice goes once
+                diff_id: tasks.create_task(
+                    upload.layer(diff_id, known.get(diff_id)), name=f"push-{short(diff_id)}"
+                )
+                for diff_id in dict.fromkeys(reversed(diff_ids))
+            }
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+    if own:
+        data, parsed = own
+    else:
+        size = len(shelf.blobs.read(image_id, CONFIG_LIMIT_BYTES))
+        config = Descriptor(DOCKER_CONFIG, image_id, size)
+        parsed = Manifest(DOCKER_MANIFEST, config, tuple(sent[each].result() for each in diff_ids))
+        data = write_manifest(config, parsed.layers)
+    await upload.blob(parsed.config)
+    return data, parsed
+
+
+def _own_manifest(shelf: Shelf, image_id: str) -> tuple[bytes, Manifest] | None:
+    """Return the manifest an image came with, if we still have all it names."""
+    own = shelf.catalog.state.images[image_id].manifest
+    if not own:
+        return None
+    data = shelf.blobs.read(own, MANIFEST_LIMIT_BYTES)
+    parsed = parse_manifest(data)
+    if not isinstance(parsed, Manifest):
+        return None
+    here = all(shelf.blobs.exists(d.digest) for d in (parsed.config, *parsed.layers))
+    return (data, parsed) if here else None
+
+
 class _Upload:
     """Blobs on their way to one repository."""
 
     def __init__(
-        self, repository: Repository, slots: asyncio.Semaphore, source: str, report: Report
+        self,
+        shelf: Shelf,
+        repository: Repository,
+        slots: asyncio.Semaphore,
+        source: str,
+        report: Report,
     ) -> None:
+        self._shelf = shelf
         self._repository = repository
         self._slots = slots
         self._source = source
         self._report = report
 
-    async def blob(self, blob: Descriptor, path: Path, *, shown: bool = True) -> None:
-        """Make sure that the registry has a blob."""
-        report, name = self._report if shown else silent, short(blob.digest)
-        report(Progress("Preparing", name))
+    async def layer(self, diff_id: str, known: Descriptor | None) -> Descriptor:
+        """Make sure that the registry has a layer, as the blob `known` or as gzip; return it."""
+        name = short(diff_id)
+        self._report(Progress("Preparing", name))
+        if self._slots.locked():
+            self._report(Progress("Waiting", name))
         async with self._slots:
-            if await self._exists(blob):
-                report(Progress("Layer already exists", name))
-                return
-            for attempt in range(_ATTEMPTS):
-                try:
-                    mounted = await self._send(blob, path, report)
-                    break
-                except Unavailable:
-                    if attempt == _ATTEMPTS - 1:
-                        raise
-        report(Progress(f"Mounted from {self._source}" if mounted else "Pushed", name))
+            if known is None:
+                layer = await self._shelf.layers.as_gzip(diff_id)
+                known = Descriptor(DOCKER_LAYER, layer.gzip, layer.gzip_bytes)
+            self._report(Progress(await self.blob(known, name), name))
+        return known
+
+    async def blob(self, blob: Descriptor, name: str = "") -> str:
+        """Make sure that the registry has a blob; return how it came there, in Docker's words.
+
+        Says how far it is under `name`, if there is one.
+        """
+        if await self._exists(blob):
+            return "Layer already exists"
+        for attempt in range(_ATTEMPTS):
+            try:
+                mounted = await self._send(blob, name)
+                break
+            except Unavailable:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        return f"Mounted from {self._source}" if mounted else "Pushed"
 
     async def _exists(self, blob: Descriptor) -> bool:
         path = self._repository.path("blobs", blob.digest)
@@ -115,7 +165,7 @@ class _Upload:
             return response.status == 200
         raise self._repository.error(response)
 
-    async def _send(self, blob: Descriptor, path: Path, report: Report) -> bool:
+    async def _send(self, blob: Descriptor, name: str) -> bool:
         """Send a blob; return whether the registry had it elsewhere and mounted it."""
         start = self._repository.path("blobs", "uploads") + "/"
         query = {"mount": blob.digest, "from": self._source} if self._source else {}
@@ -132,7 +182,9 @@ class _Upload:
             "Content-Type": "application/octet-stream",
             "Content-Length": str(blob.size_bytes),
         }
-        data = _content(path, blob, report)
+        report = self._report if name else silent
+        path = self._shelf.blobs.path(blob.digest)
+        data = _content(path, lambda done: report(Progress("Pushing", name, done, blob.size_bytes)))
         async with self._repository.exchange("PUT", location, headers, data) as answer:
             body = await answer.whole(_ERROR_LIMIT)
             if answer.status not in (201, 204):
@@ -140,33 +192,13 @@ class _Upload:
         return False
 
 
-async def _content(path: Path, blob: Descriptor, report: Report) -> AsyncIterator[bytes]:
+async def _content(path: Path, report: Callable[[int], None]) -> AsyncIterator[bytes]:
     done = 0
     with open(path, "rb") as file:  # noqa: ASYNC230
         while chunk := await threads.in_thread("push-read", file.read, _CHUNK):
             yield chunk
             done += len(chunk)
-            report(Progress("Pushing", short(blob.digest), done, blob.size_bytes))
-
-
-def _manifest(shelf: Shelf, image_id: str) -> tuple[bytes, Manifest]:
-    """Return the manifest to push: the image's own if we have all it names."""
-    own = shelf.catalog.state.images[image_id].manifest
-    if own:
-        data = shelf.blobs.read(own, MANIFEST_LIMIT_BYTES)
-        parsed = parse_manifest(data)
-        if isinstance(parsed, Manifest) and all(
-            shelf.blobs.exists(d.digest) for d in (parsed.config, *parsed.layers)
-        ):
-            return data, parsed
-    layers = [shelf.layers.get(diff_id) for diff_id in shelf.config(image_id).diff_ids]
-    size = len(shelf.blobs.read(image_id, CONFIG_LIMIT_BYTES))
-    config = Descriptor(OCI_CONFIG if layers else DOCKER_CONFIG, image_id, size)
-    data = write_manifest(config, [Descriptor(x.media_type, x.blob, x.blob_bytes) for x in layers])
-    parsed = parse_manifest(data)
-    if not isinstance(parsed, Manifest):
-        raise Failure("a manifest of ours is no manifest")
-    return data, parsed
+            report(done)
 
 
 def _sibling(shelf: Shelf, image_id: str, target: Reference) -> str:

@@ -195,7 +195,7 @@ class Shelf:
         freed = self.layers.collect(chains)
         for chain in chains:
             layers = (self.layers.find(diff_id) for diff_id in chain)
-            kept |= {layer.blob for layer in layers if layer}
+            kept |= {blob for layer in layers if layer for blob in layer.blobs}
         return freed + sum(
             self.blobs.remove(d) for d in list(self.blobs.digests()) if d not in kept
         )
