@@ -20,6 +20,7 @@ static const command_function commands[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_POD_PROCESSES_SIGNAL] = command_pod_processes_signal,
     [MESSAGE_VOLUME_ADD] = command_volume_add,
     [MESSAGE_VOLUME_REMOVE] = command_volume_remove,
+    [MESSAGE_VOLUME_FREEZE] = command_volume_freeze,
     [MESSAGE_CONTAINER_CREATE] = command_container_create,
     [MESSAGE_CONTAINER_REMOVE] = command_container_remove,
     [MESSAGE_CONTAINER_PAUSE] = command_container_pause,

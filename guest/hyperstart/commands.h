@@ -20,6 +20,7 @@ COMMAND(pod_shutdown);
 COMMAND(pod_processes_signal);
 COMMAND(volume_add);
 COMMAND(volume_remove);
+COMMAND(volume_freeze);
 COMMAND(container_create);
 COMMAND(container_remove);
 COMMAND(container_pause);

@@ -214,9 +214,11 @@ static const struct wire_field message_volume_add_fields[] = {
     { WIRE_STRUCT, false, offsetof(struct message_volume_add, device), &wire_device_layout },
     { WIRE_STR, false, offsetof(struct message_volume_add, fstype), NULL },
     { WIRE_BOOL, false, offsetof(struct message_volume_add, read_only), NULL },
+    { WIRE_U64, false, offsetof(struct message_volume_add, flags), NULL },
+    { WIRE_BOOL, false, offsetof(struct message_volume_add, grow), NULL },
 };
 static const struct wire_layout message_volume_add_layout = {
-    message_volume_add_fields, 6, 38, sizeof(struct message_volume_add),
+    message_volume_add_fields, 8, 47, sizeof(struct message_volume_add),
 };
 
 static const struct wire_field message_volume_remove_fields[] = {
@@ -224,6 +226,14 @@ static const struct wire_field message_volume_remove_fields[] = {
 };
 static const struct wire_layout message_volume_remove_layout = {
     message_volume_remove_fields, 1, 5, sizeof(struct message_volume_remove),
+};
+
+static const struct wire_field message_volume_freeze_fields[] = {
+    { WIRE_STR, false, offsetof(struct message_volume_freeze, volume), NULL },
+    { WIRE_BOOL, false, offsetof(struct message_volume_freeze, frozen), NULL },
+};
+static const struct wire_layout message_volume_freeze_layout = {
+    message_volume_freeze_fields, 2, 6, sizeof(struct message_volume_freeze),
 };
 
 static const struct wire_field message_container_create_fields[] = {
@@ -564,6 +574,7 @@ const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_POD_SETUP] = { "pod_setup", &message_pod_setup_layout },
     [MESSAGE_VOLUME_ADD] = { "volume_add", &message_volume_add_layout },
     [MESSAGE_VOLUME_REMOVE] = { "volume_remove", &message_volume_remove_layout },
+    [MESSAGE_VOLUME_FREEZE] = { "volume_freeze", &message_volume_freeze_layout },
     [MESSAGE_CONTAINER_CREATE] = { "container_create", &message_container_create_layout },
     [MESSAGE_CONTAINER_REMOVE] = { "container_remove", &message_container_remove_layout },
     [MESSAGE_CONTAINER_PAUSE] = { "container_pause", &message_container_pause_layout },

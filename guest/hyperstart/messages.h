@@ -30,6 +30,7 @@ enum message_id {
     MESSAGE_POD_SETUP = 5,
     MESSAGE_VOLUME_ADD = 6,
     MESSAGE_VOLUME_REMOVE = 7,
+    MESSAGE_VOLUME_FREEZE = 36,
     MESSAGE_CONTAINER_CREATE = 8,
     MESSAGE_CONTAINER_REMOVE = 9,
     MESSAGE_CONTAINER_PAUSE = 10,
@@ -348,10 +349,21 @@ struct message_volume_add {
     struct wire_device device;
     const char *fstype;
     bool read_only;
+    /* MS_* of linux/mount.h */
+    uint64_t flags;
+    /* let the ext4 of a disk have all of it */
+    bool grow;
 };
 
 struct message_volume_remove {
     const char *volume;
+};
+
+/* Write out what a volume on a disk has in memory and hold up who writes to it, or let them go
+ * on. It thaws by itself after 120 s; thawing it then is EINVAL. */
+struct message_volume_freeze {
+    const char *volume;
+    bool frozen;
 };
 
 /* Mount the root file system (overlay of layers, lowest first, squashfs; upper on the writable

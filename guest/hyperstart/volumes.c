@@ -1,4 +1,4 @@
-/* Owns volumes: directories below the 9p share, disks with a file system, tmpfs. */
+/* Owns volumes: directories below the 9p share, disks with a file system, tmpfs, NFS exports. */
 #include "volumes.h"
 
 #include <errno.h>
@@ -11,29 +11,17 @@
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "commands.h"
 #include "container.h"
 #include "disks.h"
 #include "files.h"
 #include "runtime.h"
-
-enum { VOLUME_SHARE = 0, VOLUME_DISK = 1, VOLUME_TMPFS = 2 };
-
-struct volume {
-    struct volume *next;
-    char *name;
-    char *path; /* below the share; options of a tmpfs, of a fresh disk's root */
-    uint8_t kind;
-    bool read_only;
-    unsigned number; /* a mount of its own is at <runtime dir>/v/<number> */
-    struct wire_device device;
-};
+#include "volume.h"
 
 static struct volume *volumes;
 static unsigned last_number;
 static bool share_mounted;
 
-static struct volume *find(const char *name)
+struct volume *volume_find(const char *name)
 {
     struct volume *volume = volumes;
 
@@ -44,9 +32,26 @@ static struct volume *find(const char *name)
 
 static void volume_free(struct volume *volume)
 {
+    loop_timer_cancel(&volume->thaw);
     free(volume->name);
     free(volume->path);
+    free(volume->options);
     free(volume);
+}
+
+void volume_forget(struct volume *volume)
+{
+    struct volume **link = &volumes;
+
+    while (*link != volume)
+        link = &(*link)->next;
+    *link = volume->next;
+    volume_free(volume);
+}
+
+void volume_path(const struct volume *volume, char *path, size_t size)
+{
+    snprintf(path, size, "%s/v/%u", runtime.dir, volume->number);
 }
 
 /* The first volume of this kind mounts the share: a template of a VM must not have done so. */
@@ -68,75 +73,61 @@ static int mount_share(struct error *err)
     return 0;
 }
 
-/* Give the root of a fresh file system, one that still has its lost+found, the mode and group it
- * is to have: options are mode=OCTAL,gid=NUMBER, each optional. */
-static int claim_root(const struct volume *volume, const char *path, struct error *err)
-{
-    cleanup_close int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const char *mode = strstr(volume->path, "mode=");
-    const char *group = strstr(volume->path, "gid=");
-
-    if (root < 0)
-        return error_errno(err, "open", "volume %s", volume->name);
-    if (unlinkat(root, "lost+found", AT_REMOVEDIR) < 0)
-        return 0;
-    if (group && fchown(root, 0, (gid_t)strtoul(group + strlen("gid="), NULL, 10)) < 0)
-        return error_errno(err, "chown", "volume %s", volume->name);
-    if (mode && fchmod(root, (mode_t)(strtoul(mode + strlen("mode="), NULL, 8) & 07777)) < 0)
-        return error_errno(err, "chmod", "volume %s", volume->name);
-    return 0;
-}
-
-static int mount_disk(struct volume *volume, const char *fstype, struct error *err)
-{
-    unsigned long flags = MS_NODEV | MS_NOATIME | (volume->read_only ? MS_RDONLY : 0);
-    struct error ignored;
-    char node[160], path[160];
-    int outcome = disk_claim(&volume->device, node, sizeof node, err);
-
-    if (outcome != OUTCOME_OK)
-        return outcome;
-    snprintf(path, sizeof path, "%s/v/%u", runtime.dir, volume->number);
-    if (make_directory(path, 0755, err) == 0) {
-        if (mount(node, path, *fstype ? fstype : "ext4", flags, NULL) < 0) {
-            error_errno(err, "mount", "volume %s", volume->name);
-        } else {
-            if (!*volume->path || claim_root(volume, path, err) == 0)
-                return OUTCOME_OK;
-            umount2(path, MNT_DETACH);
-        }
-        rmdir(path);
-    }
-    disk_release(&volume->device, &ignored);
-    return -1;
-}
-
 static int mount_tmpfs(const struct volume *volume, struct error *err)
 {
     char path[160];
 
-    snprintf(path, sizeof path, "%s/v/%u", runtime.dir, volume->number);
+    volume_path(volume, path, sizeof path);
     if (make_directory(path, 0755, err) < 0)
         return -1;
-    if (mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOATIME, volume->path) == 0)
+    if (mount("tmpfs", path, "tmpfs", volume->flags | MS_NOATIME, volume->path) == 0)
         return 0;
     error_errno(err, "mount", "volume %s: tmpfs %s", volume->name, volume->path);
     rmdir(path);
     return -1;
 }
 
-static int mount_volume(struct volume *volume, const char *fstype, struct error *err)
+/* --- commands --------------------------------------------------------------------------------- */
+
+static int mount_volume_of(struct volume *volume, const struct request *request,
+                           const struct message_volume_add *add, struct error *err)
 {
     switch (volume->kind) {
     case VOLUME_SHARE:
         return mount_share(err);
     case VOLUME_DISK:
-        return mount_disk(volume, fstype, err);
+        return disk_mount(volume, add, err);
     case VOLUME_TMPFS:
         return mount_tmpfs(volume, err);
+    case VOLUME_NFS:
+        return export_mount(volume, request, err);
     default:
         return error_set(err, EINVAL, "volume", "kind %u", volume->kind);
     }
+}
+
+static struct volume *volume_new(const struct message_volume_add *add, struct error *err)
+{
+    struct volume *volume = calloc(1, sizeof *volume);
+
+    if (!volume) {
+        error_set(err, ENOMEM, "volume", "%s", add->volume);
+        return NULL;
+    }
+    volume->name = strdup(add->volume);
+    volume->path = strdup(add->path);
+    volume->options = strdup(add->kind == VOLUME_NFS ? add->fstype : "");
+    volume->kind = add->kind;
+    volume->device = add->device;
+    volume->read_only = add->read_only;
+    volume->flags =
+        (unsigned long)add->flags | MS_NODEV | (add->read_only ? (unsigned long)MS_RDONLY : 0);
+    volume->number = ++last_number;
+    if (volume->name && volume->path && volume->options)
+        return volume;
+    error_set(err, ENOMEM, "volume", "%s", add->volume);
+    volume_free(volume);
+    return NULL;
 }
 
 COMMAND(volume_add)
@@ -145,29 +136,19 @@ COMMAND(volume_add)
     struct volume *volume;
     int outcome;
 
-    (void)request;
-    if (find(add->volume))
+    if (volume_find(add->volume))
         return error_set(err, EEXIST, "volume", "%s", add->volume);
-    volume = calloc(1, sizeof *volume);
+    volume = volume_new(add, err);
     if (!volume)
-        return error_set(err, ENOMEM, "volume", "%s", add->volume);
-    volume->name = strdup(add->volume);
-    volume->path = strdup(add->path);
-    volume->kind = add->kind;
-    volume->device = add->device;
-    volume->read_only = add->read_only;
-    volume->number = ++last_number;
-    if (!volume->name || !volume->path)
-        outcome = error_set(err, ENOMEM, "volume", "%s", add->volume);
-    else
-        outcome = mount_volume(volume, add->fstype, err);
-    if (outcome != OUTCOME_OK) {
+        return -1;
+    outcome = mount_volume_of(volume, request, add, err);
+    if (outcome < 0 || outcome == OUTCOME_WAIT_DEVICE) {
         volume_free(volume);
         return outcome;
     }
     volume->next = volumes;
     volumes = volume;
-    return OUTCOME_OK;
+    return outcome;
 }
 
 static int unmount(const struct volume *volume, struct error *err)
@@ -176,7 +157,7 @@ static int unmount(const struct volume *volume, struct error *err)
 
     if (volume->kind == VOLUME_SHARE)
         return 0;
-    snprintf(path, sizeof path, "%s/v/%u", runtime.dir, volume->number);
+    volume_path(volume, path, sizeof path);
     if (umount2(path, 0) < 0 && errno != EINVAL)
         return error_errno(err, "umount", "volume %s", volume->name);
     if (volume->kind == VOLUME_DISK && disk_release(&volume->device, err) < 0)
@@ -188,19 +169,17 @@ static int unmount(const struct volume *volume, struct error *err)
 COMMAND(volume_remove)
 {
     const struct message_volume_remove *remove = message;
-    struct volume *volume = find(remove->volume), **link = &volumes;
+    struct volume *volume = volume_find(remove->volume);
 
-    (void)request;
     if (!volume)
         return error_set(err, ENOENT, "volume", "%s", remove->volume);
-    if (containers_use_volume(remove->volume))
+    if (volume->waits || containers_use_volume(remove->volume))
         return error_set(err, EBUSY, "volume", "%s", remove->volume);
+    if (volume->kind == VOLUME_NFS)
+        return export_unmount(volume, request, err);
     if (unmount(volume, err) < 0)
         return -1;
-    while (*link != volume)
-        link = &(*link)->next;
-    *link = volume->next;
-    volume_free(volume);
+    volume_forget(volume);
     return OUTCOME_OK;
 }
 
@@ -220,7 +199,7 @@ static int make_subpath(int volume, const char *subpath, uint32_t mode, struct e
 
 int volume_open(const char *name, const char *subpath, uint32_t mode, struct error *err)
 {
-    const struct volume *volume = find(name);
+    const struct volume *volume = volume_find(name);
     cleanup_close int base = -1;
     cleanup_close int inside = -1;
     char path[160];
@@ -231,7 +210,7 @@ int volume_open(const char *name, const char *subpath, uint32_t mode, struct err
     if (volume->kind == VOLUME_SHARE)
         snprintf(path, sizeof path, "%s/share", runtime.dir);
     else
-        snprintf(path, sizeof path, "%s/v/%u", runtime.dir, volume->number);
+        volume_path(volume, path, sizeof path);
     base = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     inside = base < 0 ? -1
                       : root_open(base, volume->kind == VOLUME_SHARE ? volume->path : ".", O_PATH);
@@ -250,8 +229,13 @@ void volumes_unmount(void)
     struct error ignored;
     char path[160];
 
+    /* A server that does not answer holds us up: what has none comes first. */
     for (struct volume *volume = volumes; volume; volume = volume->next)
-        unmount(volume, &ignored);
+        if (volume->kind != VOLUME_NFS)
+            unmount(volume, &ignored);
+    for (struct volume *volume = volumes; volume; volume = volume->next)
+        if (volume->kind == VOLUME_NFS)
+            unmount(volume, &ignored);
     snprintf(path, sizeof path, "%s/share", runtime.dir);
     if (share_mounted)
         umount2(path, MNT_DETACH);

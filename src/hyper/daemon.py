@@ -36,6 +36,7 @@ from hyper.hypervisor.launcher import Launcher
 from hyper.images.http import RegistryOptions
 from hyper.images.store import ImageStore
 from hyper.network.choice import networks as open_networks
+from hyper.network.directory import Directory
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -174,7 +175,10 @@ async def _engine(settings: Settings, places: Places) -> AsyncIterator[Engine]:
             waiting=settings.pool_waiting,
             shapes=settings.pool_shapes,
         )
-        networks = await stack.enter_async_context(open_networks(places.run, settings.network))
+        names = Directory()
+        networks = await stack.enter_async_context(
+            open_networks(places.run, settings.network, names)
+        )
 
         async def make_nic(spec: VmSpec) -> Nic:
             if spec.nic is not None and spec.nic.kind is NicKind.NONE:
@@ -192,7 +196,7 @@ async def _engine(settings: Settings, places: Places) -> AsyncIterator[Engine]:
             rehearse=rehearsal.perform,
         )
         parts = Parts(
-            settings, places, images, driver, factory, networks, kernel, initrd, Metrics()
+            settings, places, images, driver, factory, networks, names, kernel, initrd, Metrics()
         )
         yield await stack.enter_async_context(running(parts))
 

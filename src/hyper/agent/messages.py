@@ -92,6 +92,7 @@ def _write_list(
 _B = Struct("<B")
 _BIIBQQQQ = Struct("<BIIBQQQQ")
 _BIQQ = Struct("<BIQQ")
+_BQB = Struct("<BQB")
 _HB = Struct("<HB")
 _HBB = Struct("<HBB")
 _HI = Struct("<HI")
@@ -777,6 +778,8 @@ class VolumeAdd:
     device: Device = Device()
     fstype: str = ""
     read_only: bool = False
+    flags: int = 0  # MS_* of linux/mount.h
+    grow: bool = False  # let the ext4 of a disk have all of it
 
 
 def _read_volume_add(payload: bytes, at: int) -> tuple[VolumeAdd, int]:
@@ -786,9 +789,18 @@ def _read_volume_add(payload: bytes, at: int) -> tuple[VolumeAdd, int]:
     path, at = _read_str(payload, at)
     device, at = _read_device(payload, at)
     fstype, at = _read_str(payload, at)
-    read_only, = _B.unpack_from(payload, at)
-    at += 1
-    return VolumeAdd(volume, kind, path, device, fstype, _read_bool(read_only)), at
+    read_only, flags, grow = _BQB.unpack_from(payload, at)
+    at += 10
+    return VolumeAdd(
+        volume,
+        kind,
+        path,
+        device,
+        fstype,
+        _read_bool(read_only),
+        flags,
+        _read_bool(grow),
+    ), at
 
 
 def _write_volume_add(out: bytearray, value: VolumeAdd) -> None:
@@ -797,7 +809,7 @@ def _write_volume_add(out: bytearray, value: VolumeAdd) -> None:
     _write_str(out, value.path)
     _write_device(out, value.device)
     _write_str(out, value.fstype)
-    out += _B.pack(value.read_only)
+    out += _BQB.pack(value.read_only, value.flags, value.grow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -816,6 +828,30 @@ def _read_volume_remove(payload: bytes, at: int) -> tuple[VolumeRemove, int]:
 
 def _write_volume_remove(out: bytearray, value: VolumeRemove) -> None:
     _write_str(out, value.volume)
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeFreeze:
+    """Write out what a volume on a disk has in memory and hold up who writes to it, or let them go
+    on. It thaws by itself after 120 s; thawing it then is EINVAL.
+    """
+
+    TYPE: ClassVar[int] = 36
+
+    volume: str = ""
+    frozen: bool = False
+
+
+def _read_volume_freeze(payload: bytes, at: int) -> tuple[VolumeFreeze, int]:
+    volume, at = _read_str(payload, at)
+    frozen, = _B.unpack_from(payload, at)
+    at += 1
+    return VolumeFreeze(volume, _read_bool(frozen)), at
+
+
+def _write_volume_freeze(out: bytearray, value: VolumeFreeze) -> None:
+    _write_str(out, value.volume)
+    out += _B.pack(value.frozen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1841,6 +1877,7 @@ Message = (
     | PodSetup
     | VolumeAdd
     | VolumeRemove
+    | VolumeFreeze
     | ContainerCreate
     | ContainerRemove
     | ContainerPause
@@ -1885,6 +1922,7 @@ MESSAGES: dict[int, type[Message]] = {
     5: PodSetup,
     6: VolumeAdd,
     7: VolumeRemove,
+    36: VolumeFreeze,
     8: ContainerCreate,
     9: ContainerRemove,
     10: ContainerPause,
@@ -1927,6 +1965,7 @@ REPLIES: dict[type[Message], type[Message]] = {
     PodSetup: Ok,
     VolumeAdd: Ok,
     VolumeRemove: Ok,
+    VolumeFreeze: Ok,
     ContainerCreate: Ok,
     ContainerRemove: Ok,
     ContainerPause: Ok,
@@ -1958,6 +1997,7 @@ _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
     5: _read_pod_setup,
     6: _read_volume_add,
     7: _read_volume_remove,
+    36: _read_volume_freeze,
     8: _read_container_create,
     9: _read_container_remove,
     10: _read_container_pause,
@@ -2002,6 +2042,7 @@ _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
     5: _write_pod_setup,
     6: _write_volume_add,
     7: _write_volume_remove,
+    36: _write_volume_freeze,
     8: _write_container_create,
     9: _write_container_remove,
     10: _write_container_pause,

@@ -123,9 +123,9 @@ class VolumeSource:
 
     `source` is a host path, or HOST:/EXPORT for NFS; a DISK without one is made empty for the pod,
     `size_bytes` large (0: the daemon's default), and deleted with it: Kubernetes' emptyDir.
-    `options` are mount options for NFS and MEMORY; for a DISK made for the pod, mode=OCTAL and
-    gid=NUMBER of its root. `files` are written before any container
-    starts: into MEMORY only (ConfigMaps, Secrets).
+    `options` are mount options; for a DISK made for the pod also mode=OCTAL and gid=NUMBER of its
+    root. A DISK that may `grow` has its file system fill it when it is mounted. `files` are written
+    before any container starts: into MEMORY only (ConfigMaps, Secrets).
     """
 
     medium: Medium
@@ -136,6 +136,7 @@ class VolumeSource:
     options: str = ""
     read_only: bool = False
     files: tuple[InjectedFile, ...] = ()
+    grow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

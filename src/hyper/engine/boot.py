@@ -15,7 +15,6 @@ from typing import Protocol
 
 from hyper.agent.client import AgentClient
 from hyper.core.errors import HyperError, HypervisorError
-from hyper.core.pod_spec import Medium
 from hyper.core.spec import ContainerSpec, Disk, Nic, NicKind, VmSpec
 from hyper.engine import links, plan, pod_plan
 from hyper.engine.container import Container
@@ -133,6 +132,7 @@ async def start_visit(pod: Booting, services: Services, first: Container, watch:
 async def release_visit(pod: Booting, services: Services) -> None:
     """Give back what a visit's VM had on the host, once it is gone."""
     name = _visit_name(pod)
+    services.disk_uses.settle(pod.row.id)
     await services.networks.disconnect(name)
     await in_thread("delete", shutil.rmtree, services.places.pods / name, True)
 
@@ -143,6 +143,7 @@ def _visit_name(pod: Booting) -> str:
 
 async def release(services: Services, pod_id: str) -> None:
     """Give back what a pod's VM had on the host, once it is gone: its link and its run folder."""
+    services.disk_uses.settle(pod_id)
     await services.networks.disconnect(pod_id)
     await in_thread("delete", shutil.rmtree, services.places.pods / pod_id[:12], True)
 
@@ -201,6 +202,16 @@ async def _abandon(machine: Machine) -> None:
     await machine.agent.close()
 
 
+async def forget(
+    pod: Booting, services: Services, machine: Machine, container: Container, *, detach: bool
+) -> None:
+    """Have a VM forget a container, and let others have the disks it alone used."""
+    try:
+        await machine.forget(container, detach=detach)
+    finally:
+        services.disk_uses.settle(pod.row.id, machine.volumes)
+
+
 async def prepare_disks(services: Services, container: Container) -> tuple[Disk, Disk]:
     """Return a container's disks; its writable one is made if this is its first start."""
     image = services.images.get(container.spec.image_id)
@@ -211,28 +222,6 @@ async def prepare_disks(services: Services, container: Container) -> tuple[Disk,
         private_directory(container.folder)
         await create_writable(container.rw_disk, size, empty_images=services.places.empty_disks)
     return container_disks(container, chain)
-
-
-async def prepare_volumes(services: Services, container: Container) -> dict[str, Disk]:
-    """Return the disks among a container's volumes by their name in the VM.
-
-    One that the pod has for itself is made at its first use.
-    """
-    found = {}
-    for mount in container.mounts:
-        source = mount.volume
-        if source is None or source.medium is not Medium.DISK:
-            continue
-        name = plan.share_name(mount)
-        path = Path(source.source)
-        if not source.source:
-            path = services.places.pod_disks / container.row.pod_id / f"{name}.ext4"
-            if not path.exists():
-                size = source.size_bytes or services.settings.disk_bytes
-                private_directory(path.parent)
-                await create_writable(path, size, empty_images=services.places.empty_disks)
-        found[name] = Disk(name, (path,), source.read_only, source.image_format)
-    return found
 
 
 async def delete_pod_files(services: Services, pod_id: str) -> None:

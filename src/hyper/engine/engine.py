@@ -18,6 +18,7 @@ from pathlib import Path
 from hyper.core.metrics import Metrics
 from hyper.engine.containers import Containers
 from hyper.engine.creation import Creation
+from hyper.engine.disk_use import DiskUses
 from hyper.engine.events import EventFeed
 from hyper.engine.files import Files
 from hyper.engine.kernels import Kernels
@@ -37,6 +38,7 @@ from hyper.engine.volumes import Volumes
 from hyper.hypervisor.driver import Driver
 from hyper.hypervisor.factory import Factory
 from hyper.images.store import ImageStore
+from hyper.network.directory import Directory
 from hyper.network.networks import Networks
 from hyper.storage.volumes import Volumes as VolumeFolders
 
@@ -76,6 +78,7 @@ class Parts:
     driver: Driver
     factory: Factory
     networks: Networks
+    names: Directory
     kernel: Path
     initrd: Path
     metrics: Metrics
@@ -100,10 +103,12 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             driver=parts.driver,
             factory=parts.factory,
             networks=parts.networks,
+            names=parts.names,
             registry=registry,
             kernel_of=kernels.path,
             initrd=parts.initrd,
             metrics=parts.metrics,
+            disk_uses=DiskUses(),
             release_volumes=volumes.release,
         )
         async with asyncio.TaskGroup() as tasks:

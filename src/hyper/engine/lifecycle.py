@@ -18,6 +18,7 @@ from hyper.core.health import complete_healthcheck
 from hyper.engine import (
     actions,
     boot,
+    carriers,
     ending,
     health,
     jobs,
@@ -217,7 +218,7 @@ async def _launch(
     machine = await running_machine(pod, container)
     await membership.enter(pod, machine, container)
     disks = await boot.prepare_disks(pod.services, container)
-    volumes = await boot.prepare_volumes(pod.services, container)
+    volumes = await carriers.prepare(pod, pod.services, container)
     attached = await machine.attach(container, disks, volumes)
     names = joining.names_of(pod, container)
     await machine.create(container, attached, names, share_pid=pod.row.spec.share_pid)
@@ -242,9 +243,10 @@ async def _start_failed(pod: Pod, container: Container, err: HyperError) -> None
         ContainerEvent.FAIL, exit_code=code, error=str(plan.start_error(err)), finished_ns=0
     )
     await pod.store_status(container, status)
-    if pod.machine and container.id in pod.machine.containers:
+    if pod.machine:
+        shared = len(pod.containers) > 1
         try:
-            await pod.machine.forget(container, detach=len(pod.containers) > 1)
+            await boot.forget(pod, pod.services, pod.machine, container, detach=shared)
         except HyperError as cleanup:
             pod.log.warning("clean-up after a failed start: %s", cleanup)
     await pod.stop_if_idle()
@@ -300,7 +302,7 @@ async def _forget_in_guest(pod: Pod, container: Container) -> None:
     if pod.machine and not pod.machine.ending:
         await jobs.settled(pod.machine, container.id, visits.GRACE_S)
         await membership.exited(pod, pod.machine)
-        await pod.machine.forget(container, detach=True)
+        await boot.forget(pod, pod.services, pod.machine, container, detach=True)
 
 
 async def _remove_at_exit(
@@ -398,7 +400,7 @@ async def remove(pod: Pod, container: Container) -> None:
     container.set_status(container.after(ContainerEvent.REMOVE))
     last = _is_last(pod)
     if not last and pod.machine and container.id in pod.machine.containers:
-        await pod.machine.forget(container, detach=True)
+        await boot.forget(pod, pod.services, pod.machine, container, detach=True)
     destroyed = container.event("destroy")
     store = pod.services.store
     await store.call(

@@ -14,10 +14,11 @@ from typing import Protocol
 
 from hyper.agent import messages as guest
 from hyper.agent.client import AgentClient
-from hyper.core.errors import HyperError
+from hyper.core.errors import GuestError, HyperError
 from hyper.core.pod_spec import InjectedFile, PodSpec
 from hyper.core.spec import ContainerSpec, Disk
 from hyper.engine import plan, pod_plan
+from hyper.engine.carriers import Carrier, is_durable
 from hyper.engine.container import Container
 from hyper.engine.views import MountView, NetworkView
 from hyper.hypervisor.driver import Vm
@@ -67,7 +68,9 @@ class RunningJob(Protocol):
 
 @dataclass(slots=True)
 class Machine:
-    """A running VM. `containers` are those the guest knows, by id."""
+    """A running VM. `containers` are those the guest knows, by id; `volumes` counts the uses of
+    each, and `durable` ones have to be written out before the VM may be killed.
+    """
 
     vm: Vm
     agent: AgentClient
@@ -79,6 +82,7 @@ class Machine:
     containers: dict[str, Attached] = field(default_factory=dict)
     disks: set[str] = field(default_factory=set)
     volumes: dict[str, int] = field(default_factory=dict)
+    durable: set[str] = field(default_factory=set)
     jobs: dict[int, RunningJob] = field(default_factory=dict)
     ending: bool = False
 
@@ -105,11 +109,11 @@ class Machine:
         )
 
     async def attach(
-        self, container: Container, disks: tuple[Disk, Disk], volumes: Mapping[str, Disk]
+        self, container: Container, disks: tuple[Disk, Disk], volumes: Mapping[str, Carrier]
     ) -> Attached:
         """Make a container's disks and volumes reachable for the guest.
 
-        `volumes` are the disks of those volumes that are disks, by their name in the VM.
+        `volumes` are what carries those that are no directories, by their name in the VM.
         """
         for disk in disks:
             await self._plug(disk)
@@ -117,7 +121,8 @@ class Machine:
         self.containers[container.id] = attached
         for mount in container.mounts:
             if mount.source or mount.volume:
-                await self._add_volume(plan.share_name(mount), mount, volumes)
+                name = plan.share_name(mount)
+                await self._add_volume(name, mount, volumes.get(name))
         return attached
 
     async def _plug(self, disk: Disk) -> None:
@@ -125,29 +130,38 @@ class Machine:
             await self.vm.attach_disk(disk)
             self.disks.add(disk.disk_id)
 
-    async def _add_volume(self, name: str, mount: MountView, disks: Mapping[str, Disk]) -> None:
+    async def _add_volume(self, name: str, mount: MountView, made: Carrier | None) -> None:
         if name not in self.volumes:
             try:
-                await self._make_volume(name, mount, disks)
+                if made is None:
+                    # Read-only is a property of each container's mount: the share is writable.
+                    await self.vm.share_add(name, Path(mount.source), read_only=False)
+                    added = guest.VolumeAdd(volume=name, kind=pod_plan.VOLUME_SHARE, path=name)
+                    await self.agent.request(added, timeout_s=60)
+                else:
+                    await self._carry(name, made)
             except BaseException:
                 with contextlib.suppress(HyperError):
                     await self._withdraw(name)
                 raise
-        self.volumes[name] = self.volumes.get(name, 0) + 1
+        self.note_volume(name, mount)
 
-    async def _make_volume(self, name: str, mount: MountView, disks: Mapping[str, Disk]) -> None:
-        if mount.volume is None:
-            # Read-only is a property of each container's mount: the share itself is writable.
-            await self.vm.share_add(name, Path(mount.source), read_only=False)
-            added = guest.VolumeAdd(volume=name, kind=pod_plan.VOLUME_SHARE, path=name)
-        else:
-            address = None
-            if name in disks:
-                await self._plug(disks[name])
-                address = self.vm.device_of(name)
-            added = pod_plan.volume(name, mount.volume, address)
-        await self.agent.request(added, timeout_s=60)
-        for file in mount.volume.files if mount.volume else ():
+    def note_volume(self, name: str, mount: MountView) -> None:
+        """Count one more use of a volume the guest knows."""
+        self.volumes[name] = self.volumes.get(name, 0) + 1
+        if is_durable(mount):
+            self.durable.add(name)
+
+    async def _carry(self, name: str, made: Carrier) -> None:
+        address = None
+        if made.disk:
+            await self._plug(made.disk)
+            address = self.vm.device_of(name)
+        try:
+            await self.agent.request(pod_plan.volume(name, made.source, address), timeout_s=60)
+        except GuestError as err:
+            raise pod_plan.volume_failure(name, made.source, err) from err
+        for file in made.source.files:
             await self.write_file("", name, file)
 
     async def write_file(self, container: str, volume: str, file: InjectedFile) -> None:
@@ -224,6 +238,7 @@ class Machine:
         await self._withdraw(name)
 
     async def _withdraw(self, name: str) -> None:
+        self.durable.discard(name)
         if name in self.vm.record.shares:
             await self.vm.share_remove(name)
         await self._unplug(name)

@@ -9,12 +9,20 @@ import json
 import math
 import os
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from hyper.agent import messages as guest
 from hyper.agent.capabilities import resolve as resolve_capabilities
 from hyper.agent.seccomp import compile_profile, default_program
 from hyper.core.errors import GuestError, HyperError, InvalidArgument, Unsupported
+from hyper.core.mount_options import (
+    FLAGS,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_RDONLY,
+    TMPFS_OPTIONS,
+)
 from hyper.core.spec import (
     ContainerSpec,
     ExecSpec,
@@ -53,27 +61,6 @@ RLIMITS = (
 ).split()
 UNLIMITED = 2**64 - 1
 
-# linux/mount.h
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_REMOUNT, MS_MANDLOCK, MS_DIRSYNC, MS_SYNCHRONOUS = 32, 64, 128, 16
-MS_NOATIME, MS_NODIRATIME, MS_RELATIME, MS_STRICTATIME = 1024, 2048, 1 << 21, 1 << 24
-_TMPFS_FLAGS: Mapping[str, tuple[int, bool]] = {
-    "ro": (MS_RDONLY, True),
-    "rw": (MS_RDONLY, False),
-    "nosuid": (MS_NOSUID, True),
-    "suid": (MS_NOSUID, False),
-    "nodev": (MS_NODEV, True),
-    "dev": (MS_NODEV, False),
-    "noexec": (MS_NOEXEC, True),
-    "exec": (MS_NOEXEC, False),
-    "sync": (MS_SYNCHRONOUS, True),
-    "async": (MS_SYNCHRONOUS, False),
-    "noatime": (MS_NOATIME, True),
-    "atime": (MS_NOATIME, False),
-    "nodiratime": (MS_NODIRATIME, True),
-    "relatime": (MS_RELATIME, True),
-    "strictatime": (MS_STRICTATIME, True),
-}
 KIND_TMPFS, KIND_VOLUME, KIND_FILE = 0, 1, 2
 
 
@@ -218,10 +205,10 @@ def _tmpfs(mount: MountView) -> guest.Mount:
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (MS_RDONLY if mount.read_only else 0)
     data = []
     for option in mount.options:
-        if option in _TMPFS_FLAGS:
-            bit, on = _TMPFS_FLAGS[option]
+        if option in FLAGS:
+            bit, on = FLAGS[option]
             flags = flags | bit if on else flags & ~bit
-        elif option.partition("=")[0] in ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"):
+        elif option.partition("=")[0] in TMPFS_OPTIONS:
             data.append(option)
         else:
             raise InvalidArgument(f'invalid tmpfs option ["{option}"]')

@@ -102,9 +102,12 @@ class Pod:
         await self.move(PodEvent.GONE)
 
     async def end_vm(self, machine: Machine, *, graceful: bool) -> None:
-        """End a VM; gracefully: file systems synced, within SHUTDOWN_S."""
+        """End a VM; gracefully: file systems synced, within SHUTDOWN_S.
+
+        So ends one, too, that has volumes which would otherwise miss what was written last.
+        """
         machine.ending = True
-        if graceful:
+        if graceful or machine.durable:
             try:
                 async with asyncio.timeout(SHUTDOWN_S):
                     await machine.agent.request(guest.PodShutdown(), timeout_s=SHUTDOWN_S)

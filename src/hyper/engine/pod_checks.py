@@ -80,9 +80,6 @@ def check_ports(ports: Sequence[PodPort]) -> None:
 def _check_possible(spec: PodSpec) -> None:
     if spec.devices:
         raise Unsupported("devices: giving host devices to a pod is not implemented yet")
-    for volume in spec.volumes:
-        if volume.source.medium is Medium.NFS:
-            raise Unsupported(f"volume {volume.name}: NFS volumes are not implemented yet")
 
 
 def check_kernel_parameters(spec: PodSpec, allowed: Sequence[str]) -> None:

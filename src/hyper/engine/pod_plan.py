@@ -1,11 +1,14 @@
 """Turns what only pods have into what the guest is told: volumes, files. Pure functions, no I/O."""
 
 import base64
+import errno
 import ipaddress
+import os
 from collections.abc import Iterator, Sequence
 
 from hyper.agent import messages as guest
-from hyper.core.errors import InvalidArgument
+from hyper.core.errors import Failure, GuestError, HyperError, InvalidArgument
+from hyper.core.mount_options import parse_nfs, split_flags
 from hyper.core.pod_spec import InjectedFile, Medium, PodPort, PodService, VolumeSource
 from hyper.core.spec import PortBinding
 from hyper.engine.plan import clean_path
@@ -28,26 +31,59 @@ def belongs_to_pod(name: str) -> bool:
 def volume(name: str, source: VolumeSource, address: DeviceAddress | None) -> guest.VolumeAdd:
     """Return the request that makes a volume known that is no directory of the host."""
     device = guest.Device(bus=int(address.bus), index=address.index) if address else guest.Device()
-    if source.medium is Medium.DISK:
-        return guest.VolumeAdd(
-            volume=name,
-            kind=VOLUME_DISK,
-            path=source.options,
-            device=device,
-            fstype=source.fstype,
-            read_only=source.read_only,
-        )
     if source.medium is Medium.NFS:
+        parsed = parse_nfs(source.options)
         return guest.VolumeAdd(
             volume=name,
             kind=VOLUME_NFS,
             path=source.source,
-            fstype=source.options,
+            fstype=parsed.data,
             read_only=source.read_only,
+            flags=parsed.flags,
+        )
+    flags, rest = split_flags(source.options)
+    if source.medium is Medium.DISK:
+        return guest.VolumeAdd(
+            volume=name,
+            kind=VOLUME_DISK,
+            path=",".join(rest),
+            device=device,
+            fstype=source.fstype,
+            read_only=source.read_only,
+            flags=flags,
+            grow=source.grow,
         )
     size = (f"size={source.size_bytes}",) if source.size_bytes else ()
-    options = ",".join((*size, *filter(None, (source.options,)))) or "mode=1777"
-    return guest.VolumeAdd(volume=name, kind=VOLUME_TMPFS, path=options)
+    options = ",".join((*size, *rest)) or "mode=1777"
+    return guest.VolumeAdd(volume=name, kind=VOLUME_TMPFS, path=options, flags=flags)
+
+
+_WHY = {
+    errno.ECONNREFUSED: "nothing serves NFS there",
+    errno.ETIMEDOUT: "the server did not answer in time",
+    errno.EHOSTUNREACH: "the server is not reachable from the pod's networks",
+    errno.ENETUNREACH: "the pod has no network that leads there",
+    errno.ENOENT: "the server exports no such path",
+    errno.EACCES: "the server does not let this pod in",
+    errno.EPERM: "the server does not let this pod in (it may want a port below 1024)",
+    errno.EPROTONOSUPPORT: "the server has no such version of NFS",
+    errno.EINVAL: "the kernel does not take these options together",
+}
+
+
+def volume_failure(name: str, source: VolumeSource, err: GuestError) -> HyperError:
+    """Return the error of a volume the guest could not mount, in one line."""
+    what = f"volume {name.removeprefix('_pod.')}"
+    if source.medium is Medium.NFS:
+        reason = os.strerror(err.errno).lower()
+        why = f": {_WHY[err.errno]}" if err.errno in _WHY else ""
+        return Failure(f"{what}: cannot mount the NFS export {source.source}: {reason}{why}")
+    if source.medium is Medium.DISK and err.errno == errno.EROFS:
+        return Failure(
+            f"{what}: its {source.fstype} was not unmounted cleanly and cannot be repaired "
+            "read-only: mount it writable once"
+        )
+    return err
 
 
 def file_pieces(container: str, volume: str, file: InjectedFile) -> Iterator[guest.FileWrite]:

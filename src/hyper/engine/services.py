@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyper.core.metrics import Metrics
+from hyper.engine.disk_use import DiskUses
 from hyper.engine.events import EventFeed
 from hyper.engine.networks import NetworkRegistry
 from hyper.engine.settings import Places, Settings
@@ -15,6 +16,7 @@ from hyper.engine.views import MountView
 from hyper.hypervisor.driver import Driver
 from hyper.hypervisor.factory import Factory
 from hyper.images.store import ImageStore
+from hyper.network.directory import Directory
 from hyper.network.networks import Networks
 
 
@@ -30,8 +32,10 @@ class Services:
     driver: Driver
     factory: Factory
     networks: Networks
+    names: Directory
     registry: NetworkRegistry
     kernel_of: Callable[[str], Path]
     initrd: Path
     metrics: Metrics
+    disk_uses: DiskUses
     release_volumes: Callable[[Sequence[MountView]], Awaitable[None]]

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from hyper.core.errors import Conflict
-from hyper.engine import boot
+from hyper.engine import boot, carriers
 from hyper.engine.boot import Watch
 from hyper.engine.container import Container
 from hyper.engine.machine import Machine
@@ -70,14 +70,14 @@ async def _begin(pod: Pod, container: Container, watch: Watch) -> Visit:
         machine = await boot.start_visit(pod, pod.services, container, watch)
     try:
         disks = await boot.prepare_disks(pod.services, container)
-        volumes = await boot.prepare_volumes(pod.services, container)
+        volumes = await carriers.prepare(pod, pod.services, container)
         attached = await machine.attach(container, disks, volumes)
         await machine.create(container, attached, container.spec)
     except BaseException:
         if made:
             await _end_vm(pod, machine, graceful=False)
         else:
-            await machine.forget(container, detach=True)
+            await boot.forget(pod, pod.services, machine, container, detach=True)
         raise
     return Visit(machine, own)
 
@@ -117,7 +117,7 @@ async def end(pod: Pod, container: Container) -> None:
     if visit.own and not any(other.machine is visit.machine for other in pod.visits.values()):
         await _end_vm(pod, visit.machine, graceful=True)
     else:
-        await visit.machine.forget(container, detach=True)
+        await boot.forget(pod, pod.services, visit.machine, container, detach=True)
 
 
 async def end_all(pod: Pod) -> None:

@@ -18,8 +18,10 @@ _log = logging.getLogger("network")
 
 
 @asynccontextmanager
-async def networks(run_dir: Path, wish: str) -> AsyncIterator[Networks]:
+async def networks(run_dir: Path, wish: str, directory: Directory) -> AsyncIterator[Networks]:
     """Give the back end: `wish` is auto, namespace (or fail) or user.
+
+    `directory` is where it keeps the pods' names.
 
     The namespace ends with the daemon unless a pod is in it. Raises Unavailable when a namespace is
     wished for and cannot be had.
@@ -39,7 +41,6 @@ async def networks(run_dir: Path, wish: str) -> AsyncIterator[Networks]:
         return
     if not state["uplink"]:
         _log.warning("pods have no way out: install the package passt")
-    directory = Directory()
     async with asyncio.TaskGroup() as tasks:
         resolver = Resolver(directory.lookup, tasks)
         resolver.serve(*await namespace.resolver_sockets())

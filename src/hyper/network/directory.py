@@ -83,6 +83,16 @@ class Directory:
             found = self._addresses(pod, question.name)
         return found or Answer(servers=pod.servers, outside=outside)
 
+    def find(self, pod_id: str, name: str) -> tuple[str, ...] | None:
+        """Return the addresses of a name as a pod sees it; None when others may be asked."""
+        pod = self._pods.get(pod_id)
+        if pod is None:
+            return None
+        found = self._addresses(pod, name.lower().removesuffix("."))
+        if found is not None:
+            return found.addresses
+        return None if any(not each.internal for each in pod.joined) else ()
+
     def _addresses(self, pod: _Pod, name: str) -> Answer | None:
         for each in pod.joined:
             network, names = self._networks.get(each.network_id), self._names.get(each.network_id)

@@ -11,6 +11,7 @@ from typing import Any
 
 from hyper.core.errors import InvalidArgument
 from hyper.core.ids import check_hostname, check_name
+from hyper.core.mount_options import parse_nfs, split_export
 from hyper.core.pod_spec import (
     Backend,
     HostDevice,
@@ -122,7 +123,7 @@ def _volume(values: Values, where: str) -> PodVolume:
         volume = VolumeSource(
             Medium.NFS,
             _export(source, where),
-            options=values.get("options", ""),
+            options=_nfs_options(values.get("options", ""), where),
             read_only=values.get("readOnly", False),
         )
     elif driver == "memory":
@@ -152,10 +153,19 @@ def _check_volume(values: Values, driver: str, where: str) -> None:
 
 
 def _export(source: str, where: str) -> str:
-    host, colon, path = source.rpartition(":/")
-    if not colon or not host:
-        raise InvalidArgument(f"{where}.source: ADDRESS:/EXPORT is needed, not {source!r}")
-    return f"{host}:/{path}"
+    try:
+        split_export(source)
+    except InvalidArgument as err:
+        raise InvalidArgument(f"{where}.source: {err}") from err
+    return source
+
+
+def _nfs_options(options: str, where: str) -> str:
+    try:
+        parse_nfs(options)
+    except InvalidArgument as err:
+        raise InvalidArgument(f"{where}.options: {err}") from err
+    return options
 
 
 VOLUME = Table(
