@@ -159,8 +159,9 @@ struct rlimit_list {
  * same destination replaces the default. */
 struct wire_mount {
     /* 0 tmpfs, 1 volume (source = id given to volume_add, subpath inside it), 2 file (content in
-     * data), 3 proc, 4 sysfs, 5 cgroup2, 6 mqueue, 7 devpts, 8 device node (major:minor in
-     * options, with a b before it for a block device), 9 shm (the pod's /dev/shm) */
+     * data), 3 proc, 4 sysfs, 5 cgroup2, 6 mqueue, 7 devpts, 8 device node (of the disk that
+     * source, given to volume_add, is; else major:minor in options, with a b before it for a
+     * block device), 9 shm (the pod's /dev/shm) */
     uint8_t kind;
     const char *source;
     const char *subpath;
@@ -339,11 +340,12 @@ struct message_pod_setup {
 };
 
 /* Make a volume known: a directory below the 9p share (path), a disk with a file system (path:
- * mode=OCTAL,gid=NUMBER of its root while it is fresh), a tmpfs (its options in path), or an NFS
- * export (path: ADDRESS:/EXPORT, its options in fstype). */
+ * mode=OCTAL,gid=NUMBER of its root while it is fresh), a tmpfs (its options in path), an NFS
+ * export (path: ADDRESS:/EXPORT, its options in fstype), or a disk that is handed on as it is
+ * (to mounts of kind 8). */
 struct message_volume_add {
     const char *volume;
-    /* 0 path below the share, 1 disk, 2 tmpfs, 3 NFS */
+    /* 0 path below the share, 1 disk, 2 tmpfs, 3 NFS, 4 disk as it is */
     uint8_t kind;
     const char *path;
     struct wire_device device;

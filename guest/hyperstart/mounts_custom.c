@@ -167,7 +167,14 @@ static int mount_device(const struct container *container, int root, uint32_t i,
     mode_t type;
     dev_t device;
 
-    if (!parent || !parse_device(mount->options, &type, &device))
+    if (*mount->source) {
+        type = S_IFBLK;
+        if (volume_device(mount->source, &device, err) < 0)
+            return -1;
+    } else if (!parse_device(mount->options, &type, &device)) {
+        return error_set(err, EINVAL, "device", "%s: %s", mount->destination, mount->options);
+    }
+    if (!parent)
         return error_set(err, EINVAL, "device", "%s: %s", mount->destination, mount->options);
     dir = root_make(root, *parent ? parent : "/", true, err);
     if (dir < 0)

@@ -4,7 +4,7 @@
 #include "commands.h"
 #include "loop.h"
 
-enum { VOLUME_SHARE = 0, VOLUME_DISK = 1, VOLUME_TMPFS = 2, VOLUME_NFS = 3 };
+enum { VOLUME_SHARE = 0, VOLUME_DISK = 1, VOLUME_TMPFS = 2, VOLUME_NFS = 3, VOLUME_DEVICE = 4 };
 
 /* A volume waits while a child works on it: `asked` is then answered. */
 struct volume {
@@ -19,6 +19,7 @@ struct volume {
     struct timer thaw;
     unsigned number; /* a mount of its own is at <runtime dir>/v/<number> */
     struct wire_device device;
+    dev_t node; /* of a VOLUME_DEVICE */
 };
 
 struct volume *volume_find(const char *name);

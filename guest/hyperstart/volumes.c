@@ -1,4 +1,4 @@
-/* Owns volumes: directories below the 9p share, disks with a file system, tmpfs, NFS exports. */
+/* Owns volumes: below the 9p share, disks with a file system or as they are, tmpfs, NFS. */
 #include "volumes.h"
 
 #include <errno.h>
@@ -73,6 +73,20 @@ static int mount_share(struct error *err)
     return 0;
 }
 
+static int find_device(struct volume *volume, struct error *err)
+{
+    struct stat status;
+    char node[160];
+    int outcome = disk_claim(&volume->device, node, sizeof node, err);
+
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    if (stat(node, &status) < 0)
+        return error_errno(err, "stat", "volume %s", volume->name);
+    volume->node = status.st_rdev;
+    return OUTCOME_OK;
+}
+
 static int mount_tmpfs(const struct volume *volume, struct error *err)
 {
     char path[160];
@@ -101,6 +115,8 @@ static int mount_volume_of(struct volume *volume, const struct request *request,
         return mount_tmpfs(volume, err);
     case VOLUME_NFS:
         return export_mount(volume, request, err);
+    case VOLUME_DEVICE:
+        return find_device(volume, err);
     default:
         return error_set(err, EINVAL, "volume", "kind %u", volume->kind);
     }
@@ -155,7 +171,7 @@ static int unmount(const struct volume *volume, struct error *err)
 {
     char path[160];
 
-    if (volume->kind == VOLUME_SHARE)
+    if (volume->kind == VOLUME_SHARE || volume->kind == VOLUME_DEVICE)
         return 0;
     volume_path(volume, path, sizeof path);
     if (umount2(path, 0) < 0 && errno != EINVAL)
@@ -195,6 +211,16 @@ static int make_subpath(int volume, const char *subpath, uint32_t mode, struct e
     if (chmod(path, mode & 07777) < 0)
         return error_errno(err, "chmod", "%s", subpath);
     return take_fd(&made);
+}
+
+int volume_device(const char *name, dev_t *device, struct error *err)
+{
+    const struct volume *volume = volume_find(name);
+
+    if (!volume || volume->kind != VOLUME_DEVICE)
+        return error_set(err, ENOENT, "device", "volume %s", name);
+    *device = volume->node;
+    return 0;
 }
 
 int volume_open(const char *name, const char *subpath, uint32_t mode, struct error *err)

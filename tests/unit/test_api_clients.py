@@ -190,7 +190,6 @@ async def test_every_flag_that_means_something_is_kept(served: Served, cli: Dock
         ("--ipc host", "HostConfig.IpcMode 'host' is not supported"),
         ("--uts host", "HostConfig.UTSMode is not supported"),
         ("--gpus all", "HostConfig.DeviceRequests is not supported"),
-        ("--device /dev/sda", "HostConfig.Devices is not supported"),
         ("--cgroup-parent x", "HostConfig.CgroupParent is not supported"),
         ("--blkio-weight 100", "HostConfig.BlkioWeight is not supported"),
         ("--runtime runc", "unknown or invalid runtime name: runc"),

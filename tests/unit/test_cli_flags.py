@@ -2,6 +2,7 @@
 
 import pytest
 
+from hyper.cli.command import CommandFailed
 from hyper.cli.flags import (
     BOOL,
     DECIMAL,
@@ -18,6 +19,7 @@ from hyper.cli.flags import (
     Options,
     parse,
 )
+from hyper.cli.pod_flags import device
 
 FLAGS = (
     Flag("interactive", BOOL, "", short="i"),
@@ -134,3 +136,25 @@ def test_help_is_asked_for(word: str) -> None:
 def test_h_is_a_flag_where_the_table_has_it() -> None:
     found, _ = parse((Flag("hostname", TEXT, "", short="h"),), ["-h", "box"])
     assert found.text("hostname") == "box"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("pci:0000:01:00.0", {"path": "0000:01:00.0"}),
+        ("block:/dev/sdb", {"path": "/dev/sdb"}),
+        ("block:/dev/sdb:ro", {"path": "/dev/sdb", "readOnly": True}),
+        (
+            "block:/dev/sdb:/dev/x:rw",
+            {"path": "/dev/sdb", "readOnly": False, "target": "/dev/x"},
+        ),
+    ],
+)
+def test_a_device_of_a_pod(text: str, shown: dict[str, object]) -> None:
+    assert device(text) == shown
+
+
+@pytest.mark.parametrize("text", ["/dev/sdb", "pci:", "block:sdb", "block:/dev/sdb:/dev/x:/y", ""])
+def test_what_is_no_device_of_a_pod(text: str) -> None:
+    with pytest.raises(CommandFailed, match="is needed"):
+        device(text)

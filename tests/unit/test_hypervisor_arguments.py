@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hyper.core.errors import InvalidArgument
+from hyper.core.errors import InvalidArgument, Unsupported
 from hyper.core.spec import Forward, Nic, NicKind, VmSpec
 from hyper.core.units import MIB
 from hyper.hypervisor.drivers.qemu import disks
@@ -19,6 +19,7 @@ from hyper.hypervisor.drivers.qemu.arguments import (
     forward_rule,
     scsi_disk,
 )
+from hyper.hypervisor.drivers.qemu.machines import machine_of
 
 SPEC = VmSpec("vm", 2, 256 * MIB, Path("/k"), Path("/i"), Path("/run"), kernel_parameters=("a=b",))
 FILES = Files(3, 4, "/proc/self/fd/5", "/proc/self/fd/6", "/share", "passthrough")
@@ -172,3 +173,48 @@ def test_no_empty_line_comes_before_an_extent() -> None:
 def test_an_extent_is_whole_sectors(size: int) -> None:
     with pytest.raises(InvalidArgument, match="512"):
         disks.flat_descriptor([size], [10])
+
+
+def test_q35_holds_the_same_devices_in_slots_of_its_own() -> None:
+    argv = command_line(replace(INVOCATION, spec=replace(SPEC, machine="q35")))
+    assert values(argv, "-M")[0].startswith("q35,")
+    devices = [d for d in values(argv, "-device") if d.startswith("virtio-") and "-pci" in d]
+    slots = [device.partition("addr=")[2].partition(",")[0] for device in devices]
+    assert sorted(slots) == [hex(number) for number in range(2, 10)]
+    blocks = [d for d in devices if d.startswith("virtio-blk")]
+    # The kernel names disks in the order of their slots.
+    assert [block[-18:] for block in blocks] == [f"id=slot-{n},drive=s{n}" for n in range(3)]
+    (append,) = values(argv, "-append")
+    assert "pci=off" not in append.split()
+    (append,) = values(command_line(INVOCATION), "-append")
+    assert "pci=off" in append.split()
+
+
+def test_devices_of_the_host_sit_behind_root_ports_of_a_q35() -> None:
+    given = ("0000:01:00.0", "0000:01:00.1")
+    argv = command_line(replace(INVOCATION, spec=replace(SPEC, pci_devices=given)))
+    assert values(argv, "-M")[0].startswith("q35,")
+    vfio = [d for d in values(argv, "-device") if d.startswith("vfio-pci")]
+    assert vfio == [
+        "vfio-pci,id=host-0,host=0000:01:00.0,bus=port-0",
+        "vfio-pci,id=host-1,host=0000:01:00.1,bus=port-1",
+    ]
+    ports = [d for d in values(argv, "-device") if d.startswith("pcie-root-port")]
+    assert [port.partition(",")[2] for port in ports] == [
+        "id=port-0,bus=pcie.0,chassis=1,addr=0xa",
+        "id=port-1,bus=pcie.0,chassis=2,addr=0xb",
+    ]
+
+
+def test_a_machine_without_pci_holds_no_pci_device() -> None:
+    with pytest.raises(Unsupported, match=r"microvm has no PCI.*q35"):
+        machine_of("microvm", ("0000:01:00.0",))
+    with pytest.raises(InvalidArgument, match="no machine type 'pc'"):
+        machine_of("pc")
+    with pytest.raises(Unsupported, match="16 of them at most"):
+        machine_of("q35", tuple(f"0000:01:{n:02x}.0" for n in range(17)))
+
+
+def test_a_block_device_of_the_host_is_another_kind_of_node() -> None:
+    assert disks.file_node("n", 7, False)["driver"] == "file"
+    assert disks.file_node("n", 7, False, block_device=True)["driver"] == "host_device"

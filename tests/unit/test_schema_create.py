@@ -15,6 +15,7 @@ from hyper.core.health import complete_healthcheck, merge_healthcheck, parse_hea
 from hyper.core.serialize import dump, load
 from hyper.core.spec import (
     ContainerSpec,
+    Device,
     EndpointSpec,
     Healthcheck,
     Mount,
@@ -103,12 +104,10 @@ def test_shown_again_it_is_what_was_asked() -> None:
         ("CgroupParent", "/x"),
         ("BlkioWeight", 10),
         ("BlkioDeviceReadBps", [{"Path": "/dev/sda", "Rate": 1}]),
-        ("DeviceRequests", [{"Count": -1}]),
         ("DeviceCgroupRules", ["c 1:1 rwm"]),
         ("CpuRealtimeRuntime", 1),
         ("Links", ["a:b"]),
-        ("Devices", [{"PathOnHost": "/dev/sda"}]),
-        ("Devices", [{"PathOnHost": "/dev/fuse"}]),
+        ("DeviceRequests", [{"Count": -1}]),
         ("SecurityOpt", ["apparmor=mine"]),
         ("VolumeDriver", "nfs"),
         ("Isolation", "hyperv"),
@@ -326,6 +325,16 @@ def test_a_bind_is_shown_as_it_was_given(text: str) -> None:
     except InvalidArgument:
         return
     assert parse_bind(show_bind(mount)) == mount
+
+
+def test_devices_are_below_dev_and_shown_as_they_were_asked_for() -> None:
+    asked = {"PathOnHost": "/dev/sdb", "PathInContainer": "/dev/x", "CgroupPermissions": "r"}
+    spec = host(Devices=[asked, {"PathOnHost": "/dev/fuse"}])
+    assert spec.devices == (Device("/dev/sdb", "/dev/x", "r"), Device("/dev/fuse", "/dev/fuse"))
+    assert show_host_config(spec)["Devices"][0] == asked
+    for wrong in ({"PathOnHost": "/etc/x"}, asked | {"CgroupPermissions": "q"}):
+        with pytest.raises(InvalidArgument, match=r"^HostConfig\.Devices\[0\]"):
+            host(Devices=[wrong])
 
 
 def test_the_documentation_is_current() -> None:

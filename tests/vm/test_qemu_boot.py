@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,23 @@ async def test_a_guest_that_prints_for_ever_fills_no_disk(
         await asyncio.sleep(1)
         assert await guest.output("echo alive") == "alive"
     assert sum(os.stat(path).st_size for path in spec.run_dir.iterdir()) < 64 * 1024
+
+
+async def test_q35_has_the_same_disks_behind_pci(
+    driver: Driver, new_spec: NewSpec, keep: Keep, extents: tuple[Path, ...], writable: Path
+) -> None:
+    disks = Disk("chain", extents, True), Disk("rw", (writable,), False)
+    spec = replace(new_spec("vm", *disks), machine="q35")
+    assert await driver.template_key(spec) == ""  # such a VM is always booted
+    vm = keep(await driver.start(spec))
+    assert vm.record.machine == "q35"
+    async with shell(vm.agent_socket) as guest:
+        content = b"".join(path.read_bytes() for path in extents)
+        assert await guest.read("/dev/vda", 0, len(content)) == content
+        assert await guest.read("/dev/vdb", 0, 65536) == writable.read_bytes()
+        bridges = await guest.output("cat /sys/bus/pci/devices/0000:00:1f.0/vendor")
+        assert bridges.strip() == "0x8086"
+        await vm.detach_disk("rw")
+        assert await vm.attach_disk(Disk("more", (extents[2],), True)) == DeviceAddress(Bus.SCSI, 0)
+        await guest.output("echo '0 0 0' > /sys/class/scsi_host/host0/scan")
+        assert await guest.read("/dev/sda", 0, 4096) == extents[2].read_bytes()[:4096]

@@ -263,8 +263,9 @@ class Mount:
     """
 
     # 0 tmpfs, 1 volume (source = id given to volume_add, subpath inside it), 2 file (content in
-    # data), 3 proc, 4 sysfs, 5 cgroup2, 6 mqueue, 7 devpts, 8 device node (major:minor in options,
-    # with a b before it for a block device), 9 shm (the pod's /dev/shm)
+    # data), 3 proc, 4 sysfs, 5 cgroup2, 6 mqueue, 7 devpts, 8 device node (of the disk that source,
+    # given to volume_add, is; else major:minor in options, with a b before it for a block device),
+    # 9 shm (the pod's /dev/shm)
     kind: int = 0
     source: str = ""
     subpath: str = ""
@@ -766,14 +767,15 @@ def _write_pod_setup(out: bytearray, value: PodSetup) -> None:
 @dataclass(frozen=True, slots=True)
 class VolumeAdd:
     """Make a volume known: a directory below the 9p share (path), a disk with a file system (path:
-    mode=OCTAL,gid=NUMBER of its root while it is fresh), a tmpfs (its options in path), or an NFS
-    export (path: ADDRESS:/EXPORT, its options in fstype).
+    mode=OCTAL,gid=NUMBER of its root while it is fresh), a tmpfs (its options in path), an NFS
+    export (path: ADDRESS:/EXPORT, its options in fstype), or a disk that is handed on as it is (to
+    mounts of kind 8).
     """
 
     TYPE: ClassVar[int] = 6
 
     volume: str = ""
-    kind: int = 0  # 0 path below the share, 1 disk, 2 tmpfs, 3 NFS
+    kind: int = 0  # 0 path below the share, 1 disk, 2 tmpfs, 3 NFS, 4 disk as it is
     path: str = ""
     device: Device = Device()
     fstype: str = ""

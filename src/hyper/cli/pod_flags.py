@@ -15,6 +15,7 @@ _YAML = (("Content-Type", "application/yaml"),)
 _TEXT_ONLY = ("name", "file", "pull")
 
 CREATE_FLAGS = (
+    Flag("device", ITEMS, "Device of the host: pci:ADDRESS, or block:/dev/NAME[:/dev/TARGET][:ro]"),
     Flag("dns", ITEMS, "Name servers of its containers"),
     Flag("file", TEXT, "Pod document, YAML or JSON; - for stdin", short="f"),
     Flag("follows", BOOL, "Stop the pod when its last container has ended"),
@@ -22,6 +23,7 @@ CREATE_FLAGS = (
     Flag("kernel", TEXT, "Guest kernel: a path, or a name of `hyper kernel ls`"),
     Flag("kernel-parameter", ITEMS, "Kernel parameter that the daemon allows"),
     Flag("label", ITEMS, "Set meta data on the pod", short="l"),
+    Flag("machine", TEXT, "Machine type of its VM", values=("microvm", "q35")),
     Flag("memory", SIZE, "Memory of its VM", short="m"),
     Flag("name", TEXT, "Name of the pod"),
     Flag("network", TEXT, "Network of the pod"),
@@ -68,7 +70,7 @@ def _from_flags(call: Invocation) -> dict[str, object]:
 
     options = call.options
     body: dict[str, object] = {}
-    for flag, key in (("hostname", "hostname"), ("kernel", "kernel")):
+    for flag, key in (("hostname", "hostname"), ("kernel", "kernel"), ("machine", "machine")):
         if options.text(flag):
             body[key] = options.text(flag)
     for flag, key in (("kernel-parameter", "kernelParameters"), ("dns", "dns")):
@@ -93,6 +95,8 @@ def _from_flags(call: Invocation) -> dict[str, object]:
         body["resource"] = resource
     if options.given("publish"):
         body["portmappings"] = [port(text) for text in options.items("publish")]
+    if options.given("device"):
+        body["devices"] = [device(text) for text in options.items("device")]
     if options.given("service"):
         body["services"] = [service(text) for text in options.items("service")]
     volumes, uses, named = _volumes(options.items("volume"))
@@ -117,6 +121,25 @@ def port(text: str) -> dict[str, object]:
     if address:
         mapping["hostIP"] = address.strip("[]")
     return mapping
+
+
+def device(text: str) -> dict[str, object]:
+    """Return a device of the document for `pci:ADDRESS` or `block:PATH[:TARGET][:ro]`.
+
+    Raises CommandFailed.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "pci" and rest:
+        return {"path": rest}
+    path, *more = rest.split(":")
+    found: dict[str, object] = {"path": path}
+    if more and more[-1] in ("ro", "rw"):
+        found["readOnly"] = more.pop() == "ro"
+    if more:
+        found["target"] = more.pop()
+    if kind != "block" or not path.startswith("/dev/") or more:
+        raise CommandFailed(f"{text}: pci:ADDRESS or block:/dev/NAME[:/dev/TARGET][:ro] is needed")
+    return found
 
 
 def service(text: str) -> dict[str, object]:

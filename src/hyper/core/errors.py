@@ -55,6 +55,7 @@ _NOT_FOUND = {
     "manifest": "manifest for {} not found",
     "repository": "pull access denied for {}, repository does not exist or may require "
     "'docker login'",
+    "device": 'error gathering device information while adding custom device "{}"',
     "plugin": 'plugin "{}" not found',
     "platform": "no matching manifest for {} in the manifest list entries",
 }

@@ -173,10 +173,14 @@ class PodService:
 
 @dataclass(frozen=True, slots=True)
 class HostDevice:
-    """A device of the host given to the pod's VM: a PCI address (VFIO) or a block device's path."""
+    """A device of the host given to the pod's VM: a PCI address (VFIO) or a block device's path.
+
+    A block device is in all containers of the pod, at `target` or else where the host has it.
+    """
 
     path: str
     read_only: bool = False
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +197,10 @@ class PodPort:
 class PodSpec:
     """A pod as a user asked for it; 0 and "" mean the daemon's default.
 
-    A pod lives until it is stopped, unless it `follows` its containers: then it stops when the
-    last MAIN container ended for good. A `lone` pod was made for one container (`hyper run`) and
-    is removed with it. `grace_s` is how long containers without their own stop timeout get.
+    A pod lives until it is stopped, unless it `follows` its containers: then it stops when the last
+    MAIN container ended for good. `machine` is a type of the hypervisor's machines. A `lone` pod
+    was made for one container (`hyper run`) and is removed with it. `grace_s` is how long
+    containers without their own stop timeout get.
     """
 
     name: str
@@ -217,5 +222,5 @@ class PodSpec:
     sysctls: Pairs = ()
     shm_size_bytes: int = 0
     grace_s: float | None = None
-    port_allow: tuple[str, ...] = ()
     devices: tuple[HostDevice, ...] = ()
+    machine: str = ""

@@ -65,9 +65,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device node of the guest; `permissions` of r, w, m. There are no devices of the host in a
-    VM.
-    """
+    """A block device of the host, or a device the guest has itself; `permissions` of r, w, m."""
 
     path: str
     path_in_container: str
@@ -361,6 +359,7 @@ class VmSpec:
     `run_dir` exists, is private to the VM, and holds its sockets and console; `disks` go to the
     pre-plugged slots in order; `kernel_parameters` are appended to the driver's own. A `background`
     VM has low priority, where the daemon may raise it again, until it is bound to a spec without.
+    `machine` "" is the driver's choice; `pci_devices` are addresses of the host's, given to the VM.
     """
 
     vm_id: str
@@ -374,3 +373,5 @@ class VmSpec:
     kernel_parameters: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = field(default=())
     background: bool = False
+    machine: str = ""
+    pci_devices: tuple[str, ...] = ()

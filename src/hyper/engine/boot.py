@@ -16,7 +16,7 @@ from typing import Protocol
 from hyper.agent.client import AgentClient
 from hyper.core.errors import HyperError, HypervisorError
 from hyper.core.spec import ContainerSpec, Disk, Nic, NicKind, VmSpec
-from hyper.engine import links, plan, pod_plan
+from hyper.engine import devices, links, plan, pod_plan
 from hyper.engine.container import Container
 from hyper.engine.machine import Machine, container_disks
 from hyper.engine.services import Services
@@ -119,7 +119,7 @@ async def start_visit(pod: Booting, services: Services, first: Container, watch:
     async with AsyncExitStack() as undo:
         run_dir = services.places.pods / name
         shape = _vm_spec(pod, services, [first.spec], connected=False)
-        shape = replace(shape, vm_id=name, run_dir=run_dir)
+        shape = replace(shape, vm_id=name, run_dir=run_dir, machine="", pci_devices=())
         vm, link, spec = await _acquire(services, name, shape, first, link_to, undo)
         machine = await connect(pod, vm, link, watch, resume=False)
         undo.push_async_callback(_abandon, machine)
@@ -166,6 +166,8 @@ def _vm_spec(
         initrd=services.initrd,
         run_dir=services.places.pods / pod.row.id[:12],
         nic=Nic(kind, ""),
+        machine=pod.row.spec.machine,
+        pci_devices=devices.pci_devices(pod.row.spec),
     )
 
 

@@ -19,6 +19,7 @@ from hyper.engine import (
     actions,
     boot,
     carriers,
+    devices,
     ending,
     health,
     jobs,
@@ -214,14 +215,18 @@ async def _launch(
     container.log.open()
     undo.callback(container.log.close)
     joining.check(pod, container)
+    devices.check_container(container.spec.devices)
     await membership.find_networks(pod, container)
     machine = await running_machine(pod, container)
     await membership.enter(pod, machine, container)
     disks = await boot.prepare_disks(pod.services, container)
     volumes = await carriers.prepare(pod, pod.services, container)
-    attached = await machine.attach(container, disks, volumes)
+    own = devices.given(pod.row.spec, container.spec)
+    attached = await machine.attach(container, disks, volumes, own.disks)
     names = joining.names_of(pod, container)
-    await machine.create(container, attached, names, share_pid=pod.row.spec.share_pid)
+    await machine.create(
+        container, attached, names, share_pid=pod.row.spec.share_pid, nodes=own.nodes
+    )
     request = plan.main_process(
         container.spec,
         container.row.command,

@@ -6,8 +6,9 @@ It knows the order in which a guest is set up; it stores nothing and decides no 
 import contextlib
 import os
 import secrets
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import time_ns
 from typing import Protocol
@@ -20,6 +21,7 @@ from hyper.core.spec import ContainerSpec, Disk
 from hyper.engine import plan, pod_plan
 from hyper.engine.carriers import Carrier, is_durable
 from hyper.engine.container import Container
+from hyper.engine.devices import NOTHING, VOLUME_DEVICE
 from hyper.engine.views import MountView, NetworkView
 from hyper.hypervisor.driver import Vm
 from hyper.network.networks import Link
@@ -36,14 +38,19 @@ class Attached:
     volumes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, vm: Vm, container: Container, disks: tuple[Disk, Disk]) -> "Attached":
-        """Return what a container occupies once its disks are in the VM."""
+    def of(
+        cls, vm: Vm, container: Container, disks: tuple[Disk, Disk], devices: Iterable[str]
+    ) -> "Attached":
+        """Return what a container occupies once its disks are in the VM; `devices` are names of
+        the disks it is given as they are.
+        """
         layers, writable = (vm.device_of(disk.disk_id) for disk in disks)
         return cls(
             layers=extent_devices(layers.bus, layers.index, disks[0].extents),
             writable=guest.Device(bus=writable.bus, index=writable.index),
-            volumes=tuple(
-                plan.share_name(mount) for mount in container.mounts if mount.source or mount.volume
+            volumes=(
+                *(plan.share_name(each) for each in container.mounts if each.source or each.volume),
+                *devices,
             ),
         )
 
@@ -109,20 +116,29 @@ class Machine:
         )
 
     async def attach(
-        self, container: Container, disks: tuple[Disk, Disk], volumes: Mapping[str, Carrier]
+        self,
+        container: Container,
+        disks: tuple[Disk, Disk],
+        volumes: Mapping[str, Carrier],
+        given: Mapping[str, Disk] = NOTHING.disks,
     ) -> Attached:
         """Make a container's disks and volumes reachable for the guest.
 
-        `volumes` are what carries those that are no directories, by their name in the VM.
+        `volumes` are what carries those that are no directories, `given` the disks that are
+        handed on as they are, by their name in the VM.
         """
         for disk in disks:
             await self._plug(disk)
-        attached = Attached.of(self.vm, container, disks)
+        attached = Attached.of(self.vm, container, disks, given)
         self.containers[container.id] = attached
         for mount in container.mounts:
             if mount.source or mount.volume:
                 name = plan.share_name(mount)
-                await self._add_volume(name, mount, volumes.get(name))
+                await self._add_volume(name, partial(self._make_volume, name, mount, volumes))
+                self.note_volume(name, mount)
+        for name, disk in given.items():
+            await self._add_volume(name, partial(self._make_device, name, disk))
+            self.note_volume(name)
         return attached
 
     async def _plug(self, disk: Disk) -> None:
@@ -130,26 +146,30 @@ class Machine:
             await self.vm.attach_disk(disk)
             self.disks.add(disk.disk_id)
 
-    async def _add_volume(self, name: str, mount: MountView, made: Carrier | None) -> None:
+    async def _add_volume(self, name: str, make: Callable[[], Coroutine[None, None, None]]) -> None:
         if name not in self.volumes:
             try:
-                if made is None:
-                    # Read-only is a property of each container's mount: the share is writable.
-                    await self.vm.share_add(name, Path(mount.source), read_only=False)
-                    added = guest.VolumeAdd(volume=name, kind=pod_plan.VOLUME_SHARE, path=name)
-                    await self.agent.request(added, timeout_s=60)
-                else:
-                    await self._carry(name, made)
+                await make()
             except BaseException:
                 with contextlib.suppress(HyperError):
                     await self._withdraw(name)
                 raise
-        self.note_volume(name, mount)
 
-    def note_volume(self, name: str, mount: MountView) -> None:
-        """Count one more use of a volume the guest knows."""
+    async def _make_volume(
+        self, name: str, mount: MountView, volumes: Mapping[str, Carrier]
+    ) -> None:
+        if name in volumes:
+            await self._carry(name, volumes[name])
+            return
+        # Read-only is a property of each container's mount: the share is writable.
+        await self.vm.share_add(name, Path(mount.source), read_only=False)
+        added = guest.VolumeAdd(volume=name, kind=pod_plan.VOLUME_SHARE, path=name)
+        await self.agent.request(added, timeout_s=60)
+
+    def note_volume(self, name: str, mount: MountView | None = None) -> None:
+        """Count one more use of a volume the guest knows, or of a device without a mount."""
         self.volumes[name] = self.volumes.get(name, 0) + 1
-        if is_durable(mount):
+        if mount is not None and is_durable(mount):
             self.durable.add(name)
 
     async def _carry(self, name: str, made: Carrier) -> None:
@@ -164,6 +184,15 @@ class Machine:
         for file in made.source.files:
             await self.write_file("", name, file)
 
+    async def _make_device(self, name: str, disk: Disk) -> None:
+        await self._plug(disk)
+        at = self.vm.device_of(name)
+        device = guest.Device(bus=int(at.bus), index=at.index)
+        added = guest.VolumeAdd(
+            volume=name, kind=VOLUME_DEVICE, device=device, read_only=disk.read_only
+        )
+        await self.agent.request(added, timeout_s=60)
+
     async def write_file(self, container: str, volume: str, file: InjectedFile) -> None:
         """Write a file into a created container's root file system, or into a volume."""
         for piece in pod_plan.file_pieces(container, volume, file):
@@ -176,10 +205,11 @@ class Machine:
         names: ContainerSpec,
         *,
         share_pid: bool = False,
+        nodes: tuple[guest.Mount, ...] = (),
     ) -> None:
         """Have the guest mount a container's root file system, and put its files there.
 
-        `names` says what its /etc/hosts and resolv.conf have.
+        `names` says what its /etc/hosts and resolv.conf have; `nodes` are those of devices.
         """
         spec = container.spec
         security = spec.security
@@ -195,7 +225,7 @@ class Machine:
                 writable_kind=1,
                 writable=attached.writable,
                 read_only_root=spec.read_only_root,
-                mounts=(*files, *plan.user_mounts(container.mounts, fresh)),
+                mounts=(*files, *plan.user_mounts(container.mounts, fresh), *nodes),
                 masked_paths=plan.paths(
                     security.masked_paths, plan.MASKED_PATHS, security.privileged
                 ),

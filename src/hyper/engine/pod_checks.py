@@ -3,7 +3,7 @@
 import posixpath
 from collections.abc import Iterable, Sequence
 
-from hyper.core.errors import Forbidden, InvalidArgument, Unsupported
+from hyper.core.errors import Forbidden, InvalidArgument
 from hyper.core.ids import check_name, check_short_name
 from hyper.core.pod_spec import (
     ActionKind,
@@ -27,7 +27,6 @@ def check_pod(spec: PodSpec, containers: Sequence[ContainerSpec], host_cpus: int
     check_size(spec, host_cpus)
     check_services(spec.services)
     check_ports(spec.ports)
-    _check_possible(spec)
     _check_unique("volume", [volume.name for volume in spec.volumes])
     for volume in spec.volumes:
         check_short_name(volume.name, "volume")
@@ -75,11 +74,6 @@ def check_ports(ports: Sequence[PodPort]) -> None:
         "published port",
         [f"{port.host_ip}:{port.host_port}/{port.protocol}" for port in ports if port.host_port],
     )
-
-
-def _check_possible(spec: PodSpec) -> None:
-    if spec.devices:
-        raise Unsupported("devices: giving host devices to a pod is not implemented yet")
 
 
 def check_kernel_parameters(spec: PodSpec, allowed: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from hyper.core.ids import check_hostname, check_name, check_short_name, new_id,
 from hyper.core.pod_spec import PodSpec
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec
-from hyper.engine import boot, pod_checks, pod_life, visits
+from hyper.engine import boot, devices, pod_checks, pod_life, visits
 from hyper.engine.container import Container
 from hyper.engine.creation import Creation
 from hyper.engine.pod import Pod, pod_event
@@ -46,6 +46,7 @@ class PodVerbs:
         pod_checks.check_pod(spec, containers, self._pods.host_cpus)
         pod_checks.check_kernel_parameters(spec, self._services.settings.kernel_parameters)
         self._services.kernel_of(spec.kernel)
+        devices.check(spec, spec.memory_bytes or self._services.settings.memory_bytes)
         row = PodRow(new_id(), time_ns(), spec, PodState.STOPPED, "", "")
         prepared: list[ContainerRow] = []
         try:

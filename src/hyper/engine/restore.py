@@ -11,7 +11,7 @@ from time import time_ns
 from hyper.agent import messages as guest
 from hyper.core.errors import HyperError
 from hyper.core.pod_spec import Role
-from hyper.engine import boot, carriers, lifecycle, membership, plan
+from hyper.engine import boot, carriers, devices, lifecycle, membership, plan
 from hyper.engine.container import Container
 from hyper.engine.machine import Attached, Machine
 from hyper.engine.pod import Pod
@@ -123,10 +123,13 @@ async def _take_over_container(
         )
         return
     disks = await boot.prepare_disks(services, container)
-    machine.containers[container.id] = Attached.of(machine.vm, container, disks)
+    given = devices.given(pod.row.spec, container.spec).disks
+    machine.containers[container.id] = Attached.of(machine.vm, container, disks, given)
     for mount in container.mounts:
         if mount.source or mount.volume:
             machine.note_volume(plan.share_name(mount), mount)
+    for name in given:
+        machine.note_volume(name)
     carriers.resume(pod, services, container)
     container.network = machine.network
     container.log.open()

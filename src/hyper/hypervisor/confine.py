@@ -45,14 +45,15 @@ def make_devices(devices: Sequence[str], owner: int) -> None:
     numbers = [os.stat(f"/dev/{name}").st_rdev for name in devices]
     ns.mount("tmpfs", "/tmp", "tmpfs", ns.MS_NOSUID, _TMPFS)
     for name, number in zip(devices, numbers, strict=True):
+        os.makedirs(os.path.dirname(f"/tmp/{name}"), mode=0o755, exist_ok=True)
         os.mknod(f"/tmp/{name}", stat.S_IFCHR | 0o600, number)
         os.chown(f"/tmp/{name}", owner, owner)
 
 
-def build_root(devices: Sequence[str], made: str) -> None:
+def build_root(devices: Sequence[str], made: str, *, system: bool) -> None:
     """Replace the root by a small one that holds only what a VMM needs.
 
-    `devices` are found in the directory `made` of the old root.
+    `devices` are found in the directory `made` of the old root. `system`: /sys, read-only, too.
     """
     ns.mount("none", "/", "", ns.MS_REC | ns.MS_PRIVATE)
     ns.mount("tmpfs", "/tmp", "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, _TMPFS)
@@ -61,10 +62,11 @@ def build_root(devices: Sequence[str], made: str) -> None:
         os.mkdir(name, 0o755)
     ns.pivot_root(".", "old")
     os.chdir("/")
-    for name in _SYSTEM:
+    for name in (*_SYSTEM, *(("sys",) if system else ())):
         _take_over(name)
     for directory, names in (("dev", _DEVICES), (made, devices)):
         for name in names:
+            os.makedirs(os.path.dirname(f"/dev/{name}"), mode=0o755, exist_ok=True)
             with open(f"/dev/{name}", "w"):
                 pass
             ns.mount(f"/old/{directory}/{name}", f"/dev/{name}", "", ns.MS_BIND)
@@ -102,6 +104,14 @@ def limit(descriptors: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     bound = descriptors if hard == resource.RLIM_INFINITY else min(descriptors, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (bound, bound))
+
+
+def allow_locking(size_bytes: int) -> None:
+    """Raise the limit of locked memory, before the user namespace, where root still can."""
+    if size_bytes:
+        _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+        most = size_bytes if hard != resource.RLIM_INFINITY and hard < size_bytes else hard
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (size_bytes, most))
 
 
 def ignore_holes(descriptor: int) -> None:

@@ -48,8 +48,13 @@ class Identity:
     security_model: str
 
 
-def jail_for(vm_id: str, *, devices: Sequence[str], network: bool) -> tuple[Jail, str]:
-    """Return the jail of a VM and its 9p security model. `network`: keep the host's network."""
+def jail_for(
+    vm_id: str, *, devices: Sequence[str], network: bool, locked_bytes: int = 0
+) -> tuple[Jail, str]:
+    """Return the jail of a VM and its 9p security model. `network`: keep the host's network.
+
+    A VMM with devices of the host sees /sys, and may lock `locked_bytes` of memory.
+    """
     identity = _identity(vm_id)
     jail = Jail(
         uid_map=identity.uid_map,
@@ -59,6 +64,7 @@ def jail_for(vm_id: str, *, devices: Sequence[str], network: bool) -> tuple[Jail
         capabilities=SHARE_CAPABILITIES if identity.security_model == PASSTHROUGH else 0,
         devices=tuple(devices),
         network=network,
+        locked_bytes=locked_bytes,
         helper=identity.helper,
     )
     return jail, identity.security_model

@@ -34,6 +34,8 @@ class Jail:
     Maps are lines of /proc/PID/uid_map; `helper` is how newuidmap and newgidmap are called instead.
     `first_id` is the host's id of the VM's root, 0 if that is the daemon's user. `drop_groups`: not
     for an ordinary user, whose group kvm it is that opens /dev/kvm. `network`: keep the host's.
+    `locked_bytes`: memory it may lock for devices of the host, which it finds in /sys; without, it
+    sees no /sys.
     """
 
     uid_map: str
@@ -44,6 +46,7 @@ class Jail:
     devices: tuple[str, ...] = ()
     cgroups: tuple[str, ...] = ()
     network: bool = True
+    locked_bytes: int = 0
     helper: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def to_json(self) -> dict[str, object]:

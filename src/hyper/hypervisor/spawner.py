@@ -117,6 +117,7 @@ def _become(request: Request, fds: list[int], answers: socket.socket) -> None:
     os.nice(request["nice"])
     if jail is not None:
         confine.join_cgroups(jail["cgroups"])
+        confine.allow_locking(jail["locked_bytes"])
         if os.geteuid() == 0:
             confine.make_devices(jail["devices"], jail["first_id"])
         flags = ns.CLONE_NEWUSER | ns.CLONE_NEWNS | ns.CLONE_NEWPID | ns.CLONE_NEWIPC
@@ -131,7 +132,8 @@ def _become(request: Request, fds: list[int], answers: socket.socket) -> None:
             os.setgroups([])
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
-        confine.build_root(jail["devices"], made="tmp" if jail["first_id"] else "dev")
+        made = "tmp" if jail["first_id"] else "dev"
+        confine.build_root(jail["devices"], made, system=jail["locked_bytes"] > 0)
         confine.limit(MAX_OPEN_FILES)
         confine.give_up_privileges(jail["capabilities"])
     else:

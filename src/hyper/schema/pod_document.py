@@ -283,14 +283,27 @@ LOG = Table(
     lambda values, where: LogSpec(**values),
 )
 
+
+def _device(values: Values, where: str) -> HostDevice:
+    path = values["path"]
+    if path.startswith("/"):
+        return HostDevice(**values)
+    for name, key in (("readOnly", "read_only"), ("target", "target")):
+        if key in values:
+            raise InvalidArgument(f"{where}.{name}: a PCI device has none")
+    return HostDevice(path if path.count(":") == 2 else f"0000:{path}")
+
+
 DEVICE = Table(
     "A device of the host given to the pod.",
     (
         Key("path", Text(r"/dev/.+|([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"),
             "block device, or PCI address (VFIO)", required=True),
         Key("readOnly", Flag(), "block devices only", "read_only"),
+        Key("target", Text(r"/dev/.+"),
+            "block devices only: where containers have it; where the host has it unless given"),
     ),
-    lambda values, where: HostDevice(**values),
+    _device,
 )  # fmt: skip
 
 
@@ -317,7 +330,8 @@ def _pod(values: Values, where: str) -> PodDocument:
         ports=ports,
         shm_size_bytes=values.get("shmSize", 0),
         grace_s=values.get("terminationGracePeriod"),
-        devices=values.get("devices", ()),
+        devices=_devices(values),
+        machine=values.get("machine", ""),
     )
     common = {
         key: values[name]
@@ -332,6 +346,20 @@ def _pod(values: Values, where: str) -> PodDocument:
         common["log"] = values["log"]
     containers = tuple(_named(part, at, common, values) for at, part in enumerate(parts))
     return PodDocument(spec, containers, files, tuple(part.files for part in parts))
+
+
+def _devices(values: Values) -> tuple[HostDevice, ...]:
+    devices: tuple[HostDevice, ...] = values.get("devices", ())
+    seen: set[str] = set()
+    for at, device in enumerate(devices):
+        if device.path in seen:
+            raise InvalidArgument(f"devices[{at}].path: {device.path} is given twice")
+        seen.add(device.path)
+        if values.get("machine") == "microvm" and not device.path.startswith("/"):
+            raise InvalidArgument(
+                f"devices[{at}].path: machine type microvm has no PCI: say q35 or nothing"
+            )
+    return devices
 
 
 _COMMON = ("dns", "dns_options", "dns_search", "log")
@@ -409,6 +437,11 @@ POD = Table(
         Key("terminationGracePeriod", Number(), "seconds from the stop signal to SIGKILL"),
         Key("follows", Flag(), "the pod stops when its last container has ended"),
         Key("devices", ListOf(DEVICE), "devices of the host"),
+        Key(
+            "machine",
+            Text(choices=("microvm", "q35")),
+            "machine type; microvm, or q35 (which has PCI) if it is given PCI devices",
+        ),
         Key("tty", Flag(), "a terminal for containers that do not say"),
         Key("restartPolicy", CONTAINER.node_of("restartPolicy"), "for containers that do not say"),
     ),

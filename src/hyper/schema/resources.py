@@ -15,6 +15,7 @@ from hyper.core.values import (
     read_object,
     read_string,
 )
+from hyper.schema.devices import DEVICES
 from hyper.schema.fields import Field, Support, Updates, differs, refused, works
 
 _NANO = 1_000_000_000
@@ -111,9 +112,9 @@ RESOURCES: tuple[Field, ...] = (
         Codec(_read_cpuset_mems, STRING.write),
         "a VM has the one memory node 0",
     ),
-    refused("Devices", "a VM has no devices of the host; its own are for --privileged", shown=[]),
+    DEVICES,
     refused("DeviceCgroupRules", "the VM, not a cgroup, keeps a container from the host's devices"),
-    refused("DeviceRequests", "no device of the host (GPU, CDI) is passed to a VM"),
+    refused("DeviceRequests", "a GPU is given to a pod: hyper pod create --device pci:ADDRESS"),
     refused("KernelMemory", "gone from Linux", neutral=(-1,), shown=0),
     refused("KernelMemoryTCP", "gone from cgroup v2", neutral=(-1,), shown=0),
     works("MemoryReservation", "resources.memory_reservation_bytes", INT),

@@ -46,7 +46,11 @@ def inspect(view: PodView, containers: Sequence[ContainerView]) -> JSON:
         "Sysctls": dict(spec.sysctls),
         "ShmSize": spec.shm_size_bytes,
         "GracePeriod": spec.grace_s,
-        "Devices": [item.path for item in spec.devices],
+        "Devices": [
+            {"Path": item.path, "ReadOnly": item.read_only, "Target": item.target}
+            for item in spec.devices
+        ],
+        "Machine": spec.machine,
     }
     shown["Ports"] = [port(item) for item in view.network.ports] if view.vmm_pid else []
     shown["Ready"] = bool(containers) and all(item.ready for item in containers if item.active)

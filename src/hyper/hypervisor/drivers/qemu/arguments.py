@@ -1,11 +1,9 @@
 """QEMU's command line for one VM: a pure function of data. Starts nothing.
 
-The devices and their virtio-mmio transports are the same in every VM, because a clone must have
-exactly those of its template and the guest finds its disks by their order:
+The devices and their places (`machines`) are the same in every VM of a machine type, because a
+clone must have exactly those of its template and the guest finds its disks by their order:
 
-    bus 0 serial (agent) | 1 net | 2 9p | 3 balloon | 4 scsi | 7, 6, 5 blk slots 0, 1, 2
-
-QEMU names the transports to the kernel last first, so the highest bus becomes /dev/vda.
+    0 serial (agent) | 1 net | 2 9p | 3 balloon | 4 scsi | 5, 6, 7 blk slots 0, 1, 2
 
 Found by measurement (QEMU 7.2, TCG, 2 cores): `rtc=off` costs 1.0 s (the kernel waits for the
 absent clock), `pit=off,pic=off` never boots, `qemu64` runs guest code up to 1.5 times faster than
@@ -19,8 +17,8 @@ from dataclasses import dataclass
 from hyper.core.spec import Forward, Nic, NicKind, VmSpec
 from hyper.core.units import MIB
 from hyper.hypervisor.drivers.qemu.disks import SLOT_READ_ONLY, JsonObject
+from hyper.hypervisor.drivers.qemu.machines import BLOCK_PLACE, Machine, machine_of
 
-MACHINE = "microvm"
 LAYOUT = "mmio8-1"
 """Version of the device layout: templates of another layout are not used."""
 
@@ -35,22 +33,12 @@ KERNEL_PARAMETERS = (
     "panic=-1",  # a dead guest restarts at once, which with -no-reboot ends its VMM
     "reboot=t",  # by triple fault: the keyboard controller, tried first, is not there
     "random.trust_cpu=on",
-    "pci=off",
     # QEMU's and KVM's local APIC both run at 1 GHz (hw/intc/apic_common.c, APIC_BUS_FREQUENCY):
     # measuring it again at each boot takes 220 ms. See guest/kernel/patches/0001.
     "lapic_timer_hz=1000000000",
     # 256 targets would be asked in turn, 45 ms; hyperstart asks for the one LUN it is told of.
     "scsi_mod.scan=manual",
     "zram.num_devices=0",  # made on demand (/sys/class/zram-control/hot_add)
-)
-
-_MACHINE_OPTIONS = (
-    "acpi=off",
-    "x-option-roms=off",
-    "isa-serial=on",
-    "auto-kernel-cmdline=on",
-    "dump-guest-core=off",
-    "mem-merge=off",
 )
 
 
@@ -100,12 +88,13 @@ class Invocation:
 def command_line(invocation: Invocation) -> list[str]:
     """Return the argument vector of the VMM."""
     spec, files = invocation.spec, invocation.files
+    machine = machine_of(spec.machine, spec.pci_devices)
     return [
         invocation.program,
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
         *("-name", f"guest={spec.vm_id[:32]}"),
         *("-sandbox", SANDBOX),
-        *("-M", ",".join((MACHINE, *_MACHINE_OPTIONS, "memory-backend=ram"))),
+        *("-M", ",".join((machine.name, *machine.options, "memory-backend=ram"))),
         *_processor(invocation),
         *_memory(invocation.memory, spec.memory_bytes),
         *_kernel(invocation),
@@ -113,13 +102,14 @@ def command_line(invocation: Invocation) -> list[str]:
         *("-chardev", f"socket,id=qmp,fd={files.qmp_fd},server=on,wait=off"),
         *("-mon", "chardev=qmp,mode=control"),
         *("-chardev", f"socket,id=agent,fd={files.agent_fd},server=on,wait=off"),
-        *_device("virtio-serial-device", 0, "max_ports=2"),
+        *machine.virtio("serial", 0, "max_ports=2"),
         *("-device", f"virtserialport,chardev=agent,name={AGENT_PORT},nr=1"),
-        *_network(spec.nic, files.tap_fd),
-        *_share(files),
-        *_device("virtio-balloon-device", 3, "id=balloon,free-page-reporting=on"),
-        *_device("virtio-scsi-device", 4, f"id={SCSI_CONTROLLER},num_queues=1"),
-        *_disks(invocation),
+        *_network(machine, spec.nic, files.tap_fd),
+        *_share(machine, files),
+        *machine.virtio("balloon", 3, "id=balloon,free-page-reporting=on"),
+        *machine.virtio("scsi", 4, f"id={SCSI_CONTROLLER},num_queues=1"),
+        *_disks(machine, invocation),
+        *machine.host_devices(spec.pci_devices),
         *_incoming(invocation),
     ]
 
@@ -127,7 +117,8 @@ def command_line(invocation: Invocation) -> list[str]:
 def kernel_parameters(spec: VmSpec, tsc_khz: int) -> tuple[str, ...]:
     """Return the kernel's command line but for what QEMU adds."""
     clock = (f"tsc_early_khz={tsc_khz}", "tsc=reliable") if tsc_khz else ()
-    return (*KERNEL_PARAMETERS, *clock, *spec.kernel_parameters)
+    own = machine_of(spec.machine, spec.pci_devices).parameters
+    return (*KERNEL_PARAMETERS, *own, *clock, *spec.kernel_parameters)
 
 
 def scsi_disk(lun: int, node: str) -> JsonObject:
@@ -185,11 +176,7 @@ def _incoming(invocation: Invocation) -> tuple[str, ...]:
     )
 
 
-def _device(model: str, bus: int, options: str = "") -> tuple[str, str]:
-    return ("-device", f"{model},bus=virtio-mmio-bus.{bus}" + (f",{options}" if options else ""))
-
-
-def _network(nic: Nic | None, tap_fd: int) -> tuple[str, ...]:
+def _network(machine: Machine, nic: Nic | None, tap_fd: int) -> tuple[str, ...]:
     mac = f",mac={nic.mac}" if nic is not None and nic.mac else ""
     if nic is None or nic.kind is NicKind.NONE:
         # Leads nowhere (the jail has no network either); without a backend QEMU prints a warning.
@@ -199,25 +186,27 @@ def _network(nic: Nic | None, tap_fd: int) -> tuple[str, ...]:
     else:
         rules = "".join(f",hostfwd={forward_rule(forward)}" for forward in nic.forwards)
         backend = f"user,id=net0{rules}"
-    return ("-netdev", backend, *_device("virtio-net-device", 1, f"id=nic,netdev=net0{mac}"))
+    return ("-netdev", backend, *machine.virtio("net", 1, f"id=nic,netdev=net0{mac}"))
 
 
-def _share(files: Files) -> tuple[str, ...]:
+def _share(machine: Machine, files: Files) -> tuple[str, ...]:
     backend = f"local,id=share,path={files.share},security_model={files.security_model}"
     return (
         *("-fsdev", f"{backend},multidevs=remap"),
-        *_device("virtio-9p-device", 2, f"fsdev=share,mount_tag={SHARE_TAG}"),
+        *machine.virtio("9p", 2, f"fsdev=share,mount_tag={SHARE_TAG}"),
     )
 
 
-def _disks(invocation: Invocation) -> tuple[str, ...]:
+def _disks(machine: Machine, invocation: Invocation) -> tuple[str, ...]:
     arguments: list[str] = []
     for fdset, node_name in invocation.files.fdsets:
         arguments += ("-add-fd", f"fd={fdset},set={fdset},opaque={node_name}")
     for node in invocation.nodes:
         arguments += ("-blockdev", json.dumps(node))
     for index, node_name in enumerate(invocation.slots):
-        arguments += _device("virtio-blk-device", 7 - index, f"id=slot-{index},drive={node_name}")
+        arguments += machine.virtio(
+            "blk", BLOCK_PLACE + index, f"id=slot-{index},drive={node_name}"
+        )
     for lun, node_name in sorted(invocation.luns.items()):
         arguments += ("-device", json.dumps(scsi_disk(lun, node_name)))
     return tuple(arguments)

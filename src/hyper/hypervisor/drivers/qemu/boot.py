@@ -9,16 +9,16 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hyper.core.errors import Unsupported
 from hyper.core.spec import NicKind, VmSpec
 from hyper.host.files import atomic_write
 from hyper.host.pidfd import start_time_ticks
-from hyper.hypervisor import priority
+from hyper.hypervisor import passthrough, priority
 from hyper.hypervisor.confine import SHARE
 from hyper.hypervisor.console import make_pipe
 from hyper.hypervisor.driver import RECORD_NAME, Bus, DeviceAddress, VmRecord
 from hyper.hypervisor.drivers.qemu import disks, hotplug
 from hyper.hypervisor.drivers.qemu.arguments import (
-    MACHINE,
     Files,
     Invocation,
     Memory,
@@ -27,6 +27,7 @@ from hyper.hypervisor.drivers.qemu.arguments import (
 )
 from hyper.hypervisor.drivers.qemu.disks import SLOT_READ_ONLY, JsonObject
 from hyper.hypervisor.drivers.qemu.files import Descriptors, add_disk
+from hyper.hypervisor.drivers.qemu.machines import machine_of
 from hyper.hypervisor.drivers.qemu.memory import MemoryNumbers, Watch
 from hyper.hypervisor.drivers.qemu.prelude import Prelude
 from hyper.hypervisor.drivers.qemu.vm import AGENT_SOCKET, CONSOLE_PIPE, QMP_SOCKET, QemuVm
@@ -93,7 +94,7 @@ async def _boot(spec: VmSpec, engine: Engine, launcher: Launcher, source: Source
         start_ticks=start_time_ticks(process.pid) or 0,
         run_dir=str(spec.run_dir),
         accelerator=engine.accelerator,
-        machine=MACHINE,
+        machine=machine_of(spec.machine, spec.pci_devices).name,
         version=engine.version,
         jailed=jail is not None,
         memory_bytes=spec.memory_bytes,
@@ -186,11 +187,16 @@ def _tap(spec: VmSpec, descriptors: Descriptors) -> int:
 
 def _jail(spec: VmSpec, engine: Engine) -> tuple[Jail | None, str]:
     if not engine.jailed:
+        if spec.pci_devices:
+            raise Unsupported("PCI devices are given to jailed VMMs only: see hyper doctor")
         return None, MAPPED
-    devices = ("kvm",) if engine.accelerator == "kvm" else ()
+    devices = passthrough.nodes_for(spec.pci_devices, spec.memory_bytes)
+    if engine.accelerator == "kvm":
+        devices = ("kvm", *devices)
     # QEMU's user-mode network is the one thing that needs the host's: it connects for the guest.
     network = spec.nic is not None and spec.nic.kind is NicKind.USER
-    return jail_for(spec.vm_id, devices=devices, network=network)
+    locked = passthrough.locked_bytes(spec.pci_devices, spec.memory_bytes)
+    return jail_for(spec.vm_id, devices=devices, network=network, locked_bytes=locked)
 
 
 def _unjailed_share(run_dir: Path) -> str:

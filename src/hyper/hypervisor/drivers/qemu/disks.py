@@ -46,10 +46,12 @@ def null_node(name: str, read_only: bool) -> JsonObject:
     }
 
 
-def file_node(name: str, fdset: int, read_only: bool) -> JsonObject:
-    """Return the node of a raw image in one file."""
+def file_node(name: str, fdset: int, read_only: bool, *, block_device: bool = False) -> JsonObject:
+    """Return the node of a raw image in one file, or of a block device of the host."""
     node = _file(fdset, read_only)
     node["node-name"] = name
+    if block_device:
+        node["driver"] = "host_device"
     return node
 
 

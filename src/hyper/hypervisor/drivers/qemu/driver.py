@@ -17,9 +17,9 @@ from hyper.hypervisor import probe
 from hyper.hypervisor.check import Check
 from hyper.hypervisor.driver import Capabilities, DriverOptions, Ready, VmRecord
 from hyper.hypervisor.drivers.qemu import kvm, template
-from hyper.hypervisor.drivers.qemu.arguments import MACHINE
 from hyper.hypervisor.drivers.qemu.boot import Engine, boot
 from hyper.hypervisor.drivers.qemu.disks import SLOT_READ_ONLY
+from hyper.hypervisor.drivers.qemu.machines import MICROVM
 from hyper.hypervisor.drivers.qemu.vm import QemuVm, reconcile
 from hyper.hypervisor.jail import jail_works
 from hyper.hypervisor.tsc import tsc_khz
@@ -50,7 +50,7 @@ class QemuDriver:
             driver=self.name,
             version=engine.version,
             accelerator=engine.accelerator,
-            machine=MACHINE,
+            machine=MICROVM.name,
             block_slots=len(SLOT_READ_ONLY),
             hot_plug=True,
             pause=True,

@@ -6,6 +6,7 @@ Does not build the command line (`arguments`).
 
 import contextlib
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from hyper.core.errors import HypervisorError, InvalidArgument
 from hyper.core.spec import Disk
 from hyper.hypervisor.drivers.qemu import disks
 from hyper.hypervisor.drivers.qemu.disks import JsonObject
+from hyper.hypervisor.passthrough import open_block_device
 
 FIRST = 3
 """The number the VMM sees of the first descriptor after stderr (`launcher.Launcher.launch`)."""
@@ -55,7 +57,9 @@ class Descriptors:
 
 
 def open_file(path: Path, *, read_only: bool) -> int:
-    """Open a file of the VM. Raises HypervisorError, naming it."""
+    """Open a file or block device of the VM. Raises HypervisorError, naming it."""
+    if path.is_block_device():
+        return open_block_device(str(path), read_only=read_only)
     try:
         return os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
     except OSError as err:
@@ -77,7 +81,8 @@ def check_disk(disk: Disk) -> None:
 def single_node(name: str, fdset: int, descriptor: int, disk: Disk) -> JsonObject:
     """Return the node of a disk of one file, open as `descriptor`. Raises InvalidArgument."""
     if disk.image_format == "raw":
-        return disks.file_node(name, fdset, disk.read_only)
+        block = stat.S_ISBLK(os.fstat(descriptor).st_mode)
+        return disks.file_node(name, fdset, disk.read_only, block_device=block)
     disks.check_qcow2(os.pread(descriptor, 104, 0), str(disk.extents[0]))
     return disks.qcow2_node(name, fdset, disk.read_only)
 

@@ -25,6 +25,7 @@ from hyper.host.threads import in_thread
 from hyper.hypervisor.driver import Ready
 from hyper.hypervisor.drivers.qemu.arguments import LAYOUT, kernel_parameters
 from hyper.hypervisor.drivers.qemu.boot import Engine, Source, boot
+from hyper.hypervisor.drivers.qemu.machines import machine_of
 from hyper.hypervisor.drivers.qemu.memory import MemoryNumbers
 from hyper.hypervisor.drivers.qemu.vm import QemuVm
 from hyper.hypervisor.launcher import Launcher
@@ -38,7 +39,9 @@ clone, where it costs 0.2 s of CPU."""
 
 
 def key(spec: VmSpec, engine: Engine) -> str:
-    """Return what must be equal for a clone to replace a boot of `spec`."""
+    """Return what must be equal for a clone to replace a boot of `spec`; "" if nothing can."""
+    if machine_of(spec.machine, spec.pci_devices).has_pci:
+        return ""
     nic = spec.nic.kind if spec.nic is not None else NicKind.NONE
     parameters = kernel_parameters(spec, engine.tsc_khz)
     parts = (
