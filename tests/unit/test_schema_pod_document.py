@@ -10,7 +10,7 @@ import pytest
 
 from hyper.api.documents import parse_document
 from hyper.core.errors import InvalidArgument
-from hyper.core.pod_spec import ActionKind, Medium, PodPort, Role
+from hyper.core.pod_spec import ActionKind, Medium, PodEndpoint, PodPort, Role
 from hyper.core.spec import MountKind, RestartPolicyName
 from hyper.engine.file_sources import encoded
 from hyper.schema import document, pod_api
@@ -77,8 +77,21 @@ def test_port_ranges_are_taken_apart() -> None:
         (f"hostname: {'x' * 65}", "longer than 64 characters"),
         ("hostname: -a", "hostname: invalid hostname"),
         ("id: a/b", "id: Invalid pod name (a/b)"),
-        ("portmappingWhiteLists: {}", "portmappingWhiteLists: limiting who may reach"),
-        ("interfaces: [{bridge: br0}]", "interfaces[0].bridge: pods have no bridges"),
+        (
+            "portmappingWhiteLists: {externalNetworks: [192.0.2.1/24]}",
+            "portmappingWhiteLists.externalNetworks[0]: '192.0.2.1/24' is not a network",
+        ),
+        ("interfaces: [{gateway: 10.0.0.1}]", "interfaces[0].gateway: a network has its own"),
+        ("interfaces: [{ip: 10.0.0.1/24}]", "interfaces[0].ip: '10.0.0.1/24': the prefix is"),
+        ("interfaces: [{mac: '01:00:00:00:00:01'}]", "interfaces[0].mac"),
+        ("interfaces: [{network: none, mtu: 1400}]", "interfaces[0].mtu: a pod without network"),
+        ("interfaces: [{}, {network: none}]", "interfaces[1]: a pod without network"),
+        ("interfaces: [{network: a, bridge: b}]", "interfaces[0].bridge: it is another name"),
+        ("interfaces: [{ifname: eth1}, {network: b}]", "interfaces[1].ifname: interfaces[0] is"),
+        ("interfaces: [{ifname: lo}]", "interfaces[0].ifname: 'lo' is a name of the kernel's"),
+        ("devices: [{path: '01:00.0', readOnly: true}]", "devices[0].readOnly: a PCI device"),
+        ("{machine: microvm, devices: [{path: '01:00.0'}]}", "devices[0].path: machine type"),
+        ("devices: [{path: /dev/a}, {path: /dev/a}]", "devices[1].path: /dev/a is given twice"),
         (
             "portmappings: [{hostPort: 80-82, containerPort: 80-81}]",
             "portmappings[0]: the ranges differ in length",
@@ -144,6 +157,22 @@ def test_what_the_pod_says_for_all_is_overridden_by_a_container() -> None:
     assert first.restart_policy.name is RestartPolicyName.ALWAYS
     assert second.restart_policy.name is RestartPolicyName.NO
     assert (first.log.driver, second.dns) == ("none", ("10.0.0.1",))
+
+
+def test_interfaces_are_places_on_networks() -> None:
+    spec = _read(
+        "{interfaces: [{bridge: back, ip: 10.0.0.9, mac: '02:AA:00:00:00:01', mtu: 1400, "
+        "ifname: lan0}, {}], portmappingWhiteLists: {internalNetworks: [10.0.0.0/8], "
+        "externalNetworks: ['2001:db8::/32']}, annotations: {a: b}}"
+    ).spec
+    assert spec.network_mode == "back"
+    assert spec.endpoints == (
+        PodEndpoint("back", "10.0.0.9", "02:aa:00:00:00:01", 1400, "lan0"),
+        PodEndpoint("default"),
+    )
+    assert spec.port_sources == ("10.0.0.0/8", "2001:db8::/32")
+    assert spec.annotations == (("a", "b"),)
+    assert _read("{interfaces: [{network: none}]}").spec.endpoints == ()
 
 
 def test_files_are_given_to_the_containers_that_name_them() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import leaks
 from tests.support.daemon import Daemon, Result
+from tests.support.pods import container, pod
 
 pytestmark = pytest.mark.root  # an ordinary user may have no namespaces: then this is refused
 
@@ -68,6 +69,41 @@ def _find(hyper: Hyper, name: str, question: str) -> str:
     """Return the address a container's resolver gives for a name, "" for none."""
     script = f"nslookup -type=a {question} | sed -n '/^Name/,$s/^Address: //p'"
     return hyper("exec", name, "sh", "-c", script, status=None).stdout.strip()
+
+
+def test_a_pod_says_its_addresses_and_who_may_reach_its_ports(
+    hyper: Hyper, networks: Callable[..., str]
+) -> None:
+    networks("lan", "--subnet", "10.91.0.0/24")
+    networks("out")
+    here = {"network": "lan", "ip": "10.91.0.77", "mac": "02:aa:00:00:00:07"}
+    serve = "mkdir /w; echo hi > /w/index.html; exec httpd -f -p 80 -h /w"
+    document = {
+        "interfaces": [here | {"mtu": 1400, "ifname": "lan0"}, {"bridge": "out", "ifname": "o"}],
+        "portmappings": [{"containerPort": 80}],
+        "portmappingWhiteLists": {"internalNetworks": ["127.0.0.2/32"]},
+    }
+    pod(hyper, id="placed", containers=[container("a", serve)], **document)
+    shown = hyper("pod", "exec", "placed", "ip", "addr").stdout
+    assert "lan0: " in shown and "mtu 1400" in shown and "o@lan0: " in shown
+    assert "inet 10.91.0.77/24" in shown and "link/ether 02:aa:00:00:00:07" in shown
+    where = hyper("pod", "port", "ls", "placed").stdout.rpartition(":")[2]
+    leaks.settle(lambda: _http(int(where), "127.0.0.2") != "hi")
+    assert _http(int(where), "127.0.0.1") == ""
+    taken = pod(hyper, id="second", interfaces=[here], status=1, containers=[])
+    assert "address already in use" in taken.error.lower()
+    hyper("pod", "rm", "-f", "placed", "second")
+
+
+def _http(port: int, source: str) -> str:
+    """Return the last line a web server of the host's loopback answers a client, "" for none."""
+    request = b"GET / HTTP/1.0\r\n\r\n"
+    try:
+        with socket.create_connection(("127.0.0.1", port), 60, (source, 0)) as client:
+            client.sendall(request)
+            return client.makefile().read().splitlines()[-1]
+    except (OSError, IndexError):
+        return ""
 
 
 def test_members_reach_each_other_by_name(hyper: Hyper, networks: Callable[..., str]) -> None:

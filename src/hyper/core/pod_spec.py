@@ -194,13 +194,25 @@ class PodPort:
 
 
 @dataclass(frozen=True, slots=True)
+class PodEndpoint:
+    """A pod's place on a network, as asked: what is empty or 0 is the network's to choose."""
+
+    network: str
+    address: str = ""
+    mac: str = ""
+    mtu: int = 0
+    interface: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PodSpec:
     """A pod as a user asked for it; 0 and "" mean the daemon's default.
 
     A pod lives until it is stopped, unless it `follows` its containers: then it stops when the last
-    MAIN container ended for good. `machine` is a type of the hypervisor's machines. A `lone` pod
-    was made for one container (`hyper run`) and is removed with it. `grace_s` is how long
-    containers without their own stop timeout get.
+    MAIN container ended for good. `port_sources` are the networks that may connect to published
+    ports, none for all. `machine` is a type of the hypervisor's machines. A `lone` pod was made for
+    one container (`hyper run`) and is removed with it. `grace_s` is how long containers without
+    their own stop timeout get.
     """
 
     name: str
@@ -216,6 +228,8 @@ class PodSpec:
     annotations: Pairs = ()
     share_pid: bool = False
     network_mode: str = "default"
+    endpoints: tuple[PodEndpoint, ...] = ()
+    port_sources: tuple[str, ...] = ()
     ports: tuple[PodPort, ...] = ()
     volumes: tuple[PodVolume, ...] = ()
     services: tuple[PodService, ...] = ()

@@ -116,13 +116,17 @@ class Healthcheck:
 
 @dataclass(frozen=True, slots=True)
 class PortBinding:
-    """A published port; `host_port` 0 asks for a free one, `host_ip` empty for every address."""
+    """A published port; `host_port` 0 asks for a free one, `host_ip` empty for every address.
+
+    `sources` are the networks whose addresses may connect, none for all.
+    """
 
     container_port: int
     protocol: str = "tcp"
     host_ip: str = ""
     host_port: int = 0
     host_port_end: int = 0
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

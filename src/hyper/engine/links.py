@@ -1,9 +1,11 @@
 """What a pod's connection is asked to be, and what the guest is told of it; no state of its own."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
 from hyper.agent import messages as guest
+from hyper.core.pod_spec import PodSpec
 from hyper.core.spec import ContainerSpec, Nic, NicKind, PortBinding
 from hyper.engine import pod_plan
 from hyper.engine.container import Container
@@ -20,21 +22,21 @@ async def connect(
 ) -> Link:
     """Give a pod its link, on the device of a waiting VM if there is one."""
     wanted = services.registry.wanted(pod.spec, containers)
-    ports = [pod_plan.binding(port) for port in pod.spec.ports]
-    ports += [port for container in containers for port in published(container.spec)]
+    ports = [pod_plan.binding(port, pod.spec) for port in pod.spec.ports]
+    ports += [port for container in containers for port in published(container.spec, pod.spec)]
     return await services.networks.connect(pod.id, wanted, ports, nic)
 
 
-def published(spec: ContainerSpec) -> tuple[PortBinding, ...]:
+def published(spec: ContainerSpec, pod: PodSpec) -> tuple[PortBinding, ...]:
     """Return the ports a container publishes; with --publish-all every exposed one has some."""
-    if not spec.publish_all:
-        return spec.ports
     named = {(port.container_port, port.protocol) for port in spec.ports}
     found = list(spec.ports)
-    for exposed in spec.exposed_ports:
+    for exposed in spec.exposed_ports if spec.publish_all else ():
         number, _, protocol = exposed.partition("/")
         if (int(number), protocol or "tcp") not in named:
             found.append(PortBinding(int(number), protocol or "tcp"))
+    if pod.port_sources:
+        return tuple(replace(port, sources=pod.port_sources) for port in found)
     return tuple(found)
 
 
@@ -52,21 +54,22 @@ def interfaces(link: Link) -> tuple[guest.Interface, ...]:
     if link.nic.kind is NicKind.NONE or not link.nic.mac or not link.joined:
         return ()
     way_out = next((joined for joined in link.joined if not joined.internal), None)
-    found = [_interface(joined, joined is way_out) for joined in link.joined]
+    device = next((joined.device for joined in link.joined if joined.number == 0), DEVICE)
+    found = [_interface(joined, device, joined is way_out) for joined in link.joined]
     if not any(joined.number == 0 for joined in link.joined):
         found.insert(0, guest.Interface(DEVICE, "", _mac(link.nic.mac), 0, (), ()))
     # The device first: a macvlan is made over it.
-    return tuple(sorted(found, key=lambda interface: interface.name != DEVICE))
+    return tuple(sorted(found, key=lambda interface: interface.parent != ""))
 
 
-def _interface(joined: Joined, default: bool) -> guest.Interface:
+def _interface(joined: Joined, parent: str, default: bool) -> guest.Interface:
     address = guest.Address(ip_address(joined.address).packed, joined.prefix_length)
     routes: tuple[guest.Route, ...] = ()
     if default:
         routes = (guest.Route(bytes(4), 0, ip_address(joined.gateway).packed),)
-    parent = "" if joined.number == 0 else DEVICE
-    name = f"eth{joined.number}"
-    return guest.Interface(name, parent, _mac(joined.mac), joined.mtu, (address,), routes)
+    over = "" if joined.number == 0 else parent
+    mac = _mac(joined.mac)
+    return guest.Interface(joined.device, over, mac, joined.mtu, (address,), routes)
 
 
 def _mac(text: str) -> bytes:

@@ -213,7 +213,7 @@ async def enter(pod: Pod, machine: Machine, container: Container) -> None:
     open_ports = {(port.container_port, port.protocol) for port in link.ports}
     missing = [
         port
-        for port in links.published(container.spec)
+        for port in links.published(container.spec, pod.row.spec)
         if (port.container_port, port.protocol) not in open_ports
     ]
     if missing:
@@ -275,10 +275,10 @@ async def exited(pod: Pod, machine: Machine) -> None:
     """Close the published ports of a container that ended in a pod that goes on."""
     if not any(container.active for container in pod.containers.values()):
         return  # either the VM ends with it, or the next start has the same ports
-    asked = [pod_plan.binding(port) for port in pod.row.spec.ports]
+    asked = [pod_plan.binding(port, pod.row.spec) for port in pod.row.spec.ports]
     for container in pod.containers.values():
         if container.active:
-            asked += links.published(container.spec)
+            asked += links.published(container.spec, pod.row.spec)
     wanted = {(port.container_port, port.protocol) for port in asked}
     left = tuple(
         port for port in machine.link.ports if (port.container_port, port.protocol) in wanted

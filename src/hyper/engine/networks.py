@@ -21,7 +21,7 @@ from hyper.core.errors import (
     Unsupported,
 )
 from hyper.core.ids import new_id
-from hyper.core.pod_spec import PodSpec
+from hyper.core.pod_spec import PodEndpoint, PodSpec
 from hyper.core.spec import ContainerSpec, EndpointSpec, NetworkSpec, SubnetSpec
 from hyper.engine.container import Container
 from hyper.engine.events import Event, EventFeed
@@ -187,6 +187,9 @@ class NetworkRegistry:
             return ()
         first = self._named(EndpointSpec(spec.network_mode))
         found: dict[str, EndpointSpec] = {first.network: first}
+        for place in pod.endpoints if pod is not None else ():
+            endpoint = self._named(EndpointSpec(place.network))
+            found[endpoint.network] = endpoint
         for asked in spec.endpoints:
             endpoint = self._named(asked)
             found[endpoint.network] = endpoint
@@ -207,6 +210,16 @@ class NetworkRegistry:
         except NotFound:
             return replace(endpoint, network_id="")
         return replace(endpoint, network=info.spec.name, network_id=info.id)
+
+    def check_places(self, pod: PodSpec) -> None:
+        """Check the places a pod asks for on its networks. Raises InvalidArgument, NotFound."""
+        taken: set[str] = set()
+        for place in pod.endpoints:
+            info = self.find(place.network)
+            if info.id in taken:
+                raise InvalidArgument(f"interfaces: the pod is on network {info.spec.name} twice")
+            taken.add(info.id)
+            self.check_endpoint(EndpointSpec(info.spec.name, info.id, address=place.address))
 
     def refresh(self, endpoints: Sequence[EndpointSpec]) -> tuple[EndpointSpec, ...]:
         """Return endpoints whose networks exist, found by name where the id is not known.
@@ -248,20 +261,27 @@ class NetworkRegistry:
         """Return the networks a pod of these containers joins. Raises NotFound (its own)."""
         found: dict[str, Wanted] = {}
         if not pod.lone and pod.network_mode != NONE:
-            own = self.find(pod.network_mode)
-            names = () if own.spec.name == BRIDGE else (pod.name,)
-            found[own.id] = Wanted(own.id, names=names)
+            asked = pod.endpoints or (PodEndpoint(pod.network_mode),)
+            for place in asked:
+                own = self.find(place.network)
+                found[own.id] = Wanted(
+                    own.id,
+                    place.address,
+                    mac=place.mac,
+                    names=() if own.spec.name == BRIDGE else (pod.name,),
+                    mtu=place.mtu,
+                    interface=place.interface,
+                )
         for container in containers:
             for endpoint in container.spec.endpoints:
                 if endpoint.network_id not in self._networks:
                     continue  # that container cannot start: see refresh
                 before = found.get(endpoint.network_id, Wanted(endpoint.network_id))
-                found[endpoint.network_id] = Wanted(
-                    endpoint.network_id,
-                    before.address or endpoint.address,
-                    before.address6,
-                    before.mac or endpoint.mac,
-                    (*before.names, *self.names(container, endpoint)),
+                found[endpoint.network_id] = replace(
+                    before,
+                    address=before.address or endpoint.address,
+                    mac=before.mac or endpoint.mac,
+                    names=(*before.names, *self.names(container, endpoint)),
                 )
         return tuple(found.values())
 

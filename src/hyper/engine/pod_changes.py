@@ -114,7 +114,7 @@ class PodChanges:
         pod_checks.check_ports(spec.ports)
         if pod.machine:
             gone = [port for port in pod.machine.link.ports if _is_one_of(port, removed)]
-            new = [pod_plan.binding(port) for port in added]
+            new = [pod_plan.binding(port, spec) for port in added]
             await membership.publish(pod, pod.machine, new, gone)
         await self._store(pod, spec)
         return pod.view()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from hyper.agent import messages as guest
 from hyper.core.errors import Failure, GuestError, HyperError, InvalidArgument
 from hyper.core.mount_options import parse_nfs, split_flags
-from hyper.core.pod_spec import InjectedFile, Medium, PodPort, PodService, VolumeSource
+from hyper.core.pod_spec import InjectedFile, Medium, PodPort, PodService, PodSpec, VolumeSource
 from hyper.core.spec import PortBinding
 from hyper.engine.plan import clean_path
 from hyper.hypervisor.driver import DeviceAddress
@@ -139,9 +139,15 @@ def service_removal(service: PodService, left: Sequence[PodService]) -> guest.Se
     )
 
 
-def binding(port: PodPort) -> PortBinding:
+def binding(port: PodPort, pod: PodSpec) -> PortBinding:
     """Return a pod's port as the networks know ports."""
-    return PortBinding(port.container_port, port.protocol, port.host_ip, port.host_port)
+    return PortBinding(
+        port.container_port,
+        port.protocol,
+        port.host_ip,
+        port.host_port,
+        sources=pod.port_sources,
+    )
 
 
 def pack_address(address: str) -> bytes:

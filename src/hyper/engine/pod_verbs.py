@@ -46,6 +46,7 @@ class PodVerbs:
         pod_checks.check_pod(spec, containers, self._pods.host_cpus)
         pod_checks.check_kernel_parameters(spec, self._services.settings.kernel_parameters)
         self._services.kernel_of(spec.kernel)
+        self._services.registry.check_places(spec)
         devices.check(spec, spec.memory_bytes or self._services.settings.memory_bytes)
         row = PodRow(new_id(), time_ns(), spec, PodState.STOPPED, "", "")
         prepared: list[ContainerRow] = []

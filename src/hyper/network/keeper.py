@@ -12,7 +12,7 @@ reply repeats "id" and has "error" or "result":
     {"op": "sockets"}               -> {} and a UDP socket and a TCP listener on port 53
     {"op": "change", "netlink": [...], "nft": text, "sysctl": [[path, value]...],
      "close": [key...], "retarget": [[key, host]...],
-     "open": [{"key", "protocol", "host", "port"}...]} -> {}
+     "open": [{"key", "protocol", "host", "port", "sources"}...]} -> {}
         all that was given is done in the order close, netlink, sysctl, nft, retarget, open; each
         "open" takes one descriptor, a bound socket of the host
     {"op": "end"}                   -> {} and the keeper ends
@@ -31,7 +31,7 @@ from typing import Any, ClassVar
 
 from hyper.network import nft, uplink
 from hyper.network.netlink import Netlink, link_events
-from hyper.network.relay import Relay, make_relay
+from hyper.network.relay import Relay, make_relay, sources
 
 PACKET_BYTES = 1 << 17
 MAX_DESCRIPTORS = 253  # SCM_MAX_FD, linux/net/scm.h
@@ -187,7 +187,7 @@ class Keeper:
             listener = socket.socket(fileno=fds.pop(0))
             target = wanted["host"], wanted["port"]
             self._relays[wanted["key"]] = make_relay(
-                wanted["protocol"], listener, target, self._tasks
+                wanted["protocol"], listener, target, self._tasks, sources(wanted["sources"])
             )
         return {}, []
 

@@ -35,18 +35,23 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A network a pod is to join; empty addresses are chosen, `names` lead to the pod there."""
+    """A network a pod is to join; empty addresses are chosen, `names` lead to the pod there.
+
+    `mtu` 0 is the network's; `interface` is the device's name in the guest, eth<number> if empty.
+    """
 
     network_id: str
     address: str = ""
     address6: str = ""
     mac: str = ""
     names: tuple[str, ...] = ()
+    mtu: int = 0
+    interface: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A pod's place on one network: interface `eth<number>` in the guest."""
+    """A pod's place on one network: `interface`, or eth<number> if empty, in the guest."""
 
     network_id: str
     number: int
@@ -60,6 +65,12 @@ class Joined:
     gateway6: str = ""
     internal: bool = False
     mtu: int = 0
+    interface: str = ""
+
+    @property
+    def device(self) -> str:
+        """The name of its interface in the guest."""
+        return self.interface or f"eth{self.number}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ namespace, its own connections to the pods'. Decides nothing about who publishes
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 _READ_BYTES = 1 << 18
@@ -18,6 +20,23 @@ _SESSION_S = 90.0
 _CONNECT_S = 20.0
 
 Address = tuple[str, int]
+Allows = Callable[[str], bool]
+"""Tells whether a client of this address may connect."""
+
+
+def sources(networks: Sequence[str]) -> Allows:
+    """Return what allows clients of `networks`, or anybody if there are none."""
+    known = [ipaddress.ip_network(text) for text in networks]
+    if not known:
+        return lambda address: True
+
+    def allows(address: str) -> bool:
+        client = ipaddress.ip_address(address.partition("%")[0])
+        if isinstance(client, ipaddress.IPv6Address) and client.ipv4_mapped is not None:
+            client = client.ipv4_mapped
+        return any(client in network for network in known)
+
+    return allows
 
 
 class _Half(asyncio.BufferedProtocol):
@@ -84,9 +103,12 @@ class _Half(asyncio.BufferedProtocol):
 class TcpRelay:
     """A published TCP port. Owns its listening socket and its connections."""
 
-    def __init__(self, listener: socket.socket, target: Address, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, listener: socket.socket, target: Address, tasks: asyncio.TaskGroup, allows: Allows
+    ) -> None:
         self._listener = listener
         self._tasks = tasks
+        self._allows = allows
         self.target = target
         self.connections: set[_Half] = set()
         self._connecting: set[asyncio.Task[None]] = set()
@@ -107,9 +129,12 @@ class TcpRelay:
 
     def _accept(self) -> None:
         try:
-            client, _ = self._listener.accept()
+            client, address = self._listener.accept()
         except OSError:
             return  # the client is gone again, or we are out of descriptors
+        if not self._allows(address[0]):
+            _reset(client)
+            return
         client.setblocking(False)
         task = self._tasks.create_task(self._connect(client), name="relay")
         self._connecting.add(task)
@@ -145,8 +170,9 @@ def _reset(client: socket.socket) -> None:
 class UdpRelay:
     """A published UDP port. Each sender has a socket of its own towards the pod, for a while."""
 
-    def __init__(self, listener: socket.socket, target: Address) -> None:
+    def __init__(self, listener: socket.socket, target: Address, allows: Allows) -> None:
         self._listener = listener
+        self._allows = allows
         self.target = target
         self._sessions: OrderedDict[Any, tuple[socket.socket, asyncio.TimerHandle]] = OrderedDict()
         listener.setblocking(False)
@@ -162,6 +188,8 @@ class UdpRelay:
     def _from_outside(self) -> None:
         try:
             data, sender = self._listener.recvfrom(_DATAGRAM_BYTES)
+            if not self._allows(sender[0]):
+                return
             self._session(sender).send(data)
         except OSError:
             return  # lost, as datagrams may be
@@ -199,9 +227,13 @@ Relay = TcpRelay | UdpRelay
 
 
 def make_relay(
-    protocol: str, listener: socket.socket, target: Address, tasks: asyncio.TaskGroup
+    protocol: str,
+    listener: socket.socket,
+    target: Address,
+    tasks: asyncio.TaskGroup,
+    allows: Allows,
 ) -> Relay:
-    """Return a running relay; it owns the listener from now on."""
+    """Return a running relay for clients that `allows`; it owns the listener from now on."""
     if protocol == "udp":
-        return UdpRelay(listener, target)
-    return TcpRelay(listener, target, tasks)
+        return UdpRelay(listener, target, allows)
+    return TcpRelay(listener, target, tasks, allows)

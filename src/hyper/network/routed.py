@@ -332,7 +332,8 @@ class RoutedNetworks:
             names=wanted.names,
             address6=address6,
             internal=network.internal,
-            mtu=network.mtu,
+            mtu=wanted.mtu or network.mtu,
+            interface=wanted.interface,
         )
         live.joined.append(joined)
         batch.links.append(["up", live.tap, max([_MTU, *(each.mtu for each in live.joined)])])
@@ -358,7 +359,8 @@ class RoutedNetworks:
             bound, listener = ports.bind(port)
             live.ports.append(bound)
             batch.sockets.append(listener)
-            relay = {"protocol": bound.protocol, "host": live.joined[0].address}
+            relay: dict[str, object] = {"protocol": bound.protocol, "host": live.joined[0].address}
+            relay["sources"] = list(bound.sources)
             key = ports.relay_key(pod_id, bound)
             batch.relays.append({"key": key, "port": bound.container_port, **relay})
 

@@ -23,6 +23,8 @@ class _Record:
     mac: str
     network_id: str
     ports: tuple[PortBinding, ...] = ()
+    mtu: int = 0
+    interface: str = ""
 
 
 class UserNetworks:
@@ -75,7 +77,11 @@ class UserNetworks:
         else:
             # The guest has no device without a MAC; nobody else sees this one.
             mac = ipam.mac(pod_id, "", wanted[0].mac)
-            link = _link(_Record(mac, wanted[0].network_id, _chosen(published)))
+            if any(port.sources for port in published):
+                raise self._unsupported("limiting who may connect to published ports")
+            place = wanted[0]
+            record = _Record(mac, place.network_id, _chosen(published), place.mtu, place.interface)
+            link = _link(record)
         self._links[pod_id] = link
         return link
 
@@ -130,7 +136,16 @@ def _link(record: _Record) -> Link:
         Forward(port.protocol, port.host_ip, port.host_port, port.container_port)
         for port in record.ports
     )
-    joined = Joined(record.network_id, 0, record.mac, ADDRESS, PREFIX_LENGTH, GATEWAY)
+    joined = Joined(
+        network_id=record.network_id,
+        number=0,
+        mac=record.mac,
+        address=ADDRESS,
+        prefix_length=PREFIX_LENGTH,
+        gateway=GATEWAY,
+        mtu=record.mtu,
+        interface=record.interface,
+    )
     nic = Nic(NicKind.USER, record.mac, forwards=forwards)
     return Link(nic, (joined,), (NAMESERVER,), record.ports, dump(record), GATEWAY)
 

@@ -3,7 +3,6 @@
 `python -m hyper.schema.pod_document` prints its JSON Schema (docs/pod-spec.schema.json).
 """
 
-import ipaddress
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +29,6 @@ from hyper.schema.document import (
     ListOf,
     Number,
     Pairs,
-    Refused,
     Size,
     Table,
     Text,
@@ -39,14 +37,11 @@ from hyper.schema.document import (
     checked,
 )
 from hyper.schema.pod_container import CONTAINER, ContainerPart, FileUse
+from hyper.schema.pod_network import ADDRESS, INTERFACE, WHITELIST, places
 from hyper.schema.ports import parse_range
 
 SCHEMA_ID = "https://hyper.invalid/pod-spec.schema.json"
 PORTS_MAX = 4096
-_WHITELIST = (
-    "limiting who may reach a published port is not done; publish it on an address (hostIP) that "
-    "only those can reach"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,23 +212,16 @@ PORT = Table(
         Key("containerPort", Text(r"\d{1,5}(-\d{1,5})?"), "port or range", required=True),
         Key("hostPort", Text(r"\d{1,5}(-\d{1,5})?"), "port or range; absent: free ones"),
         Key("protocol", Text(choices=("tcp", "udp")), "tcp unless said otherwise"),
-        Key("hostIP", checked(Text(), lambda text: _address(text)), "address of the host"),
+        Key("hostIP", ADDRESS, "address of the host"),
     ),
     _ports,
 )
 
 
-def _address(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError as err:
-        raise InvalidArgument(f"{text!r} is not an IP address") from err
-
-
 BACKEND = Table(
     "Where a service sends connections.",
     (
-        Key("hostip", checked(Text(), _address), "address", "address", required=True),
+        Key("hostip", ADDRESS, "address", "address", required=True),
         Key("hostport", Whole(1, 65535), "port", "port", required=True),
         Key("weight", Whole(0, 65535), "share of wrr and wlc; 0: no new connections"),
     ),
@@ -244,26 +232,13 @@ SERVICE = Table(
     "An address and port inside the pod, balanced over hosts by its kernel.",
     (
         Key("name", Text(), "how it is named later; its address and port unless given"),
-        Key("serviceip", checked(Text(), _address), "address", "address", required=True),
+        Key("serviceip", ADDRESS, "address", "address", required=True),
         Key("serviceport", Whole(1, 65535), "port", "port", required=True),
         Key("protocol", Text(choices=("tcp", "udp")), "tcp unless said otherwise"),
         Key("scheduler", Text(choices=("rr", "wrr", "lc", "wlc", "sh")), "how hosts are chosen"),
         Key("hosts", ListOf(BACKEND), "what it is balanced over", "backends"),
     ),
     lambda values, where: PodService(**{"name": f"{values['address']}:{values['port']}", **values}),
-)
-
-INTERFACE = Table(
-    "The pod's network. There is one interface: joining more networks is a later step.",
-    (
-        Key("network", Text(), "name of the network; none for no network"),
-        Key("bridge", Refused("pods have no bridges: name a network"), "refused"),
-        Key("ip", Refused("give an address when connecting the pod to a network"), "refused"),
-        Key("mac", Refused("a pod's MAC address is made from its id"), "refused"),
-        Key("ifname", Refused("the interface is eth0"), "refused"),
-        Key("gateway", Refused("a network has its own gateway"), "refused"),
-        Key("tap", Refused("Hyper makes the tap device itself"), "refused"),
-    ),
 )
 
 RESOURCE = Table(
@@ -313,9 +288,7 @@ def _pod(values: Values, where: str) -> PodDocument:
     _check_uses(parts, files)
     ports = tuple(port for group in values.get("portmappings", ()) for port in group)
     _check_ports(ports)
-    interfaces = values.get("interfaces", ())
-    if len(interfaces) > 1:
-        raise InvalidArgument("interfaces[1]: a pod is created on one network")
+    mode, endpoints = places(values.get("interfaces", ()))
     resource = values.get("resource", {})
     same = ("name", "hostname", "domainname", "labels", "volumes", "services", "sysctls")
     spec = PodSpec(
@@ -326,7 +299,10 @@ def _pod(values: Values, where: str) -> PodDocument:
         kernel_parameters=values.get("kernelParameters", ()),
         follows=values.get("follows", False),
         share_pid=values.get("shareProcessNamespace", False),
-        network_mode=next((item.get("network", "default") for item in interfaces), "default"),
+        network_mode=mode,
+        endpoints=endpoints,
+        port_sources=values.get("portmappingWhiteLists", ()),
+        annotations=values.get("annotations", ()),
         ports=ports,
         shm_size_bytes=values.get("shmSize", 0),
         grace_s=values.get("terminationGracePeriod"),
@@ -424,12 +400,13 @@ POD = Table(
         Key("volumes", ListOf(VOLUME), "volumes that containers mount"),
         Key("interfaces", ListOf(INTERFACE), "its network"),
         Key("portmappings", ListOf(PORT), "published ports"),
-        Key("portmappingWhiteLists", Refused(_WHITELIST), "refused"),
+        Key("portmappingWhiteLists", WHITELIST, "who may connect to published ports"),
         Key("services", ListOf(SERVICE), "service addresses inside the pod"),
-        Key("dns", ListOf(checked(Text(), _address)), "name servers"),
+        Key("dns", ListOf(ADDRESS), "name servers"),
         Key("dnsOptions", ListOf(Text()), "options of the resolver", "dns_options"),
         Key("dnsSearch", ListOf(Text()), "search domains", "dns_search"),
         Key("labels", Pairs(), "labels"),
+        Key("annotations", Pairs(), "notes of other programs, shown again"),
         Key("log", LOG, "where output is kept"),
         Key("sysctl", Pairs(), "kernel settings of the pod", "sysctls"),
         Key("shmSize", Size(), "size of /dev/shm"),

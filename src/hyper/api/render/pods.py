@@ -41,6 +41,18 @@ def inspect(view: PodView, containers: Sequence[ContainerView]) -> JSON:
         "Follows": spec.follows,
         "SharePid": spec.share_pid,
         "Network": spec.network_mode,
+        "Interfaces": [
+            {
+                "Network": place.network,
+                "IPAddress": place.address,
+                "MacAddress": place.mac,
+                "MTU": place.mtu,
+                "Name": place.interface,
+            }
+            for place in spec.endpoints
+        ],
+        "PortSources": list(spec.port_sources),
+        "Annotations": dict(spec.annotations),
         "Volumes": volumes(spec),
         "Services": [service(item) for item in spec.services],
         "Sysctls": dict(spec.sysctls),
