@@ -19,6 +19,7 @@ import pytest_asyncio
 from hyper.core.errors import Conflict
 from hyper.core.spec import PortBinding
 from hyper.network.choice import networks
+from hyper.network.directory import Directory
 from hyper.network.networks import Link, Network, Networks, Wanted
 from tests.support import leaks
 
@@ -124,7 +125,7 @@ class Host:
 @pytest_asyncio.fixture
 async def host(run_dir: Path) -> AsyncIterator[Host]:
     """Give networks in a namespace of the test's own; nothing of it may be left."""
-    async with networks(run_dir, "namespace") as backend:
+    async with networks(run_dir, "namespace", Directory()) as backend:
         for network in (BACK, FRONT, SMALL, LONELY):
             await backend.define(network)
         made = Host(backend, [])
@@ -221,12 +222,12 @@ async def test_ports_come_and_go_while_a_pod_runs(host: Host) -> None:
 
 
 async def test_a_later_daemon_finds_the_namespace_as_it_was(run_dir: Path) -> None:
-    async with networks(run_dir, "namespace") as backend:
+    async with networks(run_dir, "namespace", Directory()) as backend:
         await backend.define(BACK)
         link = await backend.connect("pod", [Wanted(BACK.id)], [PortBinding(80)], None)
         fd = os.dup(link.nic.tap_fd)
         backend.settle("pod")
-    async with networks(run_dir, "namespace") as backend:
+    async with networks(run_dir, "namespace", Directory()) as backend:
         await backend.define(BACK)
         restored = await backend.restore("pod", link.record)
         await backend.restored()
