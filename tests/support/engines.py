@@ -24,6 +24,7 @@ from tests.support.daemon import HYPER, Daemon
 from tests.support.registry import free_port
 
 COMMAND_S = 100.0
+START_REGISTRY = Path(__file__).parent / "start-registry"
 _NO_CONTAINER = "Error response from daemon: No such container: "
 # One clone waits, so that a start costs no boot; the daemon's own default is two.
 _CONFIG = {"hyper": {"accelerator": "tcg", "templates": True, "pool": {"waiting": 1}}}
@@ -238,6 +239,7 @@ class Shell:
         programs = self.folder / "bin"
         programs.mkdir()
         (programs / "docker").symlink_to(client.program)
+        (programs / "start-registry").symlink_to(START_REGISTRY)
         self._ports = {"FREE_PORT": str(free_port()), "FREE_PORT2": str(free_port())}
         (self.folder / "work").mkdir()
 

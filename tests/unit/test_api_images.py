@@ -47,7 +47,7 @@ async def test_a_pull_streams_progress_in_lines(client: Client) -> None:
 
 
 async def test_a_pull_that_fails_before_its_first_line_has_a_status(client: Client) -> None:
-    reply = await client("POST", "/images/create", fromImage="missing")
+    reply = await client("POST", "/images/create", fromImage="missing", tag="latest")
     assert (reply.status, reply.body["message"]) == (404, "No such image: missing:latest")
     assert (await client("POST", "/images/create", fromImage="UPPER")).status == 400
     assert (await client("POST", "/images/create")).status == 400
@@ -56,7 +56,7 @@ async def test_a_pull_that_fails_before_its_first_line_has_a_status(client: Clie
 async def test_a_pull_that_fails_later_ends_with_the_error(served: Served) -> None:
     engine, client = served
     engine.images.pulling = asyncio.Event()
-    async with client.hijack("/images/create?fromImage=broken", upgrade=False) as raw:
+    async with client.hijack("/images/create?fromImage=broken:latest", upgrade=False) as raw:
         await raw.reader.readuntil(b'"abc"')
         engine.images.pulling.set()
         rest = await raw.reader.readuntil(b'"error"')
@@ -66,7 +66,7 @@ async def test_a_pull_that_fails_later_ends_with_the_error(served: Served) -> No
 async def test_a_client_that_goes_away_cancels_its_pull(served: Served) -> None:
     engine, client = served
     engine.images.pulling = asyncio.Event()
-    async with client.hijack("/images/create?fromImage=slow", upgrade=False) as raw:
+    async with client.hijack("/images/create?fromImage=slow:latest", upgrade=False) as raw:
         await raw.reader.readuntil(b'"abc"')
     async with asyncio.timeout(10):
         while not engine.images.cancelled:
@@ -78,7 +78,7 @@ async def test_import_and_push_check_what_they_are_given(client: Client) -> None
     assert (reply.status, reply.body["message"][:15]) == (501, "ImageCreate is ")
     reply = await client("POST", "/images/create", fromSrc="-", changes="NONSENSE x")
     assert (reply.status, reply.body["message"]) == (400, "nonsense is not a valid change command")
-    assert (await client("POST", "/images/absent/push")).status == 404
+    assert (await client("POST", "/images/absent@sha256:12/push")).status == 400
 
 
 async def test_removing_an_image_in_use_conflicts(client: Client) -> None:

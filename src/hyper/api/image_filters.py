@@ -49,7 +49,9 @@ class ImageFilter:
     def _named(self, image: Image) -> bool:
         patterns = self._filters.get("reference")
         return not patterns or any(
-            _matches(pattern, name) for pattern in patterns for name in image.references
+            _matches(pattern, name)
+            for pattern in patterns
+            for name in (*image.references, *image.digests)
         )
 
     def shown(self, image: Image) -> Image:
@@ -57,8 +59,11 @@ class ImageFilter:
         patterns = self._filters.get("reference")
         if not patterns:
             return image
-        names = (n for n in image.references if any(_matches(p, n) for p in patterns))
-        return replace(image, references=tuple(names))
+
+        def asked(names: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(n for n in names if any(_matches(p, n) for p in patterns))
+
+        return replace(image, references=asked(image.references), digests=asked(image.digests))
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -57,6 +57,9 @@ _NOT_FOUND = {
     "'docker login'",
     "device": 'error gathering device information while adding custom device "{}"',
     "plugin": 'plugin "{}" not found',
+    "repository to list": "repository {} not found",
+    "repository to push": "An image does not exist locally with the tag: {}",
+    "tag to push": "tag does not exist: {}",
     "platform": "no matching manifest for {} in the manifest list entries",
 }
 

@@ -66,7 +66,7 @@ class Platform:
                 ["linux", parts[0]] if parts[0] != "linux" else [*parts, cls.host().architecture]
             )
         if len(parts) > 3:
-            raise InvalidArgument(f'"{text}": cannot parse platform specifier')
+            raise InvalidArgument(f'"{text}": cannot parse platform specifier: invalid argument')
         architecture = _ARCHITECTURES.get(parts[1], parts[1])
         variant = parts[2] if len(parts) == 3 else ""
         return cls(

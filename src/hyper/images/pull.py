@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hyper.core.errors import Failure, HyperError, NotFound
+from hyper.core.errors import Failure, HyperError
 from hyper.core.ids import short
 from hyper.host import threads
 from hyper.images import credentials, reference
@@ -30,7 +30,7 @@ from hyper.images.manifest import (
 )
 from hyper.images.reference import DEFAULT_DOMAIN, Reference
 from hyper.images.registry import Repository
-from hyper.images.shelf import Progress, Report, Shelf
+from hyper.images.shelf import Progress, Report, Shelf, silent
 
 _REPORT_BYTES = 512 * 1024
 _INDEX_DEPTH = 2
@@ -54,35 +54,64 @@ async def pull(
     Raises NotFound, Unauthorized, Unavailable, InvalidArgument, Failure.
     """
     wanted = reference.parse(name).tagged()
-    asked = Platform.parse(platform) if platform else None
     auth = auth or await configured(shelf, wanted)
     async with shelf.transfer():
-        found = await _find(shelf, wanted, auth, asked or shelf.platform)
-        report(Progress(f"Pulling from {wanted.familiar_name}", wanted.tag or wanted.digest))
-        config = await fetch_config(shelf, found.repository, found.manifest.config)
-        parsed = parse_config(config)
-        if asked and not asked.runs(parsed.platform):
-            raise NotFound(
-                "image",
-                wanted.familiar(),
-                f"image with reference {wanted.familiar()} was found but does not match the "
-                f"specified platform: wanted {asked}, actual: {parsed.platform}",
-            )
-        layers = found.manifest.layers
-        if len(parsed.diff_ids) != len(layers):
-            raise Failure("layers from manifest don't match image configuration")
-        await _layers(shelf, found.repository, layers, parsed.diff_ids, report)
-        await shelf.layers.chain(parsed.diff_ids)
-        before = shelf.catalog.state.references.get(str(wanted))
-        manifest = await threads.in_thread("manifest", shelf.blobs.write, found.manifest_bytes)
-        image_id = await shelf.add(config, manifest=manifest)
-        await shelf.name(str(wanted.with_digest(found.digest)), image_id)
-        if wanted.tag:
-            await shelf.name(str(Reference(wanted.domain, wanted.path, wanted.tag)), image_id)
+        image, news = await _pull_one(shelf, wanted, auth, platform, report)
+    _report_end(wanted, news, report)
+    return image
+
+
+async def pull_all(
+    shelf: Shelf, name: str, auth: Credentials | None, platform: str, report: Report
+) -> list[Image]:
+    """Pull every tag of a repository: `docker pull --all-tags`. Raises what `pull` does."""
+    wanted = reference.parse(name)
+    auth = auth or await configured(shelf, wanted)
+    images, any_news = [], False
+    async with shelf.transfer():
+        for tag in await Repository(shelf.http, wanted, auth).tags():
+            each = Reference(wanted.domain, wanted.path, tag)
+            image, news = await _pull_one(shelf, each, auth, platform, report)
+            any_news |= news
+            images.append(image)
+    _report_end(wanted, any_news, report)
+    return images
+
+
+def _report_end(wanted: Reference, news: bool, report: Report) -> None:
+    words = "Downloaded newer image" if news else "Image is up to date"
+    report(Progress(f"Status: {words} for {wanted.familiar()}"))
+
+
+async def _pull_one(
+    shelf: Shelf, wanted: Reference, auth: Credentials | None, platform: str, report: Report
+) -> tuple[Image, bool]:
+    """Pull an image; return it and whether its name stood for another one before."""
+    asked = Platform.parse(platform) if platform else None
+    found = await _find(shelf, wanted, auth, asked or shelf.platform)
+    report(Progress(f"Pulling from {wanted.path}", wanted.tag or wanted.familiar()))
+    config = await fetch_config(shelf, found.repository, found.manifest.config)
+    parsed = parse_config(config)
+    layers = found.manifest.layers
+    if len(parsed.diff_ids) != len(layers):
+        raise Failure("layers from manifest don't match image configuration")
+    known = shelf.catalog.state
+    complete = found.manifest.config.digest in known.images
+    await _layers(shelf, found.repository, layers, parsed.diff_ids, silent if complete else report)
+    await shelf.layers.chain(parsed.diff_ids)
+    before = known.references.get(str(wanted)) or known.digests.get(str(wanted))
+    manifest = await threads.in_thread("manifest", shelf.blobs.write, found.manifest_bytes)
+    image_id = await shelf.add(config, manifest=manifest)
+    await shelf.name(str(wanted.with_digest(found.digest)), image_id)
+    if wanted.tag:
+        await shelf.name(str(Reference(wanted.domain, wanted.path, wanted.tag)), image_id)
     report(Progress(f"Digest: {found.digest}"))
-    news = "Image is up to date" if before == image_id else "Downloaded newer image"
-    report(Progress(f"Status: {news} for {wanted.familiar()}"))
-    return shelf.image(image_id)
+    if asked and not asked.runs(parsed.platform):
+        # A single image stands for every platform, as with dockerd, which warns of it.
+        text = f"image with reference {wanted.familiar()} was found but does not match the "
+        text += f"specified platform: wanted {asked}, actual: {parsed.platform}"
+        report(Progress(f"WARNING: {text}"))
+    return shelf.image(image_id), before != image_id
 
 
 async def configured(shelf: Shelf, name: Reference) -> Credentials | None:
@@ -148,8 +177,9 @@ async def _layers(
     # A long chain gets one disk in the end, so its layers need none of their own.
     convert = len(layers) <= CHAIN_LIMIT
     pairs = dict(zip(diff_ids, layers, strict=True))  # the same layer twice comes once
-    for layer in pairs.values():
-        report(Progress("Pulling fs layer", short(layer.digest)))
+    for diff_id, layer in pairs.items():
+        here = shelf.layers.find(diff_id) is not None
+        report(Progress("Already exists" if here else "Pulling fs layer", short(layer.digest)))
     try:
         async with asyncio.TaskGroup() as tasks:
             for diff_id, layer in pairs.items():
@@ -171,7 +201,6 @@ async def _layer(
 ) -> None:
     name = short(layer.digest)
     if shelf.layers.find(diff_id) is not None:
-        report(Progress("Already exists", name))
         return
     if shelf.downloads.locked():
         report(Progress("Waiting", name))

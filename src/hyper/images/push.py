@@ -41,33 +41,51 @@ _ERROR_LIMIT = 64 * 1024
 async def push(
     shelf: Shelf, name: str, *, auth: Credentials | None = None, progress: Report = silent
 ) -> str:
-    """Push an image under one of its names; return the manifest's digest.
+    """Push the image of a name, without a tag all of the repository; return the last's digest.
 
     Raises NotFound, Unauthorized, Unavailable, Failure.
     """
-    target = reference.parse_tag(name)
-    image_id = shelf.catalog.state.references.get(str(target))
-    if image_id is None:
-        raise NotFound("image", target.familiar())
-    auth = auth or await configured(shelf, target)
-    progress(Progress(f"The push refers to repository [{target.name}]"))
-    async with shelf.transfer():
-        repository = Repository(shelf.http, target, auth)
-        source = _sibling(shelf, image_id, target)
-        repository.for_push(source)
-        uploads = asyncio.Semaphore(max(1, shelf.options.max_concurrent_uploads))
-        upload = _Upload(shelf, repository, uploads, source, progress)
-        manifest, parsed = await _send(shelf, image_id, upload)
-        digest = digest_of(manifest)
-        response = await repository.request(
-            "PUT",
-            repository.path("manifests", target.tag),
-            {"Content-Type": parsed.media_type},
-            manifest,
-        )
-        if response.status not in (200, 201, 202):
-            raise repository.error(response)
-        await shelf.name(str(target.with_digest(digest)), image_id)
+    wanted = reference.parse_repository(name)
+    progress(Progress(f"The push refers to repository [{wanted.name}]"))
+    state = shelf.catalog.state
+    here = [
+        tag for tag in map(reference.parse, sorted(state.references)) if tag.name == wanted.name
+    ]
+    targets = [tag for tag in here if wanted.tag in ("", tag.tag)]
+    if not here:
+        raise NotFound("repository to push", wanted.familiar_name)
+    if not targets:
+        raise NotFound("tag to push", wanted.familiar())
+    auth = auth or await configured(shelf, wanted)
+    digest = ""
+    for target in targets:
+        async with shelf.transfer():
+            digest = await _push_one(shelf, target, auth, progress)
+    return digest
+
+
+async def _push_one(
+    shelf: Shelf, target: Reference, auth: Credentials | None, progress: Report
+) -> str:
+    image_id = shelf.catalog.state.references.get(str(target), "")
+    if not image_id:  # it was removed meanwhile
+        raise NotFound("tag to push", target.familiar())
+    repository = Repository(shelf.http, target, auth)
+    source = _sibling(shelf, image_id, target)
+    repository.for_push(source)
+    uploads = asyncio.Semaphore(max(1, shelf.options.max_concurrent_uploads))
+    upload = _Upload(shelf, repository, uploads, source, progress)
+    manifest, parsed = await _send(shelf, image_id, upload)
+    digest = digest_of(manifest)
+    response = await repository.request(
+        "PUT",
+        repository.path("manifests", target.tag),
+        {"Content-Type": parsed.media_type},
+        manifest,
+    )
+    if response.status not in (200, 201, 202):
+        raise repository.error(response)
+    await shelf.name(str(target.with_digest(digest)), image_id)
     progress(Progress(f"{target.tag}: digest: {digest} size: {len(manifest)}"))
     progress(Progress("", aux={"Tag": target.tag, "Digest": digest, "Size": len(manifest)}))
     return digest
@@ -75,7 +93,7 @@ async def push(
 
 async def _send(shelf: Shelf, image_id: str, upload: "_Upload") -> tuple[bytes, Manifest]:
     """Make sure that the registry has an image's blobs; return the manifest that names them."""
-    own = _own_manifest(shelf, image_id)
+    own = await _own_manifest(shelf, image_id, upload)
     diff_ids = shelf.config(image_id).diff_ids
     known = dict(zip(diff_ids, own[1].layers, strict=True)) if own else {}
     try:
@@ -99,8 +117,13 @@ async def _send(shelf: Shelf, image_id: str, upload: "_Upload") -> tuple[bytes, 
     return data, parsed
 
 
-def _own_manifest(shelf: Shelf, image_id: str) -> tuple[bytes, Manifest] | None:
-    """Return the manifest an image came with, if we still have all it names."""
+async def _own_manifest(
+    shelf: Shelf, image_id: str, upload: "_Upload"
+) -> tuple[bytes, Manifest] | None:
+    """Return the manifest an image came with, if all it names is here or at the registry.
+
+    A layer that was here before, from elsewhere, may be kept as another blob than it names.
+    """
     own = shelf.catalog.state.images[image_id].manifest
     if not own:
         return None
@@ -108,8 +131,10 @@ def _own_manifest(shelf: Shelf, image_id: str) -> tuple[bytes, Manifest] | None:
     parsed = parse_manifest(data)
     if not isinstance(parsed, Manifest):
         return None
-    here = all(shelf.blobs.exists(d.digest) for d in (parsed.config, *parsed.layers))
-    return (data, parsed) if here else None
+    for blob in (parsed.config, *parsed.layers):
+        if not (shelf.blobs.exists(blob.digest) or await upload.is_there(blob)):
+            return None
+    return data, parsed
 
 
 class _Upload:
@@ -147,7 +172,7 @@ class _Upload:
 
         Says how far it is under `name`, if there is one.
         """
-        if await self._exists(blob):
+        if await self.is_there(blob):
             return "Layer already exists"
         for attempt in range(_ATTEMPTS):
             try:
@@ -158,7 +183,8 @@ class _Upload:
                     raise
         return f"Mounted from {self._source}" if mounted else "Pushed"
 
-    async def _exists(self, blob: Descriptor) -> bool:
+    async def is_there(self, blob: Descriptor) -> bool:
+        """Tell whether the registry has a blob."""
         path = self._repository.path("blobs", blob.digest)
         response = await self._repository.request("HEAD", path)
         if response.status in (200, 404):

@@ -104,9 +104,25 @@ def parse_tag(text: str) -> Reference:
     return name.tagged()
 
 
+def parse_repository(text: str) -> Reference:
+    """Return the normalised form of a repository's name, with a tag or none.
+
+    Raises InvalidArgument.
+    """
+    name = parse(text)
+    if name.digest:
+        raise InvalidArgument("cannot push a digest reference")
+    return name
+
+
 def familiar(text: str) -> str:
     """Return a full name as Docker shows it."""
     return parse(text).familiar()
+
+
+def is_tag(text: str) -> bool:
+    """Tell whether this can be a tag."""
+    return _TAG.fullmatch(text) is not None
 
 
 def is_digest(text: str) -> bool:

@@ -17,7 +17,7 @@ from hyper.core.errors import Failure, HyperError, NotFound, Unauthorized, Unava
 from hyper.images.credentials import Credentials
 from hyper.images.http import Answer, Http
 from hyper.images.manifest import ACCEPTED, MANIFEST_LIMIT_BYTES, parse_json
-from hyper.images.reference import DEFAULT_DOMAIN, Reference
+from hyper.images.reference import DEFAULT_DOMAIN, Reference, is_tag
 
 _HUB = "registry-1.docker.io"
 _ATTEMPTS = 5
@@ -25,6 +25,8 @@ _ERROR_LIMIT = 64 * 1024
 _TOKEN_LIMIT = 1024 * 1024
 _RETRIED = (408, 429, 500, 502, 503, 504)
 _CHALLENGE = re.compile(r'([a-zA-Z_]+)="([^"]*)"')
+_NEXT = re.compile(r'<([^>]*)>; *rel="?next"?')  # RFC 8288
+_TAGS_LIMIT = 10_000
 _PAUSE_LIMIT_S = 30.0
 
 
@@ -55,10 +57,12 @@ class Repository:
         self._scopes = [f"repository:{reference.path}:pull"]
         self._token = ("", 0.0)
         self._wants_identity = False
+        self._pushes = False
         self._identity_token = ""
 
     def for_push(self, source: str = "") -> None:
         """Ask for the right to push, and to pull from `source` whose blobs may be mounted."""
+        self._pushes = True
         self._scopes = [f"repository:{self._reference.path}:pull,push"]
         if source and source != self._reference.path:
             self._scopes.append(f"repository:{source}:pull")
@@ -95,6 +99,28 @@ class Repository:
         if response.status != 200:
             raise self.error(response)
         return response.body, response.headers.get("Content-Type", "")
+
+    async def tags(self) -> list[str]:
+        """Return all tags of the repository, page by page.
+
+        Raises NotFound, Unauthorized, Unavailable, Failure.
+        """
+        found: list[str] = []
+        path = self.path("tags", "list")
+        while path and len(found) < _TAGS_LIMIT:
+            response = await self.request("GET", path, limit_bytes=MANIFEST_LIMIT_BYTES)
+            if "NAME_UNKNOWN" in _codes(response.body):
+                name = self._reference.familiar_name
+                raise NotFound("repository to list", name, _reason(response))
+            if response.status != 200:
+                raise self.error(response)
+            tags = parse_json(response.body, "the list of tags").get("tags") or []
+            if not isinstance(tags, list):
+                raise Failure(f"{self.host}: the list of tags is none")
+            found += [tag for tag in tags if isinstance(tag, str) and is_tag(tag)]
+            following = _NEXT.search(response.headers.get("Link", ""))
+            path = self.absolute(following[1]) if following and tags else ""
+        return found
 
     async def blob(self, digest: str, size_bytes: int) -> AsyncIterator[bytes]:
         """Yield a blob; a transfer that breaks off is resumed where it broke.
@@ -158,7 +184,7 @@ class Repository:
         while True:
             sent = dict(headers)
             if urlsplit(url).netloc == urlsplit(self._base).netloc:
-                sent |= await self._authorization()
+                sent |= await self._authorization(method, url)
             async with self._http.exchange(method, url, sent, data) as answer:
                 if answer.status == 401 and again and self._renew(answer):
                     again = False
@@ -203,12 +229,15 @@ class Repository:
         self._token = ("", 0.0)
         return before[0] != self._scheme or (self._scheme == "bearer" and had_token)
 
-    async def _authorization(self) -> dict[str, str]:
+    async def _authorization(self, method: str, url: str) -> dict[str, str]:
         if self._credentials is not None and self._credentials.registry_token:
             return {"Authorization": f"Bearer {self._credentials.registry_token}"}
         if self._scheme == "basic":
             if self._credentials is None or not self._credentials.username:
-                raise Unauthorized(f'Get "{self._base}/v2/": no basic auth credentials')
+                # dockerd's words, which asks for a manifest with HEAD first.
+                what = "Head" if "/manifests/" in url else method.capitalize()
+                place = "" if self._pushes else f'{what} "{url}": '
+                raise Unauthorized(f"{place}no basic auth credentials")
             return {"Authorization": self._credentials.basic()}
         if self._scheme == "bearer":
             if time.monotonic() >= self._token[1]:

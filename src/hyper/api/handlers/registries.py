@@ -14,8 +14,10 @@ from hyper.images.build import Change
 from hyper.images.changes import apply
 from hyper.images.credentials import Credentials, from_header
 from hyper.images.manifest import Platform
+from hyper.images.pull import pull_all
 from hyper.images.push import push as push_image
-from hyper.images.reference import parse
+from hyper.images.reference import parse, parse_repository
+from hyper.images.shelf import Progress
 
 
 def _credentials(call: Call) -> Credentials | None:
@@ -63,22 +65,24 @@ async def create(call: Call) -> web.StreamResponse:
         raise InvalidArgument("invalid reference format")
     if tag:
         name = f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
-    name = str(parse(name).tagged())
-    auth = _credentials(call)
+    wanted = parse(name)
+    auth, platform = _credentials(call), call.text("platform")
 
     async def work(put: Callable[[Line], None]) -> None:
+        def report(step: Progress) -> None:
+            put(step.as_json())
+
         try:
-            await call.engine.images.pull(
-                name,
-                auth=auth,
-                platform=call.text("platform"),
-                progress=lambda step: put(step.as_json()),
-            )
+            if wanted.tag or wanted.digest:
+                images = call.engine.images
+                await images.pull(str(wanted), auth=auth, platform=platform, progress=report)
+            else:
+                shelf = call.engine.images.shelf
+                await pull_all(shelf, str(wanted), auth, platform, report)
         except Unauthorized as err:
             # With 401, which dockerd never answers here, the docker command asks for a password.
             raise Failure(str(err)) from err
-        pulled = parse(name)
-        await image_events.record(call, "pull", pulled.familiar(), pulled.familiar_name)
+        await image_events.record(call, "pull", wanted.familiar(), wanted.familiar_name)
 
     return await stream_progress(call, work)
 
@@ -118,12 +122,14 @@ async def push(call: Call) -> web.StreamResponse:
     name = call.parameters["name"]
     if call.text("tag"):
         name = f"{name}:{call.text('tag')}"
-    name = str(parse(name).tagged())
     auth = _credentials(call)
+    wanted = parse_repository(name)
 
     async def work(put: Callable[[Line], None]) -> None:
         await push_image(
             call.engine.images.shelf, name, auth=auth, progress=lambda step: put(step.as_json())
         )
+        await image_events.record(call, "push", wanted.familiar(), wanted.familiar_name)
 
-    return await stream_progress(call, work)
+    # dockerd has said which repository it pushes to before anything can fail.
+    return await stream_progress(call, work, errors_in_stream=True)

@@ -16,6 +16,8 @@ def push(call: Invocation) -> int:
     image = reference.parse(call.arguments[0], "" if options.on("all-tags") else "latest")
     if options.on("all-tags") and image.tag:
         raise CommandFailed("tag can't be used with --all-tags/-a")
+    if image.digest:
+        raise CommandFailed("cannot push a digest reference")
     if not quiet and not options.on("all-tags") and not reference.parse(call.arguments[0]).suffix:
         print("Using default tag: latest", flush=True)
     query: dict[str, object] = {"tag": image.tag}
