@@ -62,7 +62,7 @@ class Container:
     def __init__(self, row: ContainerRow, folder: Path) -> None:
         self.row = row
         self.folder = folder
-        self.hub = OutputHub()
+        self.hub = OutputHub(folder)
         self.log = _log_file(row, folder)
         self.stdin: asyncio.Future[InputStream] = asyncio.get_running_loop().create_future()
         self.network = NetworkView()

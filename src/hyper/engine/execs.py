@@ -19,7 +19,7 @@ class Exec:
         self.id = exec_id
         self.container = container
         self.spec = spec
-        self.hub = OutputHub()
+        self.hub = OutputHub(container.folder)
         self.stdin: asyncio.Future[InputStream] = asyncio.get_running_loop().create_future()
         self.process_id = 0
         self.pid = 0

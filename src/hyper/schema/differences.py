@@ -40,8 +40,9 @@ ELSEWHERE = {
     ),
     "bad parameters": "are 400 where dockerd 20.10 says 500, as with newer dockerds",
     "a client that does not read": (
-        "once 1 MiB behind, holds back its stream, for all clients of that and for the "
-        "process; other streams, execs and containers go on, and SIGKILL works"
+        "hinders nobody: what it has still to read waits in a file, and the process, its log and "
+        "the other clients go on, where dockerd holds all of them back once it is 1 MB behind. "
+        "Only from 1 GiB on it holds back its stream, until the process is killed"
     ),
     "the daemon's socket in a container": (
         "cannot be reached through a bind mount: another kernel would have to listen. "
