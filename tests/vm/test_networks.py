@@ -156,7 +156,7 @@ def test_the_loopback_of_the_host_is_not_reached(hyper: Hyper) -> None:
 
 def test_a_running_container_joins_and_leaves(hyper: Hyper, networks: Callable[..., str]) -> None:
     networks("one")
-    networks("two")
+    networks("two", "--internal")
     two = _serve(hyper, "two", "--network", "two")
     hyper("run", "-d", "--name", "moving", "--network", "one", "busybox", "sleep", "600")
     assert _ping(hyper, "moving", two) == CUT
@@ -171,6 +171,8 @@ def test_a_running_container_joins_and_leaves(hyper: Hyper, networks: Callable[.
     hyper("network", "connect", "two", "moving")
     hyper("network", "disconnect", "one", "moving")
     assert _ping(hyper, "moving", two) == REACHED
+    # Its resolver is that of no network in particular, and there though none leads out.
+    assert _find(hyper, "moving", "two") == two
 
 
 def test_without_a_network_there_is_the_loopback_alone(

@@ -48,25 +48,33 @@ def view(link: Link) -> NetworkView:
 def interfaces(link: Link) -> tuple[guest.Interface, ...]:
     """Return what the guest is told: its one device, and a macvlan over it for each more network.
 
-    The first network that is not internal has the default route. Without a network the pod has the
+    The first network that is not internal has the default route; where none has, the name servers
+    are reached through the first. Without a network the pod has the
     loopback alone: the guest puts its device away.
     """
     if link.nic.kind is NicKind.NONE or not link.nic.mac or not link.joined:
         return ()
     way_out = next((joined for joined in link.joined if not joined.internal), None)
     device = next((joined.device for joined in link.joined if joined.number == 0), DEVICE)
-    found = [_interface(joined, device, joined is way_out) for joined in link.joined]
+    servers = () if way_out is not None else link.nameservers
+    found = [
+        _interface(joined, device, joined is way_out, servers if joined is link.first else ())
+        for joined in link.joined
+    ]
     if not any(joined.number == 0 for joined in link.joined):
         found.insert(0, guest.Interface(DEVICE, "", _mac(link.nic.mac), 0, (), ()))
     # The device first: a macvlan is made over it.
     return tuple(sorted(found, key=lambda interface: interface.parent != ""))
 
 
-def _interface(joined: Joined, parent: str, default: bool) -> guest.Interface:
+def _interface(
+    joined: Joined, parent: str, default: bool, servers: Sequence[str]
+) -> guest.Interface:
     address = guest.Address(ip_address(joined.address).packed, joined.prefix_length)
-    routes: tuple[guest.Route, ...] = ()
+    gateway = ip_address(joined.gateway).packed
+    routes = tuple(guest.Route(ip_address(server).packed, 32, gateway) for server in servers)
     if default:
-        routes = (guest.Route(bytes(4), 0, ip_address(joined.gateway).packed),)
+        routes = (guest.Route(bytes(4), 0, gateway),)
     over = "" if joined.number == 0 else parent
     mac = _mac(joined.mac)
     return guest.Interface(joined.device, over, mac, joined.mtu, (address,), routes)

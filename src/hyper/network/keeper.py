@@ -62,7 +62,7 @@ class Keeper:
             _sysctl(path, value)
         self._program = program
         self._netlink = Netlink()
-        self._netlink.apply([["up", "lo"]])
+        self._netlink.apply([["up", "lo"], ["address", "lo", uplink.RESOLVER, 32]])
         self._ruleset = nft.Ruleset()
         self._ruleset.run(nft.base(uplink.subnets(program)))
         self._check_tap()
@@ -168,7 +168,7 @@ class Keeper:
         streams = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         for each in (datagrams, streams):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            each.bind(("0.0.0.0", 53))
+            each.bind((uplink.RESOLVER, 53))
         streams.listen(128)
         return {}, [datagrams.detach(), streams.detach()]
 

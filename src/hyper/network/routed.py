@@ -19,7 +19,7 @@ from itertools import count
 from hyper.core.errors import Conflict, Failure, HyperError, NotFound, Unavailable, Unsupported
 from hyper.core.serialize import dump, load
 from hyper.core.spec import Nic, NicKind, PortBinding
-from hyper.network import ipam, nft, ports
+from hyper.network import ipam, nft, ports, uplink
 from hyper.network.directory import Directory
 from hyper.network.namespace import Batch, Namespace
 from hyper.network.networks import Joined, Link, Network, Wanted
@@ -371,7 +371,7 @@ class RoutedNetworks:
         return Link(
             nic=Nic(NicKind.TAP, live.mac, tap_fd=live.fd, tap=live.tap),
             joined=joined,
-            nameservers=tuple(each.gateway for each in joined[:1]),
+            nameservers=(uplink.RESOLVER,) if joined else (),
             ports=published,
             record=dump(_Record(live.tap, live.mac, joined, published)),
             host=host_address(),

@@ -12,6 +12,7 @@ from hyper.network.nft import UPLINK
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": SEARCH_PATH, "LANG": "C.UTF-8"}
 ADDRESS, GATEWAY, SUBNET = "169.254.77.2", "169.254.77.1", "169.254.77.0/30"
+RESOLVER = "169.254.53.53"  # of every network: a pod that leaves one goes on asking it
 SLIRP_SUBNET = "169.254.77.0/24"
 
 
