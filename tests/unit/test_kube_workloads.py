@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
-from hyper.core.errors import InvalidArgument, Unsupported
+from hyper.core.errors import HyperError, InvalidArgument, Unsupported
+from hyper.core.pod_spec import ServicePort
 from hyper.core.spec import MountKind, RestartPolicyName
 from hyper.schema.kube.documents import read_documents
 from hyper.schema.kube.translate import planned_names
@@ -33,7 +34,7 @@ from tests.support.kube_bodies import CONFIG, Body
 def test_a_workload_is_its_pods(body: Body, names: list[str]) -> None:
     plan = bodies.plan(body)
     assert [pod.spec.name for pod in plan.pods] == names
-    assert planned_names(read_documents(yaml.safe_dump(body)).documents)[0] == names
+    assert planned_names(read_documents(yaml.safe_dump(body)).documents).pods == tuple(names)
     assert all(pod.spec.labels == (("app", "x"),) for pod in plan.pods)
 
 
@@ -128,36 +129,63 @@ def _service(**spec: Any) -> Body:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"}, "spec": body}
 
 
-def test_a_service_is_a_name_of_the_pods_it_selects() -> None:
+NAMES = ("front", "front.default", "front.default.svc", "front.default.svc.cluster.local")
+
+
+def test_a_service_is_an_address_that_its_names_lead_to() -> None:
+    plan = bodies.plan(_service(sessionAffinity="ClientIP"), bodies.pod())
+    (service,) = plan.services
+    assert (service.network, service.selector) == ("kube", (("app", "x"),))
+    assert service.names == NAMES and service.sticky
+    assert service.ports == (ServicePort(80, "tcp"),)
+    (endpoint,) = plan.pods[0].containers[0].spec.endpoints
+    assert endpoint.aliases == tuple(f"web.{name}" for name in NAMES)
+
+
+def test_a_headless_service_is_a_name_of_the_pods_it_selects() -> None:
     other = bodies.pod()
     other["metadata"] = {"name": "other", "labels": {"app": "y"}}
-    plan = bodies.plan(_service(), bodies.pod(), other)
-    assert plan.network == "kube" and bodies.plan(bodies.pod()).network == ""
+    plan = bodies.plan(_service(clusterIP="None"), bodies.pod(), other)
+    assert plan.services == () and plan.named and not bodies.plan(bodies.pod()).named
     assert [pod.spec.network_mode for pod in plan.pods] == ["kube", "kube"]
-    (served,), (unserved,) = (pod.containers[0].spec.endpoints for pod in plan.pods)
-    assert served.network == "kube" and unserved.aliases == ()
-    names = ["front", "front.default", "front.default.svc", "front.default.svc.cluster.local"]
-    assert served.aliases == (*names, *(f"web.{name}" for name in names))
+    served, unserved = (pod.containers[0].spec.endpoints for pod in plan.pods)
+    assert served[0].aliases == (*NAMES, *(f"web.{name}" for name in NAMES))
+    assert unserved == ()
+
+
+def test_ports_of_a_service_have_targets_and_ports_of_the_host() -> None:
+    ports = [
+        {"name": "a", "port": 80, "targetPort": "http", "nodePort": 30007},
+        {"name": "b", "port": 53, "targetPort": 5353, "protocol": "UDP"},
+    ]
+    pod = bodies.pod(ports=[{"containerPort": 8080, "name": "http"}])
+    plan = bodies.plan(_service(type="NodePort", ports=ports), pod)
+    assert plan.services[0].ports == (
+        ServicePort(80, "tcp", "http", 30007),
+        ServicePort(53, "udp", "5353", -1),
+    )
+    assert plan.pods[0].spec.port_names == (("http", "8080"),)
+    (service,) = bodies.plan(_service(type="LoadBalancer"), pod).services
+    assert [port.host_port for port in service.ports] == [80]
 
 
 @pytest.mark.parametrize(
     ("spec", "error"),
     [
-        ({"type": "LoadBalancer"}, "spec.type: not supported: LoadBalancer: nothing outside"),
-        ({"clusterIP": "10.0.0.1"}, "spec.clusterIP: not supported: 10.0.0.1: there are no"),
+        ({"type": "ExternalName"}, "spec.type: not supported: ExternalName: use hostAliases"),
+        ({"clusterIP": "10.0.0.1"}, "spec.clusterIP: not supported: 10.0.0.1: addresses are"),
         ({"selector": {}}, "spec.selector: not supported: without one there are no pods"),
-        ({"ports": [{"port": 80, "targetPort": 81}]},
-         "spec.ports[0].targetPort: not supported: 81 is not port 80"),
-        ({"ports": [{"port": 80, "targetPort": "web"}]},
-         "spec.ports[0].targetPort: not supported: 8080 is not port 80"),
-        ({"ports": [{"port": 80, "nodePort": 30007}]}, "spec.ports[0].nodePort: not supported"),
         ({"externalName": "x.example"}, "spec.externalName: not supported"),
+        ({"externalIPs": ["192.0.2.1"]}, "spec.externalIPs: not supported"),
+        ({"ports": []}, "spec.ports: Required value"),
+        ({"ports": [{"port": 80, "nodePort": 30007}]},
+         "spec.ports[0].nodePort: Invalid value: 30007: may not be used when type is ClusterIP"),
+        ({"type": "NodePort", "clusterIP": "None"}, "spec.clusterIP: Invalid value"),
     ],
 )  # fmt: skip
-def test_a_service_that_would_need_a_proxy_is_refused(spec: Body, error: str) -> None:
-    pod = bodies.pod(ports=[{"containerPort": 8080, "name": "web"}])
-    with pytest.raises(Unsupported) as raised:
-        bodies.plan(_service(**spec), pod)
+def test_what_a_service_cannot_be_is_refused_with_its_path(spec: Body, error: str) -> None:
+    with pytest.raises(HyperError) as raised:
+        bodies.plan(_service(**spec), bodies.pod())
     assert error in str(raised.value)
 
 

@@ -1,6 +1,7 @@
 """`hyper play kube` against a real daemon: what a play makes, replaces, removes and refuses."""
 
 import json
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -179,3 +180,77 @@ def test_a_lone_container_becomes_a_pod(
     other = hyper("generate", "kube", "my-box-my-box", status=1)
     assert "container my-box-my-box is one of pod my-box: generate a manifest of" in other.error
     assert "no such pod or container: none" in hyper("generate", "kube", "none", status=1).error
+
+
+SERVED = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - name: main
+        image: busybox
+        command: [sh, -c, "mkdir /w; hostname > /w/index.html; exec httpd -f -p 8080 -h /w"]
+        ports: [{name: http, containerPort: 8080}]
+        readinessProbe:
+          httpGet: {port: http}
+          periodSeconds: 1
+          timeoutSeconds: 30
+          failureThreshold: 1
+"""
+SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: front}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: http}]}
+"""
+
+
+@pytest.mark.root  # an ordinary user may have no namespaces: then this is refused
+def test_a_service_balances_over_the_ready_pods_and_follows_them(
+    daemon: Daemon, hyper: Hyper, play: Callable[..., Result]
+) -> None:
+    """Service and pods are played apart, as one does who has them in two files."""
+    said = play(SERVICE).lines[1]
+    address, port = said.split(" at ")[1].removesuffix(" of this host").split(", port ")
+    play(SERVED)
+
+    def ask(times: int, source: str = "web-0") -> list[str]:
+        request = "wget -qO- http://front.default.svc/ 2> /dev/null || echo refused"
+        script = f"for i in $(seq {times}); do {request}; done"
+        return hyper("pod", "exec", source, "sh", "-c", script).lines
+
+    def both() -> bool:
+        return sorted(ask(2)) == ["web-0", "web-1"]
+
+    assert leaks.settle(lambda: not both(), limit_s=60)
+    # In turn, for a pod that is itself behind it and for the host.
+    assert sorted(ask(6)) == ["web-0"] * 3 + ["web-1"] * 3
+    found = hyper("pod", "exec", "web-1", "nslookup", "-type=a", "front").stdout
+    assert f"Address: {address}" in found
+    assert sorted(_fetch(port) for _ in range(4)) == ["web-0"] * 2 + ["web-1"] * 2
+    # One that is not ready, or gone, gets nothing; what another daemon finds is as it was.
+    hyper("pod", "exec", "web-1", "rm", "/w/index.html")
+    assert leaks.settle(lambda: ask(2) != ["web-0"] * 2, limit_s=60)
+    daemon.kill()
+    daemon.start()
+    assert ask(2) == ["web-0"] * 2 and _fetch(port) == "web-0"
+    hyper("pod", "stop", "-t", "0", "web-1")
+    assert set(ask(2)) == {"web-0"}
+    hyper("pod", "start", "web-1")
+    assert leaks.settle(lambda: not both(), limit_s=60)
+    down = hyper("kube", "down", "-", input=SERVICE)
+    assert down.lines[-3:] == ["Services removed:", "front", "Volumes removed:"]
+    assert ask(1) == ["refused"]
+
+
+def _fetch(port: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
+        text: bytes = answer.read()
+    return text.decode().strip()

@@ -5,10 +5,11 @@ What documents mean is decided in schema.kube; here is only what needs the engin
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hyper.core.errors import Conflict, InvalidArgument, NotFound, NotModified
+from hyper.core.errors import Conflict, InvalidArgument, NotFound, NotModified, Unsupported
+from hyper.core.pod_spec import NetworkService
 from hyper.core.spec import NetworkSpec
 from hyper.engine.engine import Engine
 from hyper.engine.views import PodView
@@ -18,7 +19,13 @@ from hyper.images.catalog import Image
 from hyper.images.credentials import Credentials
 from hyper.images.reference import parse
 from hyper.schema.kube.documents import Document
-from hyper.schema.kube.translate import Plan, PlannedPod, PlannedVolume, planned_names
+from hyper.schema.kube.translate import (
+    NETWORK,
+    Plan,
+    PlannedPod,
+    PlannedVolume,
+    planned_names,
+)
 from hyper.schema.kube.volumes import HostPath
 
 Tell = Callable[[Mapping[str, object]], None]
@@ -35,23 +42,25 @@ class Player:
     credentials: Mapping[str, Credentials] = field(default_factory=dict)
     stop_timeout_s: float | None = None
 
-    async def play(self, plan: Plan, *, replace: bool, start: bool) -> None:
-        """Make everything of a plan. Raises what fails first; pods that were not complete are
-        gone then, one that did not start stays so that its logs can be read.
+    async def play(self, plan: Plan, *, again: bool, start: bool) -> None:
+        """Make everything of a plan, `again` the pods there are already. Raises what fails first;
+        pods that were not complete are gone then, one that did not start stays so that its logs
+        can be read.
         """
         for note in plan.notes:
             self.tell({"warning": note})
-        await self._check(plan, replace)
+        await self._check(plan, again)
         for pod in plan.pods:
             await self._images(pod)
         for volume in plan.volumes:
             await self._volume(volume)
-        if plan.network:
-            await self._network(plan.network)
+        plan = await self._network(plan)
+        for service in plan.services:
+            await self._service(service)
         made: list[PodView] = []
         try:
             for pod in plan.pods:
-                made.append(await self._create(pod, replace))
+                made.append(await self._create(pod, again))
         except BaseException:
             for view in made:
                 await self.engine.pod_verbs.remove(view.id, force=True, volumes=True)
@@ -60,10 +69,11 @@ class Player:
             if start:
                 await self.engine.pod_verbs.start(view.id)
             self.tell({"pod": _shown(self.engine, view)})
+        await self.engine.balancing.refresh()
 
-    async def _check(self, plan: Plan, replace: bool) -> None:
+    async def _check(self, plan: Plan, again: bool) -> None:
         for pod in plan.pods:
-            if not replace and self._find(pod.spec.name):
+            if not again and self._find(pod.spec.name):
                 raise Conflict(
                     f"{pod.document}: a pod named {pod.spec.name} exists: play with --replace, or "
                     "remove it with --down"
@@ -118,16 +128,32 @@ class Player:
         view = await self.engine.volumes.create(volume.name, labels=volume.labels)
         self.tell({"volume": view.name, "made": view.name not in before})
 
-    async def _network(self, name: str) -> None:
+    async def _network(self, plan: Plan) -> Plan:
+        """Make the network of played pods; where none can be, they are on the default one.
+
+        Raises Unsupported when they have names that need it.
+        """
         networks = self.engine.networks
         try:
-            networks.registry.find(name)
+            networks.registry.find(NETWORK)
         except NotFound:
-            await networks.create(NetworkSpec(name=name))
+            try:
+                await networks.create(NetworkSpec(name=NETWORK))
+            except Unsupported:
+                if plan.named:
+                    raise
+                pods = [replace(p, spec=replace(p.spec, network_mode="default")) for p in plan.pods]
+                return replace(plan, pods=tuple(pods))
+        return plan
 
-    async def _create(self, pod: PlannedPod, replace: bool) -> PodView:
+    async def _service(self, service: NetworkService) -> None:
+        view = await self.engine.balancing.put(service)
+        published = [port.host_port for port in view.spec.ports if port.host_port]
+        self.tell({"service": view.spec.name, "address": view.spec.address, "ports": published})
+
+    async def _create(self, pod: PlannedPod, again: bool) -> PodView:
         existing = self._find(pod.spec.name)
-        if replace and existing:
+        if again and existing:
             await self._stop(existing)
             await self.engine.pod_verbs.remove(existing.id, force=True, volumes=True)
         specs = [container.spec for container in pod.containers]
@@ -138,15 +164,21 @@ class Player:
 
         What is not there is passed over.
         """
-        names, claimed = planned_names(documents)
-        found = [view for name in reversed(names) if (view := self._find(name))]
+        names = planned_names(documents)
+        for name in names.services:
+            try:
+                await self.engine.balancing.remove(name)
+            except NotFound:
+                continue
+            self.tell({"serviceRemoved": name})
+        found = [view for name in reversed(names.pods) if (view := self._find(name))]
         for view in found:
             await self._stop(view)
             self.tell({"stopped": view.id})
         for view in found:
             await self.engine.pod_verbs.remove(view.id, force=True, volumes=True)
             self.tell({"removed": view.id})
-        for name in claimed if volumes else ():
+        for name in names.volumes if volumes else ():
             try:
                 await self.engine.volumes.remove(name)
             except NotFound:

@@ -172,6 +172,37 @@ class PodService:
 
 
 @dataclass(frozen=True, slots=True)
+class ServicePort:
+    """A port of a network's service; `target` is a pod's port, by number or by its name there.
+
+    `host_port` publishes it on the host, -1 on one of the range of NodePorts.
+    """
+
+    port: int
+    protocol: str = "tcp"
+    target: str = ""
+    host_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkService:
+    """A virtual address on a network, balanced over the ready pods there that have the labels.
+
+    `names` lead to it; an empty `address` is chosen; `sticky`: a client stays with its pod;
+    `unready`: pods that are not ready, too.
+    """
+
+    name: str
+    network: str
+    selector: Pairs
+    ports: tuple[ServicePort, ...]
+    names: tuple[str, ...] = ()
+    address: str = ""
+    sticky: bool = False
+    unready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HostDevice:
     """A device of the host given to the pod's VM: a PCI address (VFIO) or a block device's path.
 
@@ -210,9 +241,9 @@ class PodSpec:
 
     A pod lives until it is stopped, unless it `follows` its containers: then it stops when the last
     MAIN container ended for good. `port_sources` are the networks that may connect to published
-    ports, none for all. `machine` is a type of the hypervisor's machines. A `lone` pod was made for
-    one container (`hyper run`) and is removed with it. `grace_s` is how long containers without
-    their own stop timeout get.
+    ports, none for all. `port_names` are names by which services find its ports. `machine` is a
+    type of the hypervisor's machines. A `lone` pod was made for one container (`hyper run`) and is
+    removed with it. `grace_s` is how long containers without their own stop timeout get.
     """
 
     name: str
@@ -236,5 +267,6 @@ class PodSpec:
     sysctls: Pairs = ()
     shm_size_bytes: int = 0
     grace_s: float | None = None
+    port_names: Pairs = ()
     devices: tuple[HostDevice, ...] = ()
     machine: str = ""

@@ -5,8 +5,8 @@ Engine
 ├── sessions     attach, exec, logs, top, stats    ├── events    what happened
 ├── files        cp, diff, export, commit          ├── kernels   kernels by name
 ├── pods         the VMs                           ├── pool      VMs that wait for a pod
-├── pod_verbs    life cycle of pods                └── system    info and doctor
-└── images       the image store
+├── pod_verbs    life cycle of pods                ├── system    info and doctor
+├── balancing    services of networks              └── images    the image store
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyper.core.metrics import Metrics
+from hyper.engine.balancing import ServiceRegistry
 from hyper.engine.containers import Containers
 from hyper.engine.creation import Creation
 from hyper.engine.disk_use import DiskUses
@@ -60,6 +61,7 @@ class Engine:
     pod_changes: PodChanges
     volumes: Volumes
     networks: Memberships
+    balancing: ServiceRegistry
     events: EventFeed
     kernels: Kernels
     system: System
@@ -109,19 +111,25 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             initrd=parts.initrd,
             metrics=parts.metrics,
             disk_uses=DiskUses(),
+            stirred=asyncio.Event(),
             release_volumes=volumes.release,
         )
         async with asyncio.TaskGroup() as tasks:
             pods = Pods(tasks)
             creation = Creation(services, pods, volumes)
             containers = Containers(services, pods, volumes, creation)
+            balancing = ServiceRegistry(services, pods)
+            await balancing.load()
             await restore(services, pods)
             await parts.networks.restored()
+            await parts.networks.balancer.restored()
+            await balancing.refresh()
             # What a daemon that died in the middle of a pull left.
             await parts.images.collect_garbage(
                 {view.spec.image_id for view in containers.list(all=True)}
             )
             making = tasks.create_task(parts.factory.run(), name="factory")
+            following = tasks.create_task(balancing.run(), name="services")
             yield Engine(
                 parts.settings,
                 parts.places,
@@ -136,6 +144,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 PodChanges(services, pods),
                 volumes,
                 Memberships(services, pods),
+                balancing,
                 feed,
                 kernels,
                 System(
@@ -153,6 +162,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 Pool(parts.factory),
             )
             making.cancel()
+            following.cancel()
             pods.close()
     finally:
         store.close()

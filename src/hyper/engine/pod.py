@@ -86,6 +86,7 @@ class Pod:
         if state in _STORED:
             store = self.services.store
             await store.call(store.pod_table.put_state, self.row.id, state, vm, resources)
+        self.services.stirred.set()
         self.log.info("%s", state)
 
     async def stop_machine(self, *, graceful: bool) -> None:
@@ -151,6 +152,7 @@ class Pod:
         store = self.services.store
         await store.call(store.put_status, container.id, status, events)
         container.set_status(status)
+        self.services.stirred.set()
         self.services.feed.publish(*events)
         self.log.info("container %s: %s", container.id[:12], status.state)
         await settle_pause(self)

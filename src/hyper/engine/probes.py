@@ -23,12 +23,19 @@ _log = logging.getLogger("engine.probes")
 def begin(pod: Pod, container: Container) -> None:
     """Probe a container that has just started, or was taken over; one without is ready."""
     probes = container.spec.probes
-    container.readiness.probed(
+    _probed(
+        pod,
+        container,
         started=probes.startup is None,
         ready=probes.startup is None and probes.readiness is None,
     )
     if probes.startup or probes.liveness or probes.readiness:
         pod.supervisor.spawn(partial(_run_all, pod, container), "probes")
+
+
+def _probed(pod: Pod, container: Container, *, started: bool, ready: bool) -> None:
+    container.readiness.probed(started=started, ready=ready)
+    pod.services.stirred.set()
 
 
 async def _run_all(pod: Pod, container: Container) -> None:
@@ -48,7 +55,7 @@ async def _probe_all(pod: Pod, container: Container) -> None:
         if not await startup.until_decided():
             await _give_up(pod, container, "startup", probes.startup)
             return
-        container.readiness.probed(started=True, ready=probes.readiness is None)
+        _probed(pod, container, started=True, ready=probes.readiness is None)
     async with asyncio.TaskGroup() as group:
         if probes.liveness:
             group.create_task(
@@ -70,7 +77,7 @@ async def _watch_liveness(pod: Pod, container: Container, probe: Probe) -> None:
 async def _watch_readiness(pod: Pod, container: Container, probe: Probe) -> None:
     repeated = _Repeated(pod, container, probe)
     while True:
-        container.readiness.probed(started=True, ready=await repeated.until_decided())
+        _probed(pod, container, started=True, ready=await repeated.until_decided())
 
 
 async def _give_up(pod: Pod, container: Container, name: str, probe: Probe) -> None:

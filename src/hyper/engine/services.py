@@ -2,6 +2,7 @@
 behaviour.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,9 @@ from hyper.network.networks import Networks
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The collaborators of a pod. `kernel_of` resolves a kernel's name."""
+    """The collaborators of a pod. `kernel_of` resolves a kernel's name; `stirred` is set when a pod
+    came, went, or became ready or not.
+    """
 
     settings: Settings
     places: Places
@@ -38,4 +41,5 @@ class Services:
     initrd: Path
     metrics: Metrics
     disk_uses: DiskUses
+    stirred: asyncio.Event
     release_volumes: Callable[[Sequence[MountView]], Awaitable[None]]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hyper.core.errors import Conflict, Failure
-from hyper.core.pod_spec import PodSpec
+from hyper.core.pod_spec import NetworkService, PodSpec
 from hyper.core.serialize import dump, load
 from hyper.core.spec import ContainerSpec, MountKind
 from hyper.engine.events import Event
@@ -60,6 +60,9 @@ _MIGRATIONS: tuple[str, ...] = (
     """,
     """
     CREATE TABLE network (id TEXT PRIMARY KEY, network TEXT NOT NULL);
+    """,
+    """
+    CREATE TABLE service (name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, service TEXT NOT NULL);
     """,
 )
 
@@ -194,6 +197,33 @@ class NetworkTable:
             _put_events(db, events)
 
 
+class ServiceTable:
+    """The services of networks; see Store.call."""
+
+    def __init__(self, database: _Database) -> None:
+        self._database = database
+
+    def put(self, service_id: str, service: NetworkService, events: Sequence[Event]) -> None:
+        """Add or replace a service."""
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO service VALUES (?, ?, ?)",
+                (service.name, service_id, dump(service)),
+            )
+            _put_events(db, events)
+
+    def all(self) -> list[tuple[str, NetworkService]]:
+        """Return every service with its id."""
+        rows = self._database.connection.execute("SELECT id, service FROM service ORDER BY rowid")
+        return [(row[0], load(NetworkService, row[1])) for row in rows]
+
+    def remove(self, name: str, events: Sequence[Event]) -> None:
+        """Forget a service."""
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM service WHERE name = ?", (name,))
+            _put_events(db, events)
+
+
 class PodTable:
     """The pods; see Store.call."""
 
@@ -254,6 +284,7 @@ class Store:
         self.volume_table = VolumeTable(self._database)
         self.pod_table = PodTable(self._database)
         self.networks = NetworkTable(self._database)
+        self.services = ServiceTable(self._database)
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """Run one of this store's methods in its thread and return its result.

@@ -95,6 +95,61 @@ class Link:
         return next(iter(self.joined), None)
 
 
+@dataclass(frozen=True, slots=True)
+class BalancedPort:
+    """A port of a virtual address: each connection goes to the next backend, an address and port.
+
+    `sticky`: all connections of one client go to the same.
+    """
+
+    port: int
+    protocol: str = "tcp"
+    backends: tuple[tuple[str, int], ...] = ()
+    sticky: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Balanced:
+    """A service: a virtual address on a network, which `names` lead to.
+
+    An empty `address` is chosen. `published` are ports of the host that lead to its ports.
+    """
+
+    id: str
+    network_id: str
+    address: str = ""
+    names: tuple[str, ...] = ()
+    ports: tuple[BalancedPort, ...] = ()
+    published: tuple[PortBinding, ...] = ()
+
+
+class Balancer(Protocol):
+    """The virtual addresses of a back end."""
+
+    def relay_keys(self) -> set[str]:
+        """Return what the keeper calls the published ports of services."""
+        ...
+
+    def adopt(self, service: Balanced) -> None:
+        """Take over a service an earlier daemon made. Raises Conflict, NotFound, Unsupported."""
+        ...
+
+    async def put(self, service: Balanced) -> Balanced:
+        """Make a service, or make one so; return it with its address and host ports.
+
+        Raises Conflict when an address or a host port is taken, NotFound, Unsupported.
+        """
+        ...
+
+    async def drop(self, service_id: str) -> None:
+        """Take a service away; nothing happens when there is none."""
+        ...
+
+    async def restored(self) -> None:
+        """Make the host hold what it should of every service, after Networks.restored."""
+        ...
+
+
 class Networks(Protocol):
     """A network back end. What changes a live link returns the link as it is then."""
 
@@ -111,6 +166,11 @@ class Networks(Protocol):
     @property
     def fixed_subnet(self) -> str:
         """The subnet of the only network there can be, "" where networks can be made."""
+        ...
+
+    @property
+    def balancer(self) -> Balancer:
+        """Its virtual addresses."""
         ...
 
     async def define(self, network: Network) -> None:

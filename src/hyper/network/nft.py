@@ -1,4 +1,4 @@
-"""The only speaker of nftables: one table whose chains never change, only the elements of its sets.
+"""The only speaker of nftables: one table, of which the elements of its sets change.
 
 Knows no pods: `Ruleset` runs text, the functions below write it. libnftables is called in this
 process (libnftables(3)): a change takes 0.1 ms, where running `nft` takes 5.
@@ -8,11 +8,18 @@ process (libnftables(3)): a change takes 0.1 ms, where running `nft` takes 5.
     members      network and address: who may be reached from that network
     internal     networks with no way out
     isolated     networks whose members do not see each other
+    services     virtual address, protocol and port -> a chain that chooses a backend: the only
+                 chains that come and go
+    hairpins     a backend that reaches itself by its service -> who it believes to talk to
 """
 
 import ctypes
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the keeper imports this module, and nothing it does not need
+    from hyper.network.networks import BalancedPort
 
 TABLE = "inet hyper"
 TAPS = "hy*"
@@ -48,6 +55,8 @@ table {TABLE} {{
     set members6 {{ type mark . ipv6_addr; }}
     set internal {{ type mark; }}
     set isolated {{ type mark; }}
+    map services {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
+    map hairpins {{ type ipv4_addr . ipv4_addr : ipv4_addr; }}
 
     chain arrive {{
         type filter hook prerouting priority raw; policy accept;
@@ -80,9 +89,18 @@ table {TABLE} {{
         oifname "{UPLINK}" meta mark != 0 meta mark != @internal accept
         meta mark @internal reject with icmpx no-route
     }}
+    chain balance {{
+        type nat hook prerouting priority dstnat; policy accept;
+        iifname "{TAPS}" ip daddr . meta l4proto . th dport vmap @services
+    }}
+    chain balance_own {{
+        type nat hook output priority -100; policy accept;
+        ip daddr . meta l4proto . th dport vmap @services
+    }}
     chain leave {{
         type nat hook postrouting priority srcnat; policy accept;
         iifname "{TAPS}" oifname "{UPLINK}" masquerade
+        snat ip to ip saddr . ip daddr map @hairpins
     }}
 }}
 """
@@ -125,7 +143,42 @@ def forget_everything() -> list[str]:
     """Return the lines that empty every set; with what follows in the same run, one transaction."""
     sets = [f"flush set {TABLE} {name}" for name in ("senders", "senders6", "members", "members6")]
     sets += [f"flush set {TABLE} {name}" for name in ("internal", "isolated")]
-    return [*sets, f"flush map {TABLE} network_of", f"flush map {TABLE} network_of6"]
+    maps = ("network_of", "network_of6", "services", "hairpins")
+    return [*sets, *(f"flush map {TABLE} {name}" for name in maps)]
+
+
+def balance(service: str, address: str, port: "BalancedPort", gateway: str) -> list[str]:
+    """Return the lines that lead a service's port to its backends, whatever it did before.
+
+    A backend that reaches itself that way talks to `gateway`, as far as it sees.
+    """
+    chain = _chain(service, port.protocol, port.port)
+    key = f"{address} . {port.protocol} . {port.port}"
+    lines = [f"add chain {TABLE} {chain}", f"flush chain {TABLE} {chain}"]
+    if port.backends:
+        how = "jhash ip saddr" if port.sticky else "numgen inc"
+        listed = ", ".join(
+            f"{at} : {host} . {number}" for at, (host, number) in enumerate(port.backends)
+        )
+        choice = f"{how} mod {len(port.backends)} map {{ {listed} }}"
+        lines.append(f"add rule {TABLE} {chain} meta l4proto {port.protocol} dnat ip to {choice}")
+    for host in sorted({host for host, _ in port.backends}):
+        lines.append(f"add element {TABLE} hairpins {{ {host} . {host} : {gateway} }}")
+    return [*lines, f"add element {TABLE} services {{ {key} : goto {chain} }}"]
+
+
+def unbalance(service: str, address: str, ports: Iterable[tuple[str, int]]) -> list[str]:
+    """Return the lines that forget ports of a service."""
+    lines = []
+    for protocol, port in sorted(ports):
+        chain = _chain(service, protocol, port)
+        lines.append(f"delete element {TABLE} services {{ {address} . {protocol} . {port} }}")
+        lines += [f"flush chain {TABLE} {chain}", f"delete chain {TABLE} {chain}"]
+    return lines
+
+
+def _chain(service: str, protocol: str, port: int) -> str:
+    return f"service_{service[:12]}_{protocol}_{port}"
 
 
 class Ruleset:

@@ -20,6 +20,7 @@ from hyper.core.errors import Conflict, Failure, HyperError, NotFound, Unavailab
 from hyper.core.serialize import dump, load
 from hyper.core.spec import Nic, NicKind, PortBinding
 from hyper.network import ipam, nft, ports, uplink
+from hyper.network.balance import Balancer, Ground
 from hyper.network.directory import Directory
 from hyper.network.namespace import Batch, Namespace
 from hyper.network.networks import Joined, Link, Network, Wanted
@@ -89,6 +90,7 @@ class RoutedNetworks:
         self._networks: dict[str, _Known] = {}
         self._links: dict[str, _Live] = {}
         self._numbers = count(1)
+        self._balancer = Balancer(namespace, directory, self._ground)
 
     @property
     def kind(self) -> NicKind:
@@ -108,6 +110,11 @@ class RoutedNetworks:
     def fixed_subnet(self) -> str:
         """None: networks can be made."""
         return ""
+
+    @property
+    def balancer(self) -> Balancer:
+        """Its virtual addresses."""
+        return self._balancer
 
     # --- networks -----------------------------------------------------------------------------
 
@@ -209,6 +216,7 @@ class RoutedNetworks:
                 for member in self._members(live, joined):
                     batch.nft += nft.add_member(member)
             wanted_relays.update(ports.relay_key(pod_id, port) for port in live.ports)
+        wanted_relays |= self._balancer.relay_keys()
         batch.close += [key for key in state["relays"] if key not in wanted_relays]
         await self._namespace.change(batch)
 
@@ -308,6 +316,10 @@ class RoutedNetworks:
         if live is None:
             raise Conflict(f"pod {pod_id[:12]} does not run")
         return live
+
+    def _ground(self, network_id: str) -> Ground:
+        known = self._known(network_id)
+        return Ground(known.pools[0], known.network.gateway)
 
     def _known(self, network_id: str) -> _Known:
         known = self._networks.get(network_id)

@@ -11,6 +11,7 @@ from hyper.core.errors import Unsupported
 from hyper.core.serialize import dump, load
 from hyper.core.spec import Forward, Nic, NicKind, PortBinding
 from hyper.network import ipam
+from hyper.network.balance import NoBalancer
 from hyper.network.networks import Joined, Link, Network, Wanted
 from hyper.network.ports import bind
 
@@ -49,6 +50,11 @@ class UserNetworks:
     def fixed_subnet(self) -> str:
         """The one subnet is the VMM's."""
         return SUBNET
+
+    @property
+    def balancer(self) -> NoBalancer:
+        """Its virtual addresses: none."""
+        return NoBalancer()
 
     async def define(self, network: Network) -> None:
         """Accept the predefined network; there can be no other. Raises Unsupported."""

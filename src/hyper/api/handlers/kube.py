@@ -51,14 +51,14 @@ async def play(call: Call) -> web.StreamResponse:
         node_name=platform.node(),
         notes=documents.notes,
     )
-    if not plan.pods and not plan.volumes:
+    if not plan.pods and not plan.volumes and not plan.services:
         raise InvalidArgument("there is nothing to play: the documents are only configuration")
     timeout_s = _stop_timeout_s(call)
     credentials = from_config_header(call.request.headers.get("X-Registry-Config", ""))
 
     async def work(put: Callable[[Line], None]) -> None:
         player = Player(call.engine, put, credentials, timeout_s)
-        await player.play(plan, replace=call.flag("replace"), start=call.flag("start", True))
+        await player.play(plan, again=call.flag("replace"), start=call.flag("start", True))
 
     return await stream_progress(call, work)
 

@@ -75,6 +75,10 @@ def _taken(
         elif "volume" in line:
             if line.get("made"):
                 volumes.append(str(line["volume"]))
+        elif "service" in line:
+            ports = line.get("ports") or []
+            on_host = f", port {', '.join(map(str, ports))} of this host" if ports else ""
+            print(f"Service:\n{line['service']} at {line.get('address')}{on_host}\n")
         elif "warning" in line:
             print(f"WARNING: {line['warning']}", file=sys.stderr)
         else:
@@ -101,7 +105,12 @@ def down(call: Invocation) -> int:
     """Stop and remove the pods of the manifests."""
     query = {"volumes": call.options.on("force"), **_grace(call)}
     response = call.daemon.open("DELETE", _PATH, query, _body(call), _JSON)
-    told: dict[str, list[str]] = {"stopped": [], "removed": [], "volumeRemoved": []}
+    told: dict[str, list[str]] = {
+        "stopped": [],
+        "removed": [],
+        "volumeRemoved": [],
+        "serviceRemoved": [],
+    }
     for line in response.json_stream():
         if isinstance(line, dict) and line.get("error"):
             raise CommandFailed(f"Error response from daemon: {line['error']}")
@@ -109,14 +118,14 @@ def down(call: Invocation) -> int:
             if isinstance(line, dict) and key in line:
                 told[key].append(str(line[key]))
     response.close()
-    for title, key in (
-        ("Pods stopped", "stopped"),
-        ("Pods removed", "removed"),
-        ("Volumes removed", "volumeRemoved"),
-    ):
+    for title, key in (("Pods stopped", "stopped"), ("Pods removed", "removed")):
         print(f"{title}:")
         for name in told[key]:
             print(name)
+    _print_all("Services removed", told["serviceRemoved"])
+    print("Volumes removed:")
+    for name in told["volumeRemoved"]:
+        print(name)
     return 0
 
 

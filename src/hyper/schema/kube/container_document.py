@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from hyper.core import pod_spec as model
@@ -52,9 +52,15 @@ def _volume(name: str, mount: Mount) -> Volume:
 
 
 def container_document(
-    spec: ContainerSpec, published: tuple[PodPort, ...], names: MountNames
+    spec: ContainerSpec,
+    published: tuple[PodPort, ...],
+    names: MountNames,
+    port_names: list[tuple[str, str]],
 ) -> Container:
-    """Return a container's document; `published` are the pod's ports that it is to declare."""
+    """Return a container's document; `published` are the pod's ports that it is to declare.
+
+    It takes the names of its ports out of `port_names`.
+    """
     return Container(
         name=spec.name_in_pod,
         image=spec.image,
@@ -62,7 +68,7 @@ def container_document(
         args=tuple(map(escape, spec.command or ())),
         working_dir=spec.working_dir,
         env=_variables(spec),
-        ports=_ports(spec, published),
+        ports=tuple(_named(port, port_names) for port in _ports(spec, published)),
         resources=_requirements(spec),
         volume_mounts=tuple(_mount(mount, names) for mount in spec.mounts),
         liveness_probe=_probe(spec.probes.liveness),
@@ -99,6 +105,14 @@ def _ports(spec: ContainerSpec, published: tuple[PodPort, ...]) -> tuple[Port, .
         if number.isdecimal() and (int(number), key[1]) not in declared:
             found.append(Port(int(number), protocol=key[1]))
     return tuple(found)
+
+
+def _named(port: Port, names: list[tuple[str, str]]) -> Port:
+    for pair in names:
+        if pair[1] == str(port.container_port):
+            names.remove(pair)
+            return replace(port, name=pair[0])
+    return port
 
 
 def _requirements(spec: ContainerSpec) -> Requirements:

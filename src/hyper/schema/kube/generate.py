@@ -30,11 +30,12 @@ from hyper.schema.kube.pod import (
 from hyper.schema.kube.pod import PodSpec as PodDocument
 from hyper.schema.kube.security import PodSecurity, Sysctl
 from hyper.schema.kube.text import dump_all
-from hyper.schema.kube.translate import DIRECTORY_MODE, make_plan
+from hyper.schema.kube.translate import DIRECTORY_MODE, NETWORK, make_plan
 from hyper.schema.kube.volumes import ConfigMapVolume, EmptyDir, HostPath, Item, Volume
 
 _GROUP = re.compile(r"(?:^|,)gid=(\d+)")
 _HEAD = "# Made by `hyper generate kube`; play it with `hyper play kube`.\n"
+_PLAIN_NETWORKS = ("bridge", "default", NETWORK)  # where a played pod is anyhow
 # Filled in when a container is made, from its image, its pod or the daemon's settings.
 FILLED_IN = frozenset({
     "image_id", "labels", "exposed_ports", "log", "hostname", "domainname", "healthcheck", "pod",
@@ -119,10 +120,12 @@ def _pod(pod: KnownPod, names: MountNames, group: int | None) -> Pod:
     mains = [item for item in pod.containers if item.role is Role.MAIN]
     inits = [item for item in pod.containers if item.role is not Role.MAIN]
     ports = _assigned(mains, spec.ports)
+    port_names = list(spec.port_names)
     containers = tuple(
-        container_document(item, ports.get(at, ()), names) for at, item in enumerate(mains)
+        container_document(item, ports.get(at, ()), names, port_names)
+        for at, item in enumerate(mains)
     )
-    init_containers = tuple(container_document(item, (), names) for item in inits)
+    init_containers = tuple(container_document(item, (), names, port_names) for item in inits)
     first = mains[0] if mains else pod.containers[0]
     subdomain, namespace = _domain(spec.domainname)
     volumes = [_volume(spec.name, volume) for volume in spec.volumes]
@@ -258,7 +261,10 @@ def _comparable_pod(spec: PodSpec) -> PodSpec:
     """Return a spec in which what the engine fills in is as a manifest leaves it."""
     hostname = "" if spec.hostname == spec.name else spec.hostname
     grace_s = 30.0 if spec.grace_s is None else spec.grace_s
-    return replace(spec, hostname=hostname, grace_s=grace_s, lone=False)
+    mode = "default" if spec.network_mode in _PLAIN_NETWORKS else spec.network_mode
+    named = tuple(sorted(spec.port_names))
+    spec = replace(spec, network_mode=mode, port_names=named, lone=False)
+    return replace(spec, hostname=hostname, grace_s=grace_s)
 
 
 def _comparable(spec: ContainerSpec) -> ContainerSpec:
@@ -272,6 +278,7 @@ def _comparable(spec: ContainerSpec) -> ContainerSpec:
         entrypoint=spec.entrypoint or None,
         command=spec.command or None,
         mounts=mounts,
+        network_mode="default" if spec.network_mode in _PLAIN_NETWORKS else spec.network_mode,
         endpoints=tuple(item for item in spec.endpoints if not _is_default(item)),
         security=replace(spec.security, options=()),
     )
@@ -279,7 +286,7 @@ def _comparable(spec: ContainerSpec) -> ContainerSpec:
 
 def _is_default(endpoint: EndpointSpec) -> bool:
     plain = EndpointSpec(endpoint.network, endpoint.network_id)
-    return endpoint == plain and endpoint.network in ("bridge", "default")
+    return endpoint == plain and endpoint.network in _PLAIN_NETWORKS
 
 
 def _differing(

@@ -117,7 +117,8 @@ _FIELDS: tuple[Field, ...] = (
     differs(
         "dnsPolicy",
         choice("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
-        "None asks only dnsConfig's servers; the others mean the daemon's",
+        "None asks only dnsConfig's servers, through the resolver of the network, which knows the "
+        "names there; the others mean the daemon's",
     ),
     acts("dnsConfig", nested(DNS_CONFIG)),
     acts("securityContext", nested(POD_SECURITY)),

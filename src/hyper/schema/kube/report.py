@@ -32,8 +32,11 @@ _LIMITS = """\
 - A pod is a virtual machine. Its containers share network, IPC, host name and volumes, and the
   memory and CPUs of that machine: with limits for all containers it gets their sum and the
   kernel's own share, otherwise the daemon's default.
-- The pods of a play with Services are on the network `kube`, where the names of a Service lead to
-  every pod of the play that it selects, ready or not; without Services they are on the default one.
+- Played pods are on the network `kube`. A Service has an address there that does not change; what
+  connects to it is led in turn to the ready pods with its labels, of this play and of others, and
+  its names (NAME, NAME.NAMESPACE, NAME.NAMESPACE.svc...) lead to it in every pod and container of
+  that network. One whose clusterIP is None is a name of the pods of its play. Where the host has
+  no network of that kind (`hyper doctor`), Services are refused and pods are on the default one.
 - Pods of a workload are named NAME-0, NAME-1, ...; a container is named POD-CONTAINER everywhere
   outside its pod (`hyper logs web-0-nginx`).
 - A pod whose containers fail to start is stopped again and the play fails with the reason;

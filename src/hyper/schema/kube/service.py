@@ -1,95 +1,104 @@
-"""Owns Services: names by which the pods of a play find each other."""
+"""Owns Services: names, and virtual addresses, by which pods are found and balanced."""
 
 from dataclasses import dataclass
 
-from hyper.schema.kube.codecs import DNS_LABEL, LABELS, PORT, PORT_NUMBER, only
+from hyper.core.pod_spec import NetworkService
+from hyper.core.pod_spec import ServicePort as BalancedPort
+from hyper.schema.kube.codecs import BOOLEAN, DNS_LABEL, LABELS, PORT, PORT_NUMBER, choice, only
 from hyper.schema.kube.fields import Table, acts, differs, idle, many, nested, refused
 from hyper.schema.kube.metadata import ANONYMOUS, METADATA, Metadata
 from hyper.schema.kube.place import Place
 
 DOMAIN = "svc.cluster.local"
-_NO_PROXY = "a name leads to the pods themselves"
-_NO_BALANCER = "nothing outside the machine balances: publish ports with hostPort"
+HEADLESS = "None"
+CLUSTER_IP, NODE_PORT, LOAD_BALANCER = "ClusterIP", "NodePort", "LoadBalancer"
+_CHOSEN = "addresses are chosen: leave it out, or say None for a name of the pods themselves"
+_NO_BALANCER = "nothing outside the machine balances: its ports are published on the host"
 
 
 @dataclass(frozen=True, slots=True)
 class ServicePort:
-    """A port of a Service; target_port 0 is the same."""
+    """A port of a Service; target_port 0 is the same, node_port 0 a free one."""
 
     port: int = 0
     target_port: int | str = 0
     name: str = ""
     protocol: str = "TCP"
-
-
-def _check_port(port: ServicePort, place: Place) -> None:
-    if isinstance(port.target_port, int) and port.target_port:
-        check_target(port.target_port, port.port, place.at("targetPort"))
-
-
-def check_target(target: int, port: int, place: Place) -> None:
-    """Refuse a target port other than the service's own: nothing is translated."""
-    if target != port:
-        raise place.refused(f"{target} is not port {port}: {_NO_PROXY}, where they listen")
+    node_port: int = 0
 
 
 SERVICE_PORT = Table(
     "service ports[]",
     ServicePort,
     (
-        differs("port", PORT_NUMBER, "the pods must listen on it: nothing is translated"),
-        differs("targetPort", PORT, "the same as port, or a container's port by name"),
+        acts("port", PORT_NUMBER, required=True),
+        acts("targetPort", PORT, "a port of the pods, by number or by its name"),
         acts("name", DNS_LABEL),
         acts("protocol", only("SCTP is not carried", "TCP", "UDP")),
-        refused("nodePort", _NO_BALANCER),
-        idle("appProtocol", _NO_PROXY),
+        differs("nodePort", PORT_NUMBER, "a port of this host; absent: a free one of 30000-32767"),
+        idle("appProtocol", "ports are carried as they are"),
     ),
-    _check_port,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
-    """Which pods a name leads to."""
+    """Which pods a name leads to, and how."""
 
     selector: tuple[tuple[str, str], ...] = ()
     ports: tuple[ServicePort, ...] = ()
     cluster_ip: str = ""
-    type: str = "ClusterIP"
+    type: str = CLUSTER_IP
+    session_affinity: str = "None"
+    publish_not_ready_addresses: bool = False
 
 
 def _check(spec: ServiceSpec, place: Place) -> None:
     if not spec.selector:
         raise place.at("selector").refused("without one there are no pods the name leads to")
+    headless = spec.cluster_ip == HEADLESS
+    if headless and spec.type != CLUSTER_IP:
+        raise place.at("clusterIP").invalid(HEADLESS, f"may not be None for type {spec.type}")
+    if not spec.ports and not headless:
+        raise place.at("ports").required()
+    for at, port in enumerate(spec.ports):
+        if port.node_port and spec.type == CLUSTER_IP:
+            where = place.at("ports").item(at).at("nodePort")
+            raise where.invalid(port.node_port, "may not be used when type is ClusterIP")
 
 
 SERVICE_SPEC = Table(
     "Service spec",
     ServiceSpec,
     (
-        differs("selector", LABELS, "pods of the same play"),
+        differs("selector", LABELS, "pods on the network `kube`, of this play and of others"),
         acts("ports", many(nested(SERVICE_PORT))),
         differs(
             "clusterIP",
-            only("there are no virtual addresses; None is what happens anyhow", "", "None"),
-            "None or absent: the name has the addresses of the pods",
+            only(_CHOSEN, "", HEADLESS),
+            "absent: a free address of the network; None: the name has the addresses of the pods "
+            "of this play",
         ),
-        acts("type", only(_NO_BALANCER, "ClusterIP"), "ClusterIP"),
-        refused("clusterIPs", "there are no virtual addresses", ["None"]),
+        differs(
+            "type",
+            only("use hostAliases", CLUSTER_IP, NODE_PORT, LOAD_BALANCER),
+            "NodePort publishes each port as nodePort on the host, LoadBalancer as itself",
+        ),
+        refused("clusterIPs", _CHOSEN, [HEADLESS]),
         refused("externalName", "use hostAliases"),
         refused("externalIPs", _NO_BALANCER),
         refused("loadBalancerIP", _NO_BALANCER),
-        refused("loadBalancerClass", _NO_BALANCER),
-        refused("loadBalancerSourceRanges", _NO_BALANCER),
-        refused("allocateLoadBalancerNodePorts", _NO_BALANCER, False),
+        idle("loadBalancerClass", _NO_BALANCER),
+        refused("loadBalancerSourceRanges", "published ports of a Service are open to all"),
+        idle("allocateLoadBalancerNodePorts", _NO_BALANCER, True, False),
         refused("healthCheckNodePort", _NO_BALANCER),
-        refused("externalTrafficPolicy", _NO_BALANCER, "Cluster"),
+        idle("externalTrafficPolicy", "there is one node", "Cluster"),
         idle("internalTrafficPolicy", "there is one node", "Cluster"),
-        idle("sessionAffinity", _NO_PROXY, "None"),
-        idle("sessionAffinityConfig", _NO_PROXY),
-        idle("publishNotReadyAddresses", "names do not depend on readiness", True),
-        idle("ipFamilies", "the network has what the machine has"),
-        idle("ipFamilyPolicy", "the network has what the machine has"),
+        acts("sessionAffinity", choice("None", "ClientIP")),
+        idle("sessionAffinityConfig", "a client stays with its pod as long as the pods stay"),
+        acts("publishNotReadyAddresses", BOOLEAN),
+        idle("ipFamilies", "virtual addresses are of IPv4", ["IPv4"]),
+        idle("ipFamilyPolicy", "virtual addresses are of IPv4", "SingleStack"),
         idle("trafficDistribution", "there is one node"),
     ),
     _check,
@@ -116,10 +125,48 @@ SERVICE = Table(
 )
 
 
-def names(service: Service, pod: str) -> tuple[str, ...]:
-    """Return what leads to one of the service's pods: the service's name, and its own below it."""
-    metadata = service.metadata
-    own = metadata.name
-    forms = (own, f"{own}.{metadata.namespace}", f"{own}.{metadata.namespace}.svc")
-    every = (*forms, f"{own}.{metadata.namespace}.{DOMAIN}")
-    return (*every, *(f"{pod}.{form}" for form in every))
+def is_headless(service: Service) -> bool:
+    """Return whether a service has no address of its own."""
+    return service.spec.cluster_ip == HEADLESS
+
+
+def names(service: Service) -> tuple[str, ...]:
+    """Return what leads to a service."""
+    namespace, own = service.metadata.namespace, service.metadata.name
+    forms = (own, f"{own}.{namespace}", f"{own}.{namespace}.svc")
+    return (*forms, f"{own}.{namespace}.{DOMAIN}")
+
+
+def pod_names_of(service: Service, pod: str) -> tuple[str, ...]:
+    """Return what leads to one of a service's pods; to all of them if it is headless."""
+    every = names(service)
+    own = tuple(f"{pod}.{form}" for form in every)
+    return (*every, *own) if is_headless(service) else own
+
+
+def balanced(service: Service, network: str) -> NetworkService:
+    """Return the virtual address that a service asks for."""
+    spec = service.spec
+    return NetworkService(
+        name=service.metadata.name,
+        network=network,
+        selector=spec.selector,
+        ports=tuple(
+            BalancedPort(
+                port.port,
+                port.protocol.lower(),
+                str(port.target_port or ""),
+                _published(port, spec),
+            )
+            for port in spec.ports
+        ),
+        names=names(service),
+        sticky=spec.session_affinity == "ClientIP",
+        unready=spec.publish_not_ready_addresses,
+    )
+
+
+def _published(port: ServicePort, spec: ServiceSpec) -> int:
+    if spec.type == LOAD_BALANCER:
+        return port.port
+    return port.node_port or -1 if spec.type == NODE_PORT else 0

@@ -13,6 +13,7 @@ from hyper.core.errors import InvalidArgument
 from hyper.core.pod_spec import (
     InjectedFile,
     Medium,
+    NetworkService,
     PodPort,
     PodSpec,
     PodVolume,
@@ -33,8 +34,7 @@ from hyper.schema.kube.containers import ALWAYS
 from hyper.schema.kube.documents import Document
 from hyper.schema.kube.place import Place
 from hyper.schema.kube.pod import Pod
-from hyper.schema.kube.service import Service, check_target
-from hyper.schema.kube.service import names as service_names
+from hyper.schema.kube.service import Service, balanced, is_headless, pod_names_of
 from hyper.schema.kube.values import CONFIG_MAP, SECRET, Files, Surroundings
 from hyper.schema.kube.volumes import ClaimVolume, HostPath, Volume
 from hyper.schema.kube.workloads import MAXIMUM_PODS, JobSpec, Stateful, Workload, pod_names
@@ -64,14 +64,15 @@ class PlannedPod:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a play makes, in this order, and what the user should know. `network` is the one
-    its pods find each other on by name, "" when no Service asks for that.
+    """All that a play makes, in this order, and what the user should know; its pods find each
+    other on NETWORK, which they need if they are `named`.
     """
 
     volumes: tuple[PlannedVolume, ...]
     pods: tuple[PlannedPod, ...]
     notes: tuple[str, ...]
-    network: str = ""
+    services: tuple[NetworkService, ...] = ()
+    named: bool = False
 
 
 def make_plan(
@@ -103,40 +104,42 @@ def make_plan(
                 raise InvalidArgument(
                     f"{title}: two pods of this play are named {pod.metadata.name}"
                 )
-            pods.append(_served(planned, pod, services) if services else planned)
+            pods.append(_served(planned, services))
             for claim in claims:
                 _add_volume(volumes, claim)
-    network = NETWORK if services else ""
-    return Plan(tuple(volumes.values()), tuple(pods), tuple(dict.fromkeys(told)), network)
+    return Plan(
+        tuple(volumes.values()),
+        tuple(pods),
+        tuple(dict.fromkeys(told)),
+        _balanced(services),
+        named=bool(services),
+    )
 
 
-def _served(planned: PlannedPod, pod: Pod, services: Iterable[Service]) -> PlannedPod:
+def _balanced(services: Iterable[Service]) -> tuple[NetworkService, ...]:
+    found: dict[str, NetworkService] = {}
+    for service in services:
+        if service.metadata.name in found:
+            raise InvalidArgument(f"two Services are named {service.metadata.name!r}")
+        if not is_headless(service):
+            found[service.metadata.name] = balanced(service, NETWORK)
+    return tuple(found.values())
+
+
+def _served(planned: PlannedPod, services: Iterable[Service]) -> PlannedPod:
     """Return a pod on the network of names, with those of the services that select it."""
     labels = set(planned.spec.labels)
     aliases: list[str] = []
     for service in services:
         if set(service.spec.selector) <= labels:
-            _check_target_ports(service, pod)
-            aliases += service_names(service, planned.spec.name)
+            aliases += pod_names_of(service, planned.spec.name)
     spec = replace(planned.spec, network_mode=NETWORK)
+    if not aliases:
+        return replace(planned, spec=spec)
     endpoint = EndpointSpec(NETWORK, aliases=tuple(dict.fromkeys(aliases)))
     first, *others = planned.containers
     first = replace(first, spec=replace(first.spec, endpoints=(endpoint,)))
     return replace(planned, spec=spec, containers=(first, *others))
-
-
-def _check_target_ports(service: Service, pod: Pod) -> None:
-    """Check that ports named by a service are those it is asked at: nothing is translated."""
-    numbers = {
-        port.name: port.container_port
-        for container in pod.spec.containers
-        for port in container.ports
-        if port.name
-    }
-    place = Place(f'Service "{service.metadata.name}"', "spec").at("ports")
-    for at, port in enumerate(service.spec.ports):
-        if isinstance(port.target_port, str) and port.target_port in numbers:
-            check_target(numbers[port.target_port], port.port, place.item(at).at("targetPort"))
 
 
 def _contents(documents: Iterable[Document]) -> dict[tuple[str, str], Contents]:
@@ -161,16 +164,27 @@ def _volume(claim: Claim, name: str) -> PlannedVolume:
     return PlannedVolume(name, int(claim.spec.resources.requests), claim.metadata.labels)
 
 
-def planned_names(documents: Iterable[Document]) -> tuple[list[str], list[str]]:
-    """Return the names of the pods and of the volumes that documents stand for."""
-    pods, volumes = [], []
+@dataclass(frozen=True, slots=True)
+class PlannedNames:
+    """The names of what documents stand for."""
+
+    pods: tuple[str, ...]
+    volumes: tuple[str, ...]
+    services: tuple[str, ...]
+
+
+def planned_names(documents: Iterable[Document]) -> PlannedNames:
+    """Return the names of what documents stand for."""
+    pods, volumes, services = [], [], []
     for document in documents:
+        if isinstance(document, Service) and not is_headless(document):
+            services.append(document.metadata.name)
         if isinstance(document, Claim):
             volumes.append(document.metadata.name)
         for pod, claims, _ in _pods(document):
             pods.append(pod.metadata.name)
             volumes += [claim.name for claim in claims]
-    return pods, volumes
+    return PlannedNames(tuple(pods), tuple(volumes), tuple(services))
 
 
 # --- pods of workloads ----------------------------------------------------------------------------
@@ -256,6 +270,12 @@ def _plan_pod(
             annotations=metadata.annotations,
             share_pid=spec.share_process_namespace,
             ports=_ports(pod, place),
+            port_names=tuple(
+                (port.name, str(port.container_port))
+                for container in (*spec.init_containers, *spec.containers)
+                for port in container.ports
+                if port.name
+            ),
             volumes=_volumes(pod, around, place.at("volumes")),
             sysctls=tuple((item.name, item.value) for item in spec.security_context.sysctls),
             grace_s=float(spec.termination_grace_period_seconds),
