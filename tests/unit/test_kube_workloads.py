@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from hyper.core.errors import HyperError, InvalidArgument, Unsupported
-from hyper.core.pod_spec import ServicePort
+from hyper.core.pod_spec import Medium, ServicePort, VolumeSource
 from hyper.core.spec import MountKind, RestartPolicyName
 from hyper.schema.kube.documents import read_documents
 from hyper.schema.kube.translate import planned_names
@@ -95,11 +95,35 @@ def test_a_workload_that_cannot_be_is_refused(body: Body, error: str) -> None:
     assert error in str(raised.value)
 
 
-def test_a_job_whose_pods_would_have_to_wait_is_refused() -> None:
-    job = bodies.workload("Job", "batch/v1", completions=5)
+def test_pods_of_an_indexed_job_know_their_index() -> None:
+    job = bodies.workload("Job", "batch/v1", completions=3, parallelism=2, completionMode="Indexed")
     job["spec"]["template"]["spec"]["restartPolicy"] = "Never"
-    with pytest.raises(Unsupported, match=r"spec\.parallelism: not supported: 5 completions by 1"):
+    pods = bodies.plan(job).pods
+    assert [(pod.spec.hostname, pod.job, pod.parallelism) for pod in pods] == [
+        (f"work-{index}", "work", 2) for index in range(3)
+    ]
+    assert "JOB_COMPLETION_INDEX=2" in pods[2].containers[0].spec.env
+    assert dict(pods[2].spec.annotations)["batch.kubernetes.io/job-completion-index"] == "2"
+    del job["spec"]["completions"]
+    with pytest.raises(InvalidArgument, match=r"spec\.completions: Required value: when"):
         bodies.plan(job)
+
+
+def test_an_export_is_mounted_by_the_pod() -> None:
+    export = {"name": "n", "nfs": {"server": "files", "path": "/data", "readOnly": True}}
+    mount = [{"name": "n", "mountPath": "/n"}]
+    (pod,) = bodies.plan(bodies.pod({"volumes": [export]}, volumeMounts=mount)).pods
+    (volume,) = pod.spec.volumes
+    assert volume.source == VolumeSource(Medium.NFS, "files:/data", read_only=True)
+
+
+def test_objects_of_which_nothing_is_made_are_told() -> None:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
+    documents = read_documents(yaml.safe_dump_all([namespace, bodies.pod()]))
+    assert len(documents.documents) == 1
+    assert documents.notes == (
+        "document 1: kind Namespace: has no effect: names are unique across all namespaces",
+    )
 
 
 def test_two_pods_of_one_name_are_refused() -> None:

@@ -313,6 +313,16 @@ def job(played: Played) -> None:
     assert leaks.settle(lambda: played.daemon.vmms(), limit_s=FARTHEST_S)
 
 
+def job_indexed(played: Played) -> None:
+    assert "kind Namespace: has no effect" in played.printed.stderr
+    assert played.ended("words-0-worker") == "oof\nwords-0\n"
+    assert played.ended("words-1-worker") == "rab\nwords-1\n"
+    # One at a time.
+    first, second = (played.inspect(f"words-{index}-worker")["State"] for index in range(2))
+    assert isinstance(first, dict) and isinstance(second, dict)
+    assert first["FinishedAt"] <= second["StartedAt"]
+
+
 def job_retried(played: Played) -> None:
     assert played.log("stubborn-0-worker", "done") == "done\n"
     assert played.inspect("stubborn-0-worker")["RestartCount"] == 2
@@ -388,7 +398,7 @@ EFFECTS: dict[str, Callable[[Played], None]] = {
         downward_env_container, downward_volume, projected_volume, lifecycle_hooks,
         security_context_pod, security_context_container, security_context_capabilities,
         emptydir_memory, claim_and_pod, host_path, subpath_expression, deployment, stateful_set,
-        daemon_set, replication_controller, replica_set_list, job, job_retried,
+        daemon_set, replication_controller, replica_set_list, job, job_indexed, job_retried,
         share_process_namespace, host_aliases, custom_dns, resources_limits, scheduling, host_port,
         service_headless,
     )

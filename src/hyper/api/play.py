@@ -3,6 +3,7 @@
 What documents mean is decided in schema.kube; here is only what needs the engine and the host.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -65,11 +66,30 @@ class Player:
             for view in made:
                 await self.engine.pod_verbs.remove(view.id, force=True, volumes=True)
             raise
-        for view in made:
+        begun: dict[str, list[str]] = {}
+        for pod, view in zip(plan.pods, made, strict=True):
             if start:
+                await self._room(begun.setdefault(pod.job, []), pod.parallelism)
                 await self.engine.pod_verbs.start(view.id)
+                begun[pod.job].append(view.id)
             self.tell({"pod": _shown(self.engine, view)})
         await self.engine.balancing.refresh()
+
+    async def _room(self, begun: list[str], parallelism: int) -> None:
+        """Wait until fewer pods of a job run than may at a time; 0 is no limit."""
+        while parallelism and len(begun) >= parallelism:
+            async with asyncio.TaskGroup() as group:
+                ends = {
+                    group.create_task(
+                        self.engine.pod_verbs.wait(pod), name=f"end of {pod[:12]}"
+                    ): pod
+                    for pod in begun
+                }
+                done, left = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                for task in left:
+                    task.cancel()
+            for task in done:
+                begun.remove(ends[task])
 
     async def _check(self, plan: Plan, again: bool) -> None:
         for pod in plan.pods:

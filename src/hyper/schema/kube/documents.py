@@ -31,16 +31,22 @@ KINDS: dict[str, tuple[str, Table[Any]]] = {
     "PersistentVolumeClaim": (_CORE, CLAIM),
     "Service": (_CORE, SERVICE),
 }
+NOTED_KINDS: dict[str, str] = {
+    "Namespace": "names are unique across all namespaces",
+    "StorageClass": "volumes are folders of hyperd",
+    "ServiceAccount": "there is no API server",
+    "PodDisruptionBudget": "nothing here disrupts pods",
+    "PriorityClass": "nothing competes for the node: a pod starts or fails at once",
+}
+"""Kinds of which nothing is made: the play says so in a warning."""
+
 _NO_CLUSTER = "there is no cluster"
 REFUSED_KINDS: dict[str, str] = {
     "CronJob": "nothing here starts pods by the clock: use a systemd timer with `hyper play kube`",
-    "Namespace": "there are no namespaces: leave it out",
     "PersistentVolume": "a PersistentVolumeClaim makes its volume itself",
-    "StorageClass": "volumes are folders of hyperd",
     "Ingress": "nothing here routes HTTP: publish ports with hostPort",
     "NetworkPolicy": "pods are separated by their networks",
     "HorizontalPodAutoscaler": "the number of replicas is fixed",
-    "ServiceAccount": "there is no API server",
     "Role": _NO_CLUSTER,
     "RoleBinding": _NO_CLUSTER,
     "ClusterRole": _NO_CLUSTER,
@@ -67,8 +73,9 @@ def read_documents(text: str) -> Documents:
     notes: list[str] = []
     for number, value in enumerate(load_all(text), 1):
         for where, item in _flatten(value, f"document {number}"):
-            found.append(_read(item, where, notes))
-    if not found:
+            if (document := _read(item, where, notes)) is not None:
+                found.append(document)
+    if not found and not notes:
         raise InvalidArgument("no Kubernetes object found: the file has no documents")
     return Documents(tuple(found), tuple(notes))
 
@@ -86,7 +93,7 @@ def _flatten(value: object, where: str) -> Iterator[tuple[str, object]]:
         yield where, value
 
 
-def _read(value: object, where: str, notes: list[str]) -> Document:
+def _read(value: object, where: str, notes: list[str]) -> Document | None:
     if not isinstance(value, dict):
         raise InvalidArgument(f"{where} is invalid: an object with apiVersion and kind is needed")
     kind, version = value.get("kind"), value.get("apiVersion")
@@ -94,6 +101,9 @@ def _read(value: object, where: str, notes: list[str]) -> Document:
         raise InvalidArgument(f"{where} is invalid: Object 'Kind' is missing")
     if not isinstance(version, str) or not version:
         raise InvalidArgument(f"{where} is invalid: Object 'apiVersion' is missing")
+    if kind in NOTED_KINDS:
+        notes.append(f"{where}: kind {kind}: has no effect: {NOTED_KINDS[kind]}")
+        return None
     if kind in REFUSED_KINDS:
         raise Unsupported(f"{where}: kind {kind}: not supported: {REFUSED_KINDS[kind]}")
     if kind not in KINDS:

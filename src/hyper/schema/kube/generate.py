@@ -31,7 +31,14 @@ from hyper.schema.kube.pod import PodSpec as PodDocument
 from hyper.schema.kube.security import PodSecurity, Sysctl
 from hyper.schema.kube.text import dump_all
 from hyper.schema.kube.translate import DIRECTORY_MODE, NETWORK, make_plan
-from hyper.schema.kube.volumes import ConfigMapVolume, EmptyDir, HostPath, Item, Volume
+from hyper.schema.kube.volumes import (
+    ConfigMapVolume,
+    EmptyDir,
+    HostPath,
+    Item,
+    NfsVolume,
+    Volume,
+)
 
 _GROUP = re.compile(r"(?:^|,)gid=(\d+)")
 _HEAD = "# Made by `hyper generate kube`; play it with `hyper play kube`.\n"
@@ -233,6 +240,9 @@ def _volume(pod: str, volume: PodVolume) -> Volume:
         return Volume(volume.name, config_map=found)
     if source.medium is Medium.DIRECTORY:
         return Volume(volume.name, host_path=HostPath(source.source, "Directory"))
+    if source.medium is Medium.NFS and not source.options:
+        server, _, path = source.source.rpartition(":")
+        return Volume(volume.name, nfs=NfsVolume(server, path, source.read_only))
     medium = "Memory" if source.medium is Medium.MEMORY else ""
     return Volume(volume.name, empty_dir=EmptyDir(medium, Fraction(source.size_bytes)))
 

@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from hyper.schema.kube.documents import KINDS, REFUSED_KINDS
+from hyper.schema.kube.documents import KINDS, NOTED_KINDS, REFUSED_KINDS
 from hyper.schema.kube.fields import Table
 from hyper.schema.kube.pod import TEMPLATE, UNCHECKED_TEMPLATE
 
@@ -62,6 +62,7 @@ def page() -> str:
     ]
     lines += [f"| {kind} | {version} | played |" for kind, (version, _) in KINDS.items()]
     lines.append("| List | v1 | each of its items |")
+    lines += [f"| {kind} | | no effect: {why} |" for kind, why in NOTED_KINDS.items()]
     lines += [f"| {kind} | | refused: {why} |" for kind, why in REFUSED_KINDS.items()]
     for table in _tables():
         lines += ["", f"## {table.title}", "", *_rows(table)]

@@ -30,16 +30,26 @@ from hyper.schema.kube.container_model import (
     PlannedContainer,
     plan_container,
 )
-from hyper.schema.kube.containers import ALWAYS
+from hyper.schema.kube.containers import ALWAYS, Container
 from hyper.schema.kube.documents import Document
+from hyper.schema.kube.environment import Variable
 from hyper.schema.kube.place import Place
 from hyper.schema.kube.pod import Pod
 from hyper.schema.kube.service import Service, balanced, is_headless, pod_names_of
 from hyper.schema.kube.values import CONFIG_MAP, SECRET, Files, Surroundings
 from hyper.schema.kube.volumes import ClaimVolume, HostPath, Volume
-from hyper.schema.kube.workloads import MAXIMUM_PODS, JobSpec, Stateful, Workload, pod_names
+from hyper.schema.kube.workloads import (
+    INDEXED,
+    MAXIMUM_PODS,
+    JobSpec,
+    Stateful,
+    Workload,
+    pod_names,
+)
 
 NETWORK = "kube"
+INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
+INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 DIRECTORY_MODE = "mode=0755"
 
 
@@ -54,12 +64,17 @@ class PlannedVolume:
 
 @dataclass(frozen=True, slots=True)
 class PlannedPod:
-    """A pod to make; `host_paths` are paths of the host with the types they must have."""
+    """A pod to make; `host_paths` are paths of the host with the types they must have.
+
+    Of the pods of one `job` at most `parallelism` run at a time.
+    """
 
     spec: PodSpec
     containers: tuple[PlannedContainer, ...]
     host_paths: tuple[HostPath, ...]
     document: str
+    job: str = ""
+    parallelism: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +119,9 @@ def make_plan(
                 raise InvalidArgument(
                     f"{title}: two pods of this play are named {pod.metadata.name}"
                 )
+            if isinstance(document, Workload) and isinstance(document.spec, JobSpec):
+                name, parallelism = document.metadata.name, document.spec.parallelism
+                planned = replace(planned, job=name, parallelism=parallelism)
             pods.append(_served(planned, services))
             for claim in claims:
                 _add_volume(volumes, claim)
@@ -203,6 +221,8 @@ def _pods(document: Document) -> Iterable[tuple[Pod, tuple[PlannedVolume, ...], 
         claims: tuple[PlannedVolume, ...] = ()
         if isinstance(document.spec, Stateful):
             pod, claims = _stateful(pod, document.spec)
+        elif isinstance(document.spec, JobSpec) and document.spec.completion_mode == INDEXED:
+            pod = _indexed(pod, int(name.rpartition("-")[2]))
         yield pod, claims, f'pod "{name}" of "{document.metadata.name}"'
 
 
@@ -228,6 +248,24 @@ def _stateful(pod: Pod, spec: Stateful) -> tuple[Pod, tuple[PlannedVolume, ...]]
         _volume(claim, claimed[claim.metadata.name]) for claim in spec.volume_claim_templates
     )
     return replace(pod, spec=changed), claims
+
+
+def _indexed(pod: Pod, index: int) -> Pod:
+    """Return a pod of an indexed Job, whose containers know their index."""
+    variable = Variable(INDEX_VARIABLE, str(index))
+    metadata, spec = pod.metadata, pod.spec
+    annotations = (*metadata.annotations, (INDEX_ANNOTATION, str(index)))
+    changed = replace(
+        spec,
+        hostname=spec.hostname or metadata.name,
+        containers=tuple(_with_variable(item, variable) for item in spec.containers),
+        init_containers=tuple(_with_variable(item, variable) for item in spec.init_containers),
+    )
+    return replace(pod, metadata=replace(metadata, annotations=annotations), spec=changed)
+
+
+def _with_variable(container: Container, variable: Variable) -> Container:
+    return replace(container, env=(*container.env, variable))
 
 
 def _backoff_limit(document: Document) -> int | None:
@@ -347,6 +385,9 @@ def _volumes(pod: Pod, around: Surroundings, place: Place) -> tuple[PodVolume, .
 
 def _source(volume: Volume, files: Files, place: Place) -> VolumeSource:
     written: tuple[InjectedFile, ...]
+    if volume.nfs:
+        export = f"{volume.nfs.server}:{volume.nfs.path}"
+        return VolumeSource(Medium.NFS, export, read_only=volume.nfs.read_only)
     if volume.config_map:
         written = files.config_map(volume.config_map, place.at("configMap"))
     elif volume.secret:

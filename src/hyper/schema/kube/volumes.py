@@ -251,6 +251,26 @@ CLAIM = Table(
 
 
 @dataclass(frozen=True, slots=True)
+class NfsVolume:
+    """An NFS export, which the pod's own kernel mounts."""
+
+    server: str = ""
+    path: str = ""
+    read_only: bool = False
+
+
+NFS = Table(
+    "nfs",
+    NfsVolume,
+    (
+        acts("server", NONEMPTY, "an address or a name", required=True),
+        acts("path", NONEMPTY, required=True),
+        acts("readOnly", BOOLEAN),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Volume:
     """A volume; without a source it is an emptyDir."""
 
@@ -262,6 +282,7 @@ class Volume:
     downward_api: DownwardVolume | None = None
     projected: ProjectedVolume | None = None
     persistent_volume_claim: ClaimVolume | None = None
+    nfs: NfsVolume | None = None
 
 
 _SOURCES = (
@@ -272,6 +293,7 @@ _SOURCES = (
     ("downwardAPI", "downward_api"),
     ("projected", "projected"),
     ("persistentVolumeClaim", "persistent_volume_claim"),
+    ("nfs", "nfs"),
 )
 
 
@@ -284,7 +306,7 @@ def _check_volume(volume: Volume, place: Place) -> None:
 _DRIVER = "a storage driver that hyperd does not have: use persistentVolumeClaim or hostPath"
 _DRIVERS = (
     "awsElasticBlockStore azureDisk azureFile cephfs cinder csi fc flexVolume flocker "
-    "gcePersistentDisk glusterfs iscsi nfs photonPersistentDisk portworxVolume quobyte rbd scaleIO "
+    "gcePersistentDisk glusterfs iscsi photonPersistentDisk portworxVolume quobyte rbd scaleIO "
     "storageos vsphereVolume"
 ).split()
 VOLUME = Table(
@@ -299,6 +321,7 @@ VOLUME = Table(
         acts("downwardAPI", nested(DOWNWARD)),
         acts("projected", nested(PROJECTED)),
         acts("persistentVolumeClaim", nested(CLAIM)),
+        acts("nfs", nested(NFS)),
         refused("ephemeral", "use emptyDir, or a persistentVolumeClaim"),
         refused("gitRepo", "removed from Kubernetes: use an init container"),
         refused("image", "an image is not mounted as a volume: run it as a container"),

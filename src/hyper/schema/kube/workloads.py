@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hyper.schema.kube.claim import CLAIM_TEMPLATE, Claim
-from hyper.schema.kube.codecs import DNS_LABEL, LABELS, NUMBER, integer
+from hyper.schema.kube.codecs import DNS_LABEL, LABELS, NUMBER, choice, integer
 from hyper.schema.kube.containers import ALWAYS, NEVER, ON_FAILURE
 from hyper.schema.kube.fields import Table, acts, differs, idle, many, nested, refused
 from hyper.schema.kube.metadata import (
@@ -159,6 +159,9 @@ STATEFUL_SET_SPEC = Table(
 )
 
 
+INDEXED = "Indexed"
+
+
 @dataclass(frozen=True, slots=True)
 class JobSpec:
     """The spec of a Job."""
@@ -167,6 +170,7 @@ class JobSpec:
     parallelism: int = 1
     completions: int | None = None
     backoff_limit: int = 6
+    completion_mode: str = "NonIndexed"
 
 
 def _check_job(spec: JobSpec, place: Place) -> None:
@@ -178,11 +182,10 @@ def _check_job(spec: JobSpec, place: Place) -> None:
             .at("restartPolicy")
             .not_one_of(policy, (ON_FAILURE, NEVER))
         )
-    if spec.completions is not None and spec.parallelism < spec.completions:
-        raise place.at("parallelism").refused(
-            f"{spec.completions} completions by {spec.parallelism} pods in turn: a job's pods all "
-            "start at once; set parallelism to completions"
-        )
+    if spec.completion_mode == INDEXED and spec.completions is None:
+        raise place.at("completions").required("when completion mode is Indexed")
+    if spec.completions is not None and not spec.parallelism:
+        raise place.at("parallelism").refused("0: play it when it is to run")
 
 
 JOB_SPEC = Table(
@@ -190,7 +193,11 @@ JOB_SPEC = Table(
     JobSpec,
     (
         _TEMPLATE,
-        differs("parallelism", _COUNT, "not less than completions: all pods start at once"),
+        differs(
+            "parallelism",
+            _COUNT,
+            "as many pods run at a time; the play goes on until the last has started",
+        ),
         acts("completions", integer(1, MAXIMUM_PODS), "as many pods, else parallelism's"),
         differs(
             "backoffLimit",
@@ -198,15 +205,15 @@ JOB_SPEC = Table(
             "restarts of each container with restartPolicy OnFailure; no pod is made anew",
         ),
         refused("activeDeadlineSeconds", "nothing ends a pod by the clock"),
-        refused("completionMode", "pods have no completion index", "NonIndexed"),
+        acts("completionMode", choice("NonIndexed", INDEXED)),
         idle("ttlSecondsAfterFinished", "a finished pod stays until `--down` or `hyper pod rm`"),
         refused("suspend", "play it when it is to run", False),
         refused("manualSelector", "pods are found by the job's name", False),
         refused("selector", "pods are found by the job's name"),
         refused("podFailurePolicy", "restarts do not depend on exit codes"),
         refused("successPolicy", "a job succeeds when its pods do"),
-        refused("backoffLimitPerIndex", "pods have no completion index"),
-        refused("maxFailedIndexes", "pods have no completion index"),
+        refused("backoffLimitPerIndex", "no pod is made anew"),
+        refused("maxFailedIndexes", "no pod is made anew"),
         idle("podReplacementPolicy", "no pod is made anew"),
         refused("managedBy", "there are no other controllers"),
     ),
