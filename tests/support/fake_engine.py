@@ -533,6 +533,7 @@ class FakeEngine:
         self.kernels = SimpleNamespace(list=lambda: [])
         registry = NetworkRegistry(self.store, self.events, UserNetworks())  # type: ignore[arg-type]
         self.networks = FakeMemberships(registry, self.containers)
+        self.balancing = SimpleNamespace(on_network=lambda network_id: (), views=tuple)
         self.files = FakeFiles(self)
         self.system = SimpleNamespace(
             info=self._info, doctor=_checks, container_sizes=self._container_sizes

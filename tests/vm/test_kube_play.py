@@ -235,6 +235,10 @@ def test_a_service_balances_over_the_ready_pods_and_follows_them(
     found = hyper("pod", "exec", "web-1", "nslookup", "-type=a", "front").stdout
     assert f"Address: {address}" in found
     assert sorted(_fetch(port) for _ in range(4)) == ["web-0"] * 2 + ["web-1"] * 2
+    listed = hyper("kube", "services").lines[1].split()
+    assert listed[:3] == ["front", f"{address}:80/tcp", port] and listed[3].count(":8080") == 2
+    refused = hyper("network", "rm", "kube", status=1)
+    assert "network kube has services (front)" in refused.error
     # One that is not ready, or gone, gets nothing; what another daemon finds is as it was.
     hyper("pod", "exec", "web-1", "rm", "/w/index.html")
     assert leaks.settle(lambda: ask(2) != ["web-0"] * 2, limit_s=60)

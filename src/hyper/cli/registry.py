@@ -112,6 +112,7 @@ GROUPS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
             ("down", "kube:DOWN", "Stop and remove the pods of Kubernetes manifests"),
             ("generate", "kube:GENERATE", "Write a Kubernetes manifest of pods or containers"),
             ("play", "kube:PLAY", "Make pods and volumes from Kubernetes manifests"),
+            ("services", "kube:SERVICES", "List services and the pods behind them"),
         ),
     ),
     "network": (

@@ -73,6 +73,14 @@ class ServiceRegistry:
             self._services.stirred.clear()
             await self.refresh()
 
+    def on_network(self, network_id: str) -> tuple[str, ...]:
+        """Return the names of the services on a network."""
+        return tuple(
+            known.spec.name
+            for known in self._known.values()
+            if known.made is not None and known.made.network_id == network_id
+        )
+
     async def refresh(self) -> None:
         """Make every service lead to the pods that are behind it now."""
         async with self._turn:

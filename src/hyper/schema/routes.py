@@ -214,6 +214,8 @@ _OWN = (
     Route("POST", "/hyper/v1/play/kube", "HyperPlayKube", "kube.play"),
     Route("DELETE", "/hyper/v1/play/kube", "HyperPlayKubeDown", "kube.down"),
     Route("GET", "/hyper/v1/generate/kube", "HyperGenerateKube", "kube.generate"),
+    Route("GET", "/hyper/v1/services", "HyperServiceList", "kube.services"),
+    Route("DELETE", "/hyper/v1/services/{name}", "HyperServiceDelete", "kube.remove_service", 204),
     Route("GET", "/hyper/v1/openapi.json", "HyperOpenApi", "pods.api_document"),
     Route("GET", "/hyper/v1/pods", "HyperPodList", "pods.list_all"),
     Route("POST", "/hyper/v1/pods", "HyperPodCreate", "pods.create", 201),

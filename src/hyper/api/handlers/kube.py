@@ -11,6 +11,7 @@ from hyper.api.play import Player
 from hyper.api.progress import Line, stream_progress
 from hyper.core.errors import InvalidArgument
 from hyper.core.values import read_string
+from hyper.engine.balancing import ServiceView
 from hyper.host.threads import in_thread
 from hyper.images.credentials import from_config_header
 from hyper.schema.kube.documents import Documents, read_documents
@@ -70,6 +71,40 @@ async def generate(call: Call) -> web.StreamResponse:
         raise InvalidArgument("names: the name of a pod or a container is needed")
     text = generate_manifest([known_pod(call.engine, name) for name in names])
     return web.Response(text=text, content_type="application/yaml")
+
+
+async def services(call: Call) -> web.StreamResponse:
+    """GET /hyper/v1/services: the services of networks, with who is behind each now."""
+    return web.json_response([_service(view) for view in call.engine.balancing.views()])
+
+
+async def remove_service(call: Call) -> web.StreamResponse:
+    """DELETE /hyper/v1/services/{name}."""
+    await call.engine.balancing.remove(call.parameters["name"])
+    return web.Response(status=204)
+
+
+def _service(view: ServiceView) -> dict[str, object]:
+    spec = view.spec
+    return {
+        "Id": view.id,
+        "Name": spec.name,
+        "Network": spec.network,
+        "Address": spec.address,
+        "Names": list(spec.names),
+        "Selector": dict(spec.selector),
+        "Sticky": spec.sticky,
+        "Ports": [
+            {
+                "Port": port.port,
+                "Protocol": port.protocol,
+                "Target": port.target,
+                "HostPort": port.host_port,
+                "Backends": [{"Address": host, "Port": number} for host, number in behind],
+            }
+            for port, behind in view.backends
+        ],
+    }
 
 
 async def down(call: Call) -> web.StreamResponse:

@@ -13,7 +13,7 @@ from hyper.api.filters import (
 )
 from hyper.api.render.containers import endpoint_id
 from hyper.api.times import parse_time, rfc3339
-from hyper.core.errors import InvalidArgument
+from hyper.core.errors import Forbidden, InvalidArgument
 from hyper.core.values import read_bool, read_string
 from hyper.engine.views import NetworkInfo
 from hyper.schema.networks import parse_network, read_endpoint
@@ -92,7 +92,13 @@ async def disconnect(call: Call) -> web.StreamResponse:
 
 async def remove(call: Call) -> web.StreamResponse:
     """DELETE /networks/{id}"""
-    await call.engine.networks.remove(call.parameters["id"])
+    found = call.engine.networks.registry.find(call.parameters["id"])
+    if names := call.engine.balancing.on_network(found.id):
+        raise Forbidden(
+            f"error while removing network: network {found.spec.name} has services "
+            f"({', '.join(names)}): hyper kube down, or DELETE /hyper/v1/services/NAME"
+        )
+    await call.engine.networks.remove(found.id)
     return web.Response(status=204)
 
 
@@ -106,6 +112,7 @@ async def prune(call: Call) -> web.StreamResponse:
         if (not until_ns or info.created_ns < until_ns)
         and matches_labels(filters, dict(info.spec.labels))
         and not excludes_labels(filters, dict(info.spec.labels))
+        and not call.engine.balancing.on_network(info.id)
     ]
     return json_response({"NetworksDeleted": await call.engine.networks.prune(chosen) or None})
 

@@ -7,9 +7,10 @@ from hyper.cli.archives import read_pieces, save_stream
 from hyper.cli.command import Command, CommandFailed, Invocation
 from hyper.cli.credentials import config_headers
 from hyper.cli.flags import BOOL, INT, ITEMS, TEXT, Flag
+from hyper.cli.listing import print_table
 from hyper.cli.progress import ProgressDisplay
 from hyper.cli.streams import write_all
-from hyper.sdk import jsontext
+from hyper.sdk import answers, jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,6 +145,24 @@ def generate(call: Invocation) -> int:
     return 0
 
 
+def services(call: Invocation) -> int:
+    """List services: where they are found, and who is behind them."""
+    rows = []
+    for item in answers.objects(call.daemon.call("GET", "/hyper/v1/services")):
+        name, address = answers.text(item, "Name"), answers.text(item, "Address")
+        for port in answers.objects(item, "Ports"):
+            number, protocol = answers.number(port, "Port"), answers.text(port, "Protocol")
+            published = answers.number(port, "HostPort")
+            behind = [
+                f"{answers.text(one, 'Address')}:{answers.number(one, 'Port')}"
+                for one in answers.objects(port, "Backends")
+            ]
+            where = f"{address}:{number}/{protocol}"
+            rows.append([name, where, str(published or ""), ",".join(behind)])
+    print_table(["NAME", "SERVICE", "HOST PORT", "PODS"], rows)
+    return 0
+
+
 _CONFIGMAP = Flag("configmap", ITEMS, "Read ConfigMaps and Secrets that pods refer to from FILE")
 _FORCE = Flag("force", BOOL, "With --down, remove the volumes of claims too")
 _TIME = Flag("time", INT, "Seconds to wait before killing a container that has to stop", short="t")
@@ -169,6 +188,7 @@ DOWN = Command(
     minimum=1,
     flags=(Flag("force", BOOL, "Remove the volumes of claims too"), _TIME),
 )
+SERVICES = Command(services, "", maximum=0)
 GENERATE = Command(
     generate,
     "[OPTIONS] POD|CONTAINER [POD|CONTAINER...]",
