@@ -215,8 +215,10 @@ static int change_address(int fd, int index, uint16_t type, const struct wire_ad
     info->ifa_family = (uint8_t)family;
     info->ifa_prefixlen = address->prefix_length;
     info->ifa_index = (uint32_t)index;
-    /* The host knows its addresses are free: do not wait for duplicate detection. */
-    info->ifa_flags = family == AF_INET6 ? IFA_F_NODAD : 0;
+    /* The host knows its addresses are free: do not wait for duplicate detection. And it routes
+     * each of them: there is no neighbour to be asked for but the gateway. */
+    if (family == AF_INET6)
+        netlink_add_u32(&request, IFA_FLAGS, IFA_F_NODAD | IFA_F_NOPREFIXROUTE);
     netlink_add(&request, IFA_LOCAL, address->address.data, address->address.length);
     netlink_add(&request, IFA_ADDRESS, address->address.data, address->address.length);
     if (family == AF_INET && address->prefix_length < 31) {

@@ -1,6 +1,7 @@
 """DNS messages, and which names each pod is told."""
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -65,6 +66,34 @@ def test_a_known_name_has_no_answer_of_another_type() -> None:
     query = _query("web", dns.AAAA)
     reply = dns.answer(query, dns.parse_query(query), ["10.0.0.2"])
     assert struct.unpack_from("!HHHHHH", reply)[3] == 0
+
+
+def test_a_name_has_the_addresses_of_the_type_asked_for() -> None:
+    addresses = ["10.0.0.2", "fd00::2", "fd00::3"]
+    for kind, packed in (
+        (dns.A, [bytes([10, 0, 0, 2])]),
+        (dns.AAAA, [b"\xfd" + bytes(14) + bytes([last]) for last in (2, 3)]),
+        (15, []),
+    ):
+        query = _query("web", kind)
+        reply = dns.answer(query, dns.parse_query(query), addresses)
+        records = [struct.pack("!HHHIH", 0xC00C, kind, 1, dns.TTL_S, len(p)) + p for p in packed]
+        assert reply[12:] == query[12:] + b"".join(records)
+
+
+def test_ipv6_has_names_too() -> None:
+    directory = Directory()
+    directory.define(BACK)
+    directory.put("six", [replace(_joined(BACK, "10.0.0.2", "six"), address6="fd00::2")], ())
+    directory.put("four", [_joined(BACK, "10.0.0.3", "four")], ())
+    for who in ("fd00::2", "10.0.0.3"):
+        assert _ask(directory, who, "six") == Answer(known=True, addresses=("10.0.0.2", "fd00::2"))
+    pointer = ".".join("2" + "0" * 27 + "00df") + ".ip6.arpa"
+    assert _ask(directory, "10.0.0.3", pointer, dns.PTR) == Answer(known=True, name="six.back")
+    assert _ask(directory, "10.0.0.3", pointer[2:], dns.PTR) == Answer()
+    directory.drop("six")
+    assert _ask(directory, "fd00::2", "four") is None
+    assert _ask(directory, "10.0.0.3", "six") == Answer()
 
 
 def test_members_are_found_by_every_name(directory: Directory) -> None:

@@ -65,9 +65,14 @@ def _ping(hyper: Hyper, name: str, target: str) -> str:
     return hyper("exec", name, "sh", "-c", script).stdout
 
 
-def _find(hyper: Hyper, name: str, question: str) -> str:
+def _addresses6(hyper: Hyper, name: str) -> list[str]:
+    settings = json.loads(hyper("inspect", name).stdout)[0]["NetworkSettings"]
+    return [each["GlobalIPv6Address"] for each in settings["Networks"].values()]
+
+
+def _find(hyper: Hyper, name: str, question: str, kind: str = "a") -> str:
     """Return the address a container's resolver gives for a name, "" for none."""
-    script = f"nslookup -type=a {question} | sed -n '/^Name/,$s/^Address: //p'"
+    script = f"nslookup -type={kind} {question} | sed -n '/^Name/,$s/^Address: //p'"
     return hyper("exec", name, "sh", "-c", script, status=None).stdout.strip()
 
 
@@ -173,6 +178,65 @@ def test_a_running_container_joins_and_leaves(hyper: Hyper, networks: Callable[.
     assert _ping(hyper, "moving", two) == REACHED
     # Its resolver is that of no network in particular, and there though none leads out.
     assert _find(hyper, "moving", "two") == two
+
+
+_FORGE6 = """
+ip addr add {victim}/64 dev eth0
+ip addr del {own}/64 dev eth0
+ping -6 -c 1 -W 2 -I {victim} {target} > /dev/null 2>&1 && echo reached || echo cut
+"""
+
+
+def test_ipv6_networks_are_separate_too_and_cannot_be_forged(
+    hyper: Hyper, networks: Callable[..., str]
+) -> None:
+    if not Path("/proc/sys/net/ipv6").exists():
+        pytest.skip("this host's kernel has no IPv6")
+    networks("six", "--ipv6", "--subnet", "fd00:6::/64", "--internal")
+    networks("other", "--ipv6")
+    for name, *arguments in (
+        ("target", "--network", "six", "--ip6", "fd00:6::77"),
+        ("evil", "--network", "six", "--cap-add", "NET_ADMIN"),
+        ("stranger", "--network", "other"),
+    ):
+        hyper("run", "-d", "--name", name, *arguments, "busybox", "sleep", "600")
+    (target,), (own,) = _addresses6(hyper, "target"), _addresses6(hyper, "evil")
+    (stranger,) = _addresses6(hyper, "stranger")
+    assert target == "fd00:6::77"
+    assert _find(hyper, "evil", "target", "aaaa") == target
+    assert _ping(hyper, "evil", target) == REACHED
+    assert _ping(hyper, "evil", stranger) == _ping(hyper, "stranger", target) == CUT
+    assert "default" not in hyper("exec", "target", "ip", "-6", "route").stdout
+    hyper("network", "connect", "six", "stranger")
+    assert _ping(hyper, "stranger", target) == REACHED
+    hyper("network", "disconnect", "six", "stranger")
+    assert _ping(hyper, "stranger", target) == CUT
+    script = _FORGE6.format(victim="fd00:6::99", own=own, target=target)
+    assert hyper("exec", "evil", "sh", "-c", script).stdout == CUT
+    taken = ("--network", "six", "--ip6", target, "busybox", "true")
+    assert "Address already in use" in hyper("run", "--rm", *taken, status=125).error
+
+
+def test_ipv6_leads_out_and_to_no_loopback(hyper: Hyper, networks: Callable[..., str]) -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("2001:db8::1", 9))  # RFC 3849: nobody's; only the route is looked up
+        except OSError:
+            pytest.skip("this host has no route for IPv6, so pods have none either")
+        address = probe.getsockname()[0]
+    networks("six", "--ipv6")
+    with (
+        socket.create_server((address, 0), family=socket.AF_INET6) as server,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as hidden,
+    ):
+        gateway = "$(ip -6 route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')"
+        port, secret = server.getsockname()[1], hidden.getsockname()[1]
+        script = f"""
+        for place in '{address} {port}' "{gateway} {secret}" 'fd68:7970:6572::1 {secret}'; do
+            nc -w 5 $place < /dev/null && echo reached || echo cut
+        done"""
+        tried = hyper("run", "--rm", "--network", "six", "busybox", "sh", "-c", script)
+    assert tried.stdout == REACHED + CUT + CUT
 
 
 def test_without_a_network_there_is_the_loopback_alone(

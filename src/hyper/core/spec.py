@@ -156,7 +156,10 @@ class SubnetSpec:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """A network as a user asked for it. `chosen`: the subnet was not the user's wish."""
+    """A network as a user asked for it: one IPv4 subnet, and with `ipv6` one of that after it.
+
+    `chosen`, `chosen6`: the subnet was not the user's wish.
+    """
 
     name: str
     driver: str = "bridge"
@@ -167,6 +170,8 @@ class NetworkSpec:
     options: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     chosen: bool = False
+    ipv6: bool = False
+    chosen6: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 
 from hyper.agent import messages as guest
 from hyper.core.pod_spec import PodSpec
@@ -55,29 +55,43 @@ def interfaces(link: Link) -> tuple[guest.Interface, ...]:
     if link.nic.kind is NicKind.NONE or not link.nic.mac or not link.joined:
         return ()
     way_out = next((joined for joined in link.joined if not joined.internal), None)
+    way_out6 = next((joined for joined in link.joined if joined.outside6), None)
     device = next((joined.device for joined in link.joined if joined.number == 0), DEVICE)
-    servers = () if way_out is not None else link.nameservers
-    found = [
-        _interface(joined, device, joined is way_out, servers if joined is link.first else ())
-        for joined in link.joined
-    ]
+    found = []
+    for joined in link.joined:
+        servers = link.nameservers if way_out is None and joined is link.first else ()
+        routes = _routes(joined, joined is way_out, joined is way_out6, servers)
+        found.append(_interface(joined, device, routes))
     if not any(joined.number == 0 for joined in link.joined):
         found.insert(0, guest.Interface(DEVICE, "", _mac(link.nic.mac), 0, (), ()))
     # The device first: a macvlan is made over it.
     return tuple(sorted(found, key=lambda interface: interface.parent != ""))
 
 
-def _interface(
-    joined: Joined, parent: str, default: bool, servers: Sequence[str]
-) -> guest.Interface:
-    address = guest.Address(ip_address(joined.address).packed, joined.prefix_length)
-    gateway = ip_address(joined.gateway).packed
-    routes = tuple(guest.Route(ip_address(server).packed, 32, gateway) for server in servers)
-    if default:
-        routes = (guest.Route(bytes(4), 0, gateway),)
+def _interface(joined: Joined, parent: str, routes: tuple[guest.Route, ...]) -> guest.Interface:
+    addresses = [guest.Address(ip_address(joined.address).packed, joined.prefix_length)]
+    if joined.address6:
+        addresses.append(guest.Address(ip_address(joined.address6).packed, joined.prefix_length6))
     over = "" if joined.number == 0 else parent
     mac = _mac(joined.mac)
-    return guest.Interface(joined.device, over, mac, joined.mtu, (address,), routes)
+    return guest.Interface(joined.device, over, mac, joined.mtu, tuple(addresses), routes)
+
+
+def _routes(
+    joined: Joined, default: bool, default6: bool, servers: Sequence[str]
+) -> tuple[guest.Route, ...]:
+    gateway = ip_address(joined.gateway).packed
+    found = [guest.Route(ip_address(server).packed, 32, gateway) for server in servers]
+    if default:
+        found.append(guest.Route(bytes(4), 0, gateway))
+    if joined.address6:
+        # Through the gateway even to neighbours: then only that one has to be asked for.
+        gateway6 = ip_address(joined.gateway6).packed
+        here = ip_interface(f"{joined.address6}/{joined.prefix_length6}").network
+        found.append(guest.Route(here.network_address.packed, here.prefixlen, gateway6))
+        if default6:
+            found.append(guest.Route(bytes(16), 0, gateway6))
+    return tuple(found)
 
 
 def _mac(text: str) -> bytes:

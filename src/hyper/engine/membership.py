@@ -36,6 +36,8 @@ class Member:
     mac: str
     address: str
     prefix_length: int
+    address6: str = ""
+    prefix_length6: int = 0
 
 
 class Memberships:
@@ -53,7 +55,15 @@ class Memberships:
     def members(self, network_id: str) -> list[Member]:
         """Return the running containers on a network."""
         return [
-            Member(container.id, container.row.name, at.mac, at.address, at.prefix_length)
+            Member(
+                container.id,
+                container.row.name,
+                at.mac,
+                at.address,
+                at.prefix_length,
+                at.address6,
+                at.prefix_length6,
+            )
             for container in self._containers()
             for at in container.network.joined
             if at.network_id == network_id
@@ -127,7 +137,9 @@ class Memberships:
         names = self.registry.names(container, endpoint)
         if any(each.network_id == endpoint.network_id for each in machine.link.joined):
             return  # another container of the pod brought it there
-        wanted = Wanted(endpoint.network_id, endpoint.address, "", endpoint.mac, names)
+        wanted = Wanted(
+            endpoint.network_id, endpoint.address, endpoint.address6, endpoint.mac, names
+        )
         link = await self._services.networks.join(pod.row.id, wanted)
         try:
             await _tell(pod, machine, link)
@@ -206,7 +218,9 @@ async def enter(pod: Pod, machine: Machine, container: Container) -> None:
     for endpoint in container.spec.endpoints:
         if endpoint.network_id not in here:
             names = services.registry.names(container, endpoint)
-            wanted = Wanted(endpoint.network_id, endpoint.address, "", endpoint.mac, names)
+            wanted = Wanted(
+                endpoint.network_id, endpoint.address, endpoint.address6, endpoint.mac, names
+            )
             link = await services.networks.join(pod.row.id, wanted)
     if len(link.joined) != len(here):
         await _tell(pod, machine, link)

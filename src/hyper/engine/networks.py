@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from time import time_ns
 
 from hyper.core.errors import (
@@ -122,12 +122,12 @@ class NetworkRegistry:
             raise _no_driver(spec.driver)
         if any(info.spec.name == spec.name for info in self._networks.values()):
             raise Conflict(f"network with name {spec.name} already exists")
-        chosen = not spec.subnets
-        plan = spec.subnets[0] if spec.subnets else SubnetSpec(self._free_subnet())
+        network_id = new_id()
+        spec = self._planned(network_id, spec)
         if not self._backend.fixed_subnet:
-            self._check_overlap(plan.subnet)
-        spec = replace(spec, subnets=(_with_gateway(plan),), chosen=chosen)
-        info = NetworkInfo(new_id(), time_ns(), spec)
+            for plan in spec.subnets:
+                self._check_overlap(plan.subnet)
+        info = NetworkInfo(network_id, time_ns(), spec)
         await self._backend.define(_defined(info))
         created = event("create", info)
         try:
@@ -138,6 +138,16 @@ class NetworkRegistry:
         self._networks[info.id] = info
         self._feed.publish(created)
         return info
+
+    def _planned(self, network_id: str, spec: NetworkSpec) -> NetworkSpec:
+        """Return a network with the subnets and gateways it did not ask for."""
+        fours = [plan for plan in spec.subnets if ":" not in plan.subnet]
+        sixes = [plan for plan in spec.subnets if ":" in plan.subnet]
+        chosen, chosen6 = not fours, spec.ipv6 and not sixes
+        plans = fours or [SubnetSpec(self._free_subnet())]
+        plans += sixes or ([SubnetSpec(ipam.unique_local_subnet(network_id))] if chosen6 else [])
+        subnets = tuple(_with_gateway(plan) for plan in plans)
+        return replace(spec, subnets=subnets, chosen=chosen, chosen6=chosen6)
 
     def _free_subnet(self) -> str:
         used = [plan.subnet for info in self._networks.values() for plan in info.spec.subnets]
@@ -245,17 +255,20 @@ class NetworkRegistry:
         refusal = f"invalid config for network {info.spec.name}: invalid endpoint settings:\n"
         if info.spec.name in (HOST, NONE):
             raise InvalidArgument(f"{refusal}containers cannot join the network {info.spec.name}")
-        if not endpoint.address:
-            return
-        if info.spec.chosen:
-            raise InvalidArgument(
-                f"{refusal}user specified IP address is supported only when connecting to networks "
-                "with user configured subnets"
-            )
-        if not any(_holds(plan.subnet, endpoint.address) for plan in info.spec.subnets):
-            raise InvalidArgument(
-                f"{refusal}no configured subnet contains IP address {endpoint.address}"
-            )
+        spec = info.spec
+        for address, chosen in (
+            (endpoint.address, spec.chosen),
+            (endpoint.address6, spec.chosen6 or not spec.ipv6),
+        ):
+            if address and chosen:
+                raise InvalidArgument(
+                    f"{refusal}user specified IP address is supported only when connecting to "
+                    "networks with user configured subnets"
+                )
+            if address and not any(_holds(plan.subnet, address) for plan in spec.subnets):
+                raise InvalidArgument(
+                    f"{refusal}no configured subnet contains IP address {address}"
+                )
 
     def wanted(self, pod: PodSpec, containers: Sequence[Container]) -> tuple[Wanted, ...]:
         """Return the networks a pod of these containers joins. Raises NotFound (its own)."""
@@ -280,6 +293,7 @@ class NetworkRegistry:
                 found[endpoint.network_id] = replace(
                     before,
                     address=before.address or endpoint.address,
+                    address6=before.address6 or endpoint.address6,
                     mac=before.mac or endpoint.mac,
                     names=(*before.names, *self.names(container, endpoint)),
                 )
@@ -305,7 +319,7 @@ def _no_driver(driver: str) -> HyperError:
 
 
 def _holds(subnet: str, address: str) -> bool:
-    return ip_network(address).subnet_of(ip_network(subnet))  # type: ignore[arg-type]
+    return ip_address(address) in ip_network(subnet)
 
 
 def _with_gateway(plan: SubnetSpec) -> SubnetSpec:
@@ -320,12 +334,16 @@ def _with_gateway(plan: SubnetSpec) -> SubnetSpec:
 def _defined(info: NetworkInfo) -> Network:
     """Return what the back end needs to know of a network."""
     plan, options = info.spec.subnets[0], dict(info.spec.options)
+    six = next((each for each in info.spec.subnets if ":" in each.subnet), SubnetSpec())
     return Network(
         id=info.id,
         subnet=plan.subnet,
         gateway=plan.gateway,
         ip_range=plan.ip_range,
-        reserved=tuple(address for _, address in plan.auxiliary),
+        subnet6=six.subnet,
+        gateway6=six.gateway,
+        ip_range6=six.ip_range,
+        reserved=tuple(address for _, address in (*plan.auxiliary, *six.auxiliary)),
         internal=info.spec.internal,
         isolated=options.get(ICC_OPTION, "true").lower() in ("false", "0"),
         named=info.spec.name != BRIDGE,

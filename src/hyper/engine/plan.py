@@ -254,6 +254,7 @@ def identity_files(
                 raise Unsupported(f"--add-host {entry}: the host has no address that pods reach")
         hosts.append(f"{target}\t{host}")
     hosts += [f"{each.address}\t{name}" for each in joined]
+    hosts += [f"{each.address6}\t{name}" for each in joined if each.address6]
     # As Docker: where members have names the pod's own resolver is asked, which asks spec.dns.
     named = any(each.names for each in joined)
     servers = nameservers if named else spec.dns or nameservers

@@ -101,12 +101,13 @@ def _keeper(answers: socket.socket, listener_fd: int, log_fd: int) -> NoReturn:
     status = 1
     try:
         program = uplink.find()
+        six = uplink.leads_out6(program)
         theirs, ours = socket.socketpair()
         if program and os.fork() == 0:
-            _uplink(program, theirs, ours, log_fd)
+            _uplink(program, six, theirs, ours, log_fd)
         theirs.close()
         ns.unshare(ns.CLONE_NEWNET)
-        keeper = Keeper(program)
+        keeper = Keeper(program, six)
         netns = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         socket.send_fds(ours, [b"netns"], [netns])
         os.close(netns)
@@ -123,7 +124,9 @@ def _keeper(answers: socket.socket, listener_fd: int, log_fd: int) -> NoReturn:
     os._exit(status)
 
 
-def _uplink(program: str, theirs: socket.socket, ours: socket.socket, log_fd: int) -> NoReturn:
+def _uplink(
+    program: str, six: bool, theirs: socket.socket, ours: socket.socket, log_fd: int
+) -> NoReturn:
     """In the host's network namespace, which the keeper itself can never enter again."""
     try:
         ours.close()
@@ -135,18 +138,18 @@ def _uplink(program: str, theirs: socket.socket, ours: socket.socket, log_fd: in
             netns = fcntl.fcntl(fds[0], fcntl.F_DUPFD, 10)
             os.closerange(3, netns)
             os.closerange(netns + 1, _MAX_OPEN_FILES)
-            _supervise(program, netns)
+            _supervise(program, six, netns)
     finally:
         os._exit(1)
 
 
-def _supervise(program: str, netns: int) -> NoReturn:
+def _supervise(program: str, six: bool, netns: int) -> NoReturn:
     """Run the uplink in this process's own (the host's) network namespace, again when it ends.
 
     `netns` is a descriptor of the pods' namespace. Never returns; dies with the keeper.
     """
     # A descriptor and not /proc/PID/ns/net: pasta has given up what is needed to open that.
-    argv = uplink.arguments(program, f"/proc/self/fd/{netns}")
+    argv = uplink.arguments(program, f"/proc/self/fd/{netns}", six=six)
     os.set_inheritable(netns, True)
     while True:
         # Python ignores SIGPIPE, and pasta refuses to start where it already is ignored.

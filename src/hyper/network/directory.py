@@ -54,20 +54,22 @@ class Directory:
         self.drop(pod_id)
         self._pods[pod_id] = _Pod(tuple(joined), tuple(servers))
         for each in joined:
-            self._owners[each.address] = pod_id
-            known = self._names.get(each.network_id)
-            if known is not None:
+            known = self._names.get(each.network_id, {})
+            for address in _addresses(each):
+                self._owners[address] = pod_id
                 for name in each.names:
-                    known.setdefault(name.lower(), []).append(each.address)
+                    known.setdefault(name.lower(), []).append(address)
 
     def drop(self, pod_id: str) -> None:
         """Forget a pod."""
         pod = self._pods.pop(pod_id, None)
         for each in pod.joined if pod else ():
-            self._owners.pop(each.address, None)
+            gone = _addresses(each)
+            for address in gone:
+                self._owners.pop(address, None)
             known = self._names.get(each.network_id, {})
             for name in {name.lower() for name in each.names}:
-                left = [address for address in known.pop(name, []) if address != each.address]
+                left = [address for address in known.pop(name, []) if address not in gone]
                 if left:
                     known[name] = left
 
@@ -108,7 +110,11 @@ class Directory:
         owner = self._pods.get(self._owners.get(address, ""))
         mine = {each.network_id for each in pod.joined}
         for each in owner.joined if owner else ():
-            if each.address == address and each.network_id in mine and each.names:
+            if address in _addresses(each) and each.network_id in mine and each.names:
                 network = self._networks[each.network_id].name
                 return Answer(known=True, name=f"{each.names[0]}.{network}")
         return None
+
+
+def _addresses(joined: Joined) -> tuple[str, ...]:
+    return tuple(filter(None, (joined.address, joined.address6)))

@@ -1,18 +1,19 @@
 """The parts of DNS messages a resolver needs: the question, and answers made for it.
 
-Pure: bytes in, bytes out. RFC 1035 sections 4.1 (messages) and 3.5 (in-addr.arpa); what comes from
-a guest is hostile: anything unusual raises ValueError.
+Pure: bytes in, bytes out. RFC 1035 sections 4.1 (messages) and 3.5 (in-addr.arpa), RFC 3596 (AAAA,
+ip6.arpa); what comes from a guest is hostile: anything unusual raises ValueError.
 """
 
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv6Address, ip_address
 
 A, PTR, AAAA, IN = 1, 12, 28, 1
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 TTL_S = 10
 MAX_NAME = 255
+_NIBBLES = frozenset("0123456789abcdef")
 _HEADER = struct.Struct("!HHHHHH")
 _QR, _RD, _RA, _AA = 0x8000, 0x0100, 0x0080, 0x0400
 _OPCODE = 0x7800
@@ -55,9 +56,10 @@ def parse_query(message: bytes) -> Question:
 
 
 def answer(message: bytes, question: Question, addresses: Sequence[str]) -> bytes:
-    """Return the answer that a name has these IPv4 addresses; none for another type."""
-    records = [IPv4Address(text).packed for text in addresses] if question.kind == A else []
-    return _reply(message, question, NOERROR, A, records)
+    """Return the answer that a name has those of these addresses that are of the type asked for."""
+    version = {A: 4, AAAA: 6}.get(question.kind, 0)
+    records = [each.packed for each in map(ip_address, addresses) if each.version == version]
+    return _reply(message, question, NOERROR, question.kind, records)
 
 
 def pointer(message: bytes, question: Question, name: str) -> bytes:
@@ -85,7 +87,12 @@ def _reply(
 
 
 def reversed_address(name: str) -> str:
-    """Return the IPv4 address whose name in in-addr.arpa this is, "" if it is none."""
+    """Return the address whose name in in-addr.arpa or ip6.arpa this is, "" if it is none."""
+    if name.endswith(".ip6.arpa"):
+        nibbles = name.removesuffix(".ip6.arpa").split(".")
+        if len(nibbles) != 32 or not all(each in _NIBBLES for each in nibbles):
+            return ""
+        return str(IPv6Address(bytes.fromhex("".join(nibbles[::-1]))))
     if not name.endswith(".in-addr.arpa"):
         return ""
     parts = name.removesuffix(".in-addr.arpa").split(".")

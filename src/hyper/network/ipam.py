@@ -5,7 +5,7 @@ Like Docker's, addresses are given out in turn: one that was just freed is not t
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 from hyper.core.errors import Conflict, InvalidArgument, Unavailable
@@ -38,6 +38,12 @@ def free_subnet(used: Iterable[str]) -> str:
     )
 
 
+def unique_local_subnet(network_id: str) -> str:
+    """Return an IPv6 subnet of a network's own (RFC 4193, with digits of its id for chance)."""
+    digits = "fd" + network_id[:14]
+    return str(IPv6Network(int(digits + "0" * 16, 16)).supernet(new_prefix=64))
+
+
 def host_subnets() -> list[str]:
     """Return the subnets the host itself has routes to (proc(5), /proc/net/route)."""
     found = []
@@ -58,7 +64,8 @@ class Pool:
     ) -> None:
         self.subnet: AnyNetwork = ip_network(subnet)
         self._range: AnyNetwork = ip_network(ip_range) if ip_range else self.subnet
-        self._taken = {int(ip_address(text)) for text in (gateway, *reserved) if text}
+        addresses = (ip_address(text) for text in (gateway, *reserved) if text)
+        self._taken = {int(each) for each in addresses if each.version == self.subnet.version}
         self._last = int(self._range.network_address)
         if self._range == self.subnet or int(self._range.network_address) == int(
             self.subnet.network_address
@@ -82,7 +89,10 @@ class Pool:
                 self._taken.add(number)
                 self._last = number
                 return self._text(number)
-        raise Unavailable(f"no available IPv4 addresses on this network's pools: {self._range}")
+        version = f"IPv{self.subnet.version}"
+        raise Unavailable(
+            f"no available {version} addresses on this network's pools: {self._range}"
+        )
 
     def _take_exactly(self, asked: str) -> str:
         address = ip_address(asked)
@@ -102,6 +112,13 @@ class Pool:
     def free(self, address: str) -> None:
         """Give an address back."""
         self._taken.discard(int(ip_address(address)))
+
+
+def link_local(mac: str) -> str:
+    """Return the link-local address a guest's kernel makes of a MAC (RFC 4291, modified EUI-64)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return str(IPv6Address(b"\xfe\x80" + bytes(6) + identifier))
 
 
 def mac(pod_id: str, network_id: str, asked: str) -> str:

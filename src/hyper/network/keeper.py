@@ -7,13 +7,14 @@ nftables and sockets, no pods; how it comes into being is `birth`.
 Protocol, over one SOCK_SEQPACKET connection: a JSON object per packet, descriptors beside it; a
 reply repeats "id" and has "error" or "result":
 
-    {"op": "hello"}                 -> {"taps": [...], "relays": [...], "uplink": program}
+    {"op": "hello"}                 -> {"taps": [...], "relays": [...], "uplink": program,
+                                        "ipv6": bool, "uplink6": bool}
     {"op": "tap", "name"}           -> {} and its descriptor
     {"op": "sockets"}               -> {} and a UDP socket and a TCP listener on port 53
     {"op": "change", "netlink": [...], "nft": text, "sysctl": [[path, value]...],
      "close": [key...], "retarget": [[key, host]...],
      "open": [{"key", "protocol", "host", "port", "sources"}...]} -> {}
-        all that was given is done in the order close, netlink, sysctl, nft, retarget, open; each
+        all that was given is done in the order close, sysctl, netlink, nft, retarget, open; each
         "open" takes one descriptor, a bound socket of the host
     {"op": "end"}                   -> {} and the keeper ends
 """
@@ -47,8 +48,12 @@ _SYSCTLS = (
     ("net/ipv4/conf/default/proxy_arp", "1"),
     ("net/ipv4/conf/default/send_redirects", "0"),
     ("net/ipv4/conf/default/accept_redirects", "0"),
-    ("net/ipv6/conf/default/accept_ra", "0"),
     ("net/ipv4/ip_local_port_range", "1024 65535"),
+)
+_SYSCTLS6 = (
+    ("net/ipv6/conf/default/accept_ra", "0"),
+    ("net/ipv6/conf/default/accept_redirects", "0"),
+    ("net/ipv6/conf/all/forwarding", "1"),
 )
 
 Request = dict[str, Any]
@@ -57,8 +62,10 @@ Request = dict[str, Any]
 class Keeper:
     """The namespace this process is in: what is configured there, and who asks for changes."""
 
-    def __init__(self, program: str) -> None:
-        for path, value in _SYSCTLS:
+    def __init__(self, program: str, uplink6: bool) -> None:
+        self._ipv6 = os.path.exists("/proc/sys/net/ipv6")
+        self._uplink6 = uplink6 and self._ipv6
+        for path, value in (*_SYSCTLS, *(_SYSCTLS6 if self._ipv6 else ())):
             _sysctl(path, value)
         self._program = program
         self._netlink = Netlink()
@@ -152,15 +159,17 @@ class Keeper:
             os.close(fd)
 
     def _hello(self, request: Request, fds: list[int]) -> tuple[Request, list[int]]:
-        relays = list(self._relays)
-        return {"taps": self._taps(), "relays": relays, "uplink": self._program}, []
+        reply: Request = {"taps": self._taps(), "relays": list(self._relays)}
+        reply |= {"uplink": self._program, "ipv6": self._ipv6, "uplink6": self._uplink6}
+        return reply, []
 
     def _tap(self, request: Request, fds: list[int]) -> tuple[Request, list[int]]:
         name = request["name"]
         tap = _open_tap(name)
         # A guest asks for its neighbours by ARP and gets its answer from us at once.
         _sysctl(f"net/ipv4/neigh/{name}/proxy_delay", "0")
-        _sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "1")
+        if self._ipv6:
+            _sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "1")  # until it is on a network with it
         return {}, [tap]
 
     def _sockets(self, request: Request, fds: list[int]) -> tuple[Request, list[int]]:
@@ -176,9 +185,9 @@ class Keeper:
         for key in request.get("close", ()):
             if relay := self._relays.pop(key, None):
                 relay.close()
-        self._netlink.apply(request.get("netlink", ()))
         for path, value in request.get("sysctl", ()):
             _sysctl(path, value)
+        self._netlink.apply(request.get("netlink", ()))
         self._ruleset.run(request.get("nft", ""))
         for key, host in request.get("retarget", ()):
             if relay := self._relays.get(key):

@@ -34,6 +34,7 @@ _log = logging.getLogger("network")
 class Batch:
     """Changes that are asked for in one request; see keeper. `sockets` go with `relays`."""
 
+    sysctl: list[tuple[str, str]] = field(default_factory=list)
     links: list[Change] = field(default_factory=list)
     nft: list[str] = field(default_factory=list)
     close: list[str] = field(default_factory=list)
@@ -53,6 +54,8 @@ class Namespace:
         self._closed = asyncio.Event()
         self.uplink = ""
         """The program through which pods reach the world, "" if there is none."""
+        self.ipv6 = self.uplink6 = False
+        """Whether there is IPv6, and whether it leads to the world."""
 
     async def open(self) -> dict[str, Any]:
         """Connect to the keeper that is there, else start one; return what it says of itself.
@@ -66,6 +69,7 @@ class Namespace:
                 raise Unavailable("the keeper of the pods' network ended at once")
         state = await self.ask("hello")
         self.uplink = str(state["uplink"])
+        self.ipv6, self.uplink6 = bool(state["ipv6"]), bool(state["uplink6"])
         return state
 
     @property
@@ -95,6 +99,7 @@ class Namespace:
         """Apply a batch; its sockets are the keeper's afterwards. Raises Failure."""
         request: dict[str, object] = {
             "op": "change",
+            "sysctl": batch.sysctl,
             "netlink": batch.links,
             "nft": "\n".join(batch.nft),
             "close": batch.close,

@@ -25,6 +25,7 @@ class Network:
     ip_range: str = ""
     subnet6: str = ""
     gateway6: str = ""
+    ip_range6: str = ""
     reserved: tuple[str, ...] = ()
     internal: bool = False
     isolated: bool = False
@@ -51,7 +52,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A pod's place on one network: `interface`, or eth<number> if empty, in the guest."""
+    """A pod's place on one network: `interface`, or eth<number> if empty, in the guest.
+
+    `outside6`: IPv6 leads out of it.
+    """
 
     network_id: str
     number: int
@@ -63,6 +67,7 @@ class Joined:
     address6: str = ""
     prefix_length6: int = 0
     gateway6: str = ""
+    outside6: bool = False
     internal: bool = False
     mtu: int = 0
     interface: str = ""

@@ -61,9 +61,9 @@ table {TABLE} {{
     chain arrive {{
         type filter hook prerouting priority raw; policy accept;
         iifname != "{TAPS}" accept
+        icmpv6 type {{ nd-router-advert, nd-redirect }} drop
         meta protocol ip iifname . ether saddr . ip saddr @senders accept
         meta protocol ip6 iifname . ether saddr . ip6 saddr @senders6 accept
-        meta protocol ip6 ip6 saddr fe80::/10 icmpv6 type nd-neighbor-solicit accept
         drop
     }}
     chain for_us {{
@@ -79,6 +79,7 @@ table {TABLE} {{
         type filter hook forward priority filter; policy drop;
         iifname "{UPLINK}" ct state established,related accept
         iifname != "{TAPS}" drop
+        icmpv6 type {{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert }} drop
         meta protocol ip meta mark set ip saddr map @network_of
         meta protocol ip6 meta mark set ip6 saddr map @network_of6
         meta mark @isolated oifname "{TAPS}" drop
@@ -125,6 +126,16 @@ def add_member(member: Member) -> list[str]:
 def delete_member(member: Member) -> list[str]:
     """Return the lines that put an address out of a network."""
     return _elements("delete", member)
+
+
+def add_sender(tap: str, mac: str, address: str) -> list[str]:
+    """Return the line that lets an address of a link itself ask its neighbours, and no more."""
+    return [f'add element {TABLE} senders6 {{ "{tap}" . {mac} . {address} }}']
+
+
+def delete_sender(tap: str, mac: str, address: str) -> list[str]:
+    """Return the line that forgets such an address."""
+    return [f'delete element {TABLE} senders6 {{ "{tap}" . {mac} . {address} }}']
 
 
 def flag_network(number: int, *, internal: bool, isolated: bool) -> list[str]:

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from itertools import count
@@ -38,6 +38,15 @@ class _Known:
     network: Network
     number: int
     pools: list[ipam.Pool]
+
+    @property
+    def plans(self) -> list[tuple[str, str]]:
+        """The subnets and their gateways."""
+        both = (
+            (self.network.subnet, self.network.gateway),
+            (self.network.subnet6, self.network.gateway6),
+        )
+        return [plan for plan in both if plan[0]]
 
     def take(self, wanted: Wanted) -> tuple[str, str]:
         """Return the addresses of a new member; both or none."""
@@ -121,11 +130,17 @@ class RoutedNetworks:
     async def define(self, network: Network) -> None:
         """Make a network known, with its gateway in the namespace."""
         pools = [ipam.Pool(network.subnet, network.gateway, network.ip_range, network.reserved)]
+        if network.subnet6:
+            if not self._namespace.ipv6:
+                raise Unsupported("EnableIPv6 is not supported here: the host's kernel has no IPv6")
+            plan6 = (network.subnet6, network.gateway6, network.ip_range6, network.reserved)
+            pools.append(ipam.Pool(*plan6))
         known = _Known(network, next(self._numbers), pools)
         batch = Batch()
-        # Who is not there is unreachable, instead of being looked for beyond the uplink.
-        batch.links.append(["route", network.subnet, "", ""])
-        batch.links.append(["address", _LOOPBACK, network.gateway, 32])
+        for subnet, gateway in known.plans:
+            # Who is not there is unreachable, instead of being looked for beyond the uplink.
+            batch.links.append(["route", subnet, "", ""])
+            batch.links.append(["address", _LOOPBACK, gateway, _bits(gateway)])
         flags = {"internal": network.internal, "isolated": network.isolated}
         batch.nft += nft.flag_network(known.number, **flags)
         await self._namespace.change(batch)
@@ -138,8 +153,9 @@ class RoutedNetworks:
         self._directory.forget(network_id)
         network = known.network
         batch = Batch()
-        batch.links.append(["no route", network.subnet, ""])
-        batch.links.append(["no address", _LOOPBACK, network.gateway, 32])
+        for subnet, gateway in known.plans:
+            batch.links.append(["no route", subnet, ""])
+            batch.links.append(["no address", _LOOPBACK, gateway, _bits(gateway)])
         flags = {"internal": network.internal, "isolated": network.isolated}
         batch.nft += nft.unflag_network(known.number, **flags)
         await self._namespace.change(batch)
@@ -195,7 +211,8 @@ class RoutedNetworks:
             if known is None:
                 continue
             for pool, address in zip(known.pools, (joined.address, joined.address6), strict=False):
-                pool.take(address)
+                if address:
+                    pool.take(address)
         self._links[pod_id] = live
         return self._link(pod_id)
 
@@ -213,8 +230,7 @@ class RoutedNetworks:
                 _log.error("pod %s lost its network: restart it", pod_id[:12])
                 continue
             for joined in live.joined:
-                for member in self._members(live, joined):
-                    batch.nft += nft.add_member(member)
+                batch.nft += self._rules(live, joined, nft.add_member, nft.add_sender)
             wanted_relays.update(ports.relay_key(pod_id, port) for port in live.ports)
         wanted_relays |= self._balancer.relay_keys()
         batch.close += [key for key in state["relays"] if key not in wanted_relays]
@@ -230,8 +246,7 @@ class RoutedNetworks:
         self._directory.drop(pod_id)
         batch = Batch()
         for joined in live.joined:
-            for member in self._members(live, joined):
-                batch.nft += nft.delete_member(member)
+            batch.nft += self._rules(live, joined, nft.delete_member, nft.delete_sender)
             self._networks[joined.network_id].free(joined)
         batch.close += [ports.relay_key(pod_id, port) for port in live.ports]
         if not batch.nft and not batch.close:
@@ -266,10 +281,12 @@ class RoutedNetworks:
         if joined is None:
             raise NotFound("network", network_id)
         batch = Batch()
+        batch.nft += self._rules(live, joined, nft.delete_member, nft.delete_sender)
         for member in self._members(live, joined):
-            batch.nft += nft.delete_member(member)
             batch.links.append(["no route", _host_route(member.address), live.tap])
             batch.links.append(["no neighbour", live.tap, member.address])
+        if joined.address6:
+            batch.links.append(["no address", live.tap, joined.gateway6, 128])
         first = live.joined[0]
         left = [each for each in live.joined if each is not joined]
         if joined is first and left:
@@ -343,22 +360,47 @@ class RoutedNetworks:
             gateway=network.gateway,
             names=wanted.names,
             address6=address6,
+            prefix_length6=ip_network(network.subnet6).prefixlen if address6 else 0,
+            gateway6=network.gateway6,
+            outside6=bool(address6) and not network.internal and self._namespace.uplink6,
             internal=network.internal,
             mtu=wanted.mtu or network.mtu,
             interface=wanted.interface,
         )
         live.joined.append(joined)
         batch.links.append(["up", live.tap, max([_MTU, *(each.mtu for each in live.joined)])])
+        if address6:
+            # The link's own address of the gateway: there the guest's questions are answered.
+            batch.sysctl.append((f"net/ipv6/conf/{live.tap}/disable_ipv6", "0"))
+            batch.links.append(["address", live.tap, network.gateway6, 128])
         for member in self._members(live, joined):
-            batch.links.append(["route", _host_route(member.address), live.tap, network.gateway])
+            gateway = network.gateway6 if ":" in member.address else network.gateway
+            batch.links.append(["route", _host_route(member.address), live.tap, gateway])
             batch.links.append(["neighbour", live.tap, member.address, joined.mac])
-            batch.nft += nft.add_member(member)
+        batch.nft += self._rules(live, joined, nft.add_member, nft.add_sender)
 
     def _members(self, live: _Live, joined: Joined) -> list[nft.Member]:
         known = self._networks.get(joined.network_id)
         if known is None:
             return []
-        return [nft.Member(live.tap, joined.mac, joined.address, known.number)]
+        return [
+            nft.Member(live.tap, joined.mac, address, known.number)
+            for address in (joined.address, joined.address6)
+            if address
+        ]
+
+    def _rules(
+        self,
+        live: _Live,
+        joined: Joined,
+        member_lines: Callable[[nft.Member], list[str]],
+        sender_lines: Callable[[str, str, str], list[str]],
+    ) -> list[str]:
+        """Return the lines about a pod's place on a network."""
+        lines = [line for member in self._members(live, joined) for line in member_lines(member)]
+        if lines and joined.address6:
+            lines += sender_lines(live.tap, joined.mac, ipam.link_local(joined.mac))
+        return lines
 
     def _open_ports(
         self, pod_id: str, live: _Live, published: Sequence[PortBinding], batch: Batch
@@ -395,8 +437,12 @@ def _drop(batch: Batch) -> None:
         each.close()
 
 
+def _bits(address: str) -> int:
+    return 128 if ":" in address else 32
+
+
 def _host_route(address: str) -> str:
-    return f"{address}/{128 if ':' in address else 32}"
+    return f"{address}/{_bits(address)}"
 
 
 def host_address() -> str:

@@ -33,10 +33,9 @@ def parse_network(body: Mapping[str, object]) -> NetworkSpec:
     for field in ("Ingress", "ConfigOnly"):
         if read_bool(body.get(field) or False, field):
             raise Unsupported(f"{field} is not supported: it belongs to a swarm")
-    if read_bool(body.get("EnableIPv6") or False, "EnableIPv6"):
-        raise Unsupported("EnableIPv6 is not supported yet: networks have IPv4 only")
+    ipv6 = read_bool(body.get("EnableIPv6") or False, "EnableIPv6")
     if body.get("EnableIPv4") is False:
-        raise Unsupported("EnableIPv4=false is not supported: networks have IPv4 only")
+        raise Unsupported("EnableIPv4=false is not supported: networks have IPv4, and IPv6 beside")
     scope = read_string(body.get("Scope") or "local", "Scope")
     if scope != "local":
         raise Unsupported(f"Scope {scope} is not supported: there is no swarm")
@@ -51,7 +50,8 @@ def parse_network(body: Mapping[str, object]) -> NetworkSpec:
         driver=driver,
         internal=read_bool(body.get("Internal") or False, "Internal"),
         attachable=read_bool(body.get("Attachable") or False, "Attachable"),
-        subnets=_subnets(ipam),
+        subnets=_subnets(ipam, ipv6),
+        ipv6=ipv6,
         ipam_options=_pairs(ipam.get("Options"), "IPAM.Options"),
         options=_options(body.get("Options")),
         labels=_pairs(body.get("Labels"), "Labels"),
@@ -76,14 +76,19 @@ def _options(value: object) -> tuple[tuple[str, str], ...]:
     return options
 
 
-def _subnets(ipam: Mapping[str, object]) -> tuple[SubnetSpec, ...]:
+def _subnets(ipam: Mapping[str, object], ipv6: bool) -> tuple[SubnetSpec, ...]:
+    """Return the blocks of an address plan, IPv4's first."""
     blocks = ipam.get("Config") or []
     if not isinstance(blocks, list):
         raise InvalidArgument("IPAM.Config: expected a list")
     found = [_subnet(block, f"IPAM.Config[{at}]") for at, block in enumerate(blocks)]
     found = [block for block in found if block != SubnetSpec()]
-    if len(found) > 1:
-        raise Unsupported("IPAM.Config: a network has one subnet")
+    found.sort(key=lambda block: ":" in block.subnet)
+    sixes = [block.subnet for block in found if ":" in block.subnet]
+    if sixes and not ipv6:
+        raise InvalidArgument(f"subnet {sixes[0]} needs EnableIPv6 (--ipv6)")
+    if len(sixes) > 1 or len(found) - len(sixes) > 1:
+        raise Unsupported("IPAM.Config: a network has one subnet, and one of IPv6")
     return tuple(found)
 
 
@@ -104,9 +109,7 @@ def _subnet(value: object, where: str) -> SubnetSpec:
         raise InvalidArgument(
             f"invalid network config:\ninvalid subnet {texts['Subnet']}: {err}"
         ) from None
-    if subnet.version == 6:
-        raise Unsupported(f"{where}.Subnet {subnet}: networks have IPv4 only")
-    if subnet.prefixlen > 30:
+    if subnet.prefixlen > subnet.max_prefixlen - 2:
         raise InvalidArgument(f"invalid subnet {subnet}: it has no room for a gateway and a member")
     for key, text in (*texts.items(), *auxiliary):
         _check_inside(key, text, str(subnet))
@@ -154,7 +157,8 @@ def read_endpoint(network: str, value: object, where: str) -> EndpointSpec:
     aliases = read_strings(endpoint.get("Aliases"), f"{where}.Aliases")
     ipam = read_object(endpoint.get("IPAMConfig"), f"{where}.IPAMConfig")
     address = _address(ipam.get("IPv4Address"), 4, f"{where}.IPAMConfig.IPv4Address")
-    if address and network in PREDEFINED_NETWORKS:
+    address6 = _address(ipam.get("IPv6Address"), 6, f"{where}.IPAMConfig.IPv6Address")
+    if (address or address6) and network in PREDEFINED_NETWORKS:
         raise InvalidArgument(
             f"invalid config for network {network}: invalid endpoint settings:\n"
             "user specified IP address is supported on user defined networks only"
@@ -163,8 +167,6 @@ def read_endpoint(network: str, value: object, where: str) -> EndpointSpec:
         raise InvalidArgument("network-scoped aliases are only supported for user-defined networks")
     if read_strings(endpoint.get("Links"), f"{where}.Links"):
         raise Unsupported(f"{where}.Links is not supported: use the names of the containers")
-    if ipam.get("IPv6Address"):
-        raise Unsupported(f"{where}.IPAMConfig.IPv6Address: networks have IPv4 only")
     if read_strings(ipam.get("LinkLocalIPs"), f"{where}.IPAMConfig.LinkLocalIPs"):
         raise Unsupported(
             f"{where}.IPAMConfig.LinkLocalIPs is not supported: a pod has the one device"
@@ -174,7 +176,9 @@ def read_endpoint(network: str, value: object, where: str) -> EndpointSpec:
     mac = read_string(endpoint.get("MacAddress") or "", f"{where}.MacAddress")
     if mac and not _MAC.fullmatch(mac):
         raise InvalidArgument(f"invalid MAC address: {mac}")
-    return EndpointSpec(network=network, aliases=aliases, address=address, mac=mac)
+    return EndpointSpec(
+        network=network, aliases=aliases, address=address, address6=address6, mac=mac
+    )
 
 
 def _address(value: object, version: int, where: str) -> str:

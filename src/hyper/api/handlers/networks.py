@@ -57,7 +57,7 @@ async def inspect(call: Call) -> web.StreamResponse:
             "EndpointID": endpoint_id(member.container_id, info.id),
             "MacAddress": member.mac,
             "IPv4Address": f"{member.address}/{member.prefix_length}",
-            "IPv6Address": "",
+            "IPv6Address": f"{member.address6}/{member.prefix_length6}" if member.address6 else "",
         }
         for member in call.engine.networks.members(info.id)
     }
@@ -135,7 +135,7 @@ def _show(info: NetworkInfo) -> JSON:
         "Scope": "local",
         "Driver": spec.driver,
         "EnableIPv4": True,
-        "EnableIPv6": False,
+        "EnableIPv6": spec.ipv6,
         "IPAM": {"Driver": "default", "Options": ipam_options, "Config": plans},
         "Internal": spec.internal,
         "Attachable": spec.attachable,

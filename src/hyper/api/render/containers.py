@@ -178,11 +178,11 @@ def network_settings(view: ContainerView) -> JSON:
         "SecondaryIPv6Addresses": None,
         "EndpointID": own.get("EndpointID", ""),
         "Gateway": own.get("Gateway", ""),
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
+        "GlobalIPv6Address": own.get("GlobalIPv6Address", ""),
+        "GlobalIPv6PrefixLen": own.get("GlobalIPv6PrefixLen", 0),
         "IPAddress": own.get("IPAddress", ""),
         "IPPrefixLen": own.get("IPPrefixLen", 0),
-        "IPv6Gateway": "",
+        "IPv6Gateway": own.get("IPv6Gateway", ""),
         "MacAddress": own.get("MacAddress", ""),
         "Networks": endpoints,
     }
@@ -205,10 +205,11 @@ def _endpoint(view: ContainerView, endpoint: EndpointSpec) -> JSON:
     joined = next(
         (each for each in view.network.joined if each.network_id == endpoint.network_id), None
     )
+    asked = (("IPv4Address", endpoint.address), ("IPv6Address", endpoint.address6))
     named = endpoint.network not in ("bridge", "none")
     names = [view.name, *endpoint.aliases, view.id[:12]] if named else []
     return {
-        "IPAMConfig": {"IPv4Address": endpoint.address} if endpoint.address else None,
+        "IPAMConfig": {key: value for key, value in asked if value} or None,
         "Links": None,
         "Aliases": list(endpoint.aliases) or None,
         "MacAddress": joined.mac if joined else "",
@@ -219,9 +220,9 @@ def _endpoint(view: ContainerView, endpoint: EndpointSpec) -> JSON:
         "Gateway": joined.gateway if joined else "",
         "IPAddress": joined.address if joined else "",
         "IPPrefixLen": joined.prefix_length if joined else 0,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
+        "IPv6Gateway": joined.gateway6 if joined else "",
+        "GlobalIPv6Address": joined.address6 if joined else "",
+        "GlobalIPv6PrefixLen": joined.prefix_length6 if joined else 0,
         "DNSNames": list(dict.fromkeys(names)) or None,
     }
 

@@ -1,0 +1,255 @@
+"""IPv6 in the pods' namespace without VMs: the test writes and reads the frames a guest would.
+
+A guest is believed its own addresses and nothing else, and is told of its gateway alone.
+"""
+
+import asyncio
+import os
+import select
+import struct
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from hyper.core.errors import Conflict
+from hyper.network import ipam
+from hyper.network.choice import networks
+from hyper.network.directory import Directory
+from hyper.network.networks import Link, Network, Networks, Wanted
+from hyper.network.routed import RoutedNetworks
+from tests.support import leaks
+
+pytestmark = pytest.mark.root
+
+BACK = Network("back", "172.30.0.0/24", "172.30.0.1", "", "fd00:b::/64", "fd00:b::1", name="back")
+FRONT = Network("front", "172.31.0.0/24", "172.31.0.1", "", "fd00:f::/64", "fd00:f::1")
+_VNET_HEADER = bytes(10)  # linux/virtio_net.h: no offload
+_SILENCE_S = 0.5
+_IPV6, _UDP, _ICMPV6 = b"\x86\xdd", 17, 58
+_SOLICIT, _ADVERT, _ROUTER_ADVERT, _REDIRECT = 135, 136, 134, 137  # RFC 4861
+_ALL_NODES = "ff02::1"
+
+
+@dataclass
+class Guest:
+    """A pod's end of its tap."""
+
+    link: Link
+    fd: int
+
+    @property
+    def mac(self) -> bytes:
+        return bytes.fromhex(self.link.nic.mac.replace(":", ""))
+
+    @property
+    def address(self) -> str:
+        return self.link.joined[0].address6
+
+    @property
+    def own(self) -> str:
+        """Its link-local address."""
+        return ipam.link_local(self.link.nic.mac)
+
+    def ask(self, target: str, source: str = "") -> bytes:
+        """Ask who has an address; return the MAC that answers, b"" for silence."""
+        you = ip_address(target).packed
+        group = str(IPv6Address(ip_address("ff02::1:ff00:0").packed[:13] + you[13:]))
+        body = bytes(4) + you + b"\1\1" + self.mac
+        self.icmp(_SOLICIT, group, body, source=source)
+        while frame := self._receive(you):
+            if frame[6] == _ICMPV6 and frame[40] == _ADVERT:
+                return frame[-6:]
+        return b""
+
+    def icmp(self, kind: int, target: str, body: bytes, *, source: str = "") -> None:
+        """Send an ICMPv6 message."""
+        message = struct.pack("!BBH", kind, 0, 0) + body
+        self._send_packet(_ICMPV6, target, message, 2, source, b"")
+
+    def send(self, target: str, text: bytes, *, mac: bytes = b"", source: str = "") -> None:
+        """Send a datagram to port 9, maybe with another's MAC or address."""
+        message = struct.pack("!HHHH", 9, 9, 8 + len(text), 0) + text
+        self._send_packet(_UDP, target, message, 6, source, mac)
+
+    def hears(self, text: bytes) -> bool:
+        """Return whether a packet with this text arrives."""
+        return bool(self._receive(text))
+
+    def heard_until(self, last: bytes) -> list[bytes]:
+        """Return the texts of all datagrams up to one, which must come."""
+        texts: list[bytes] = []
+        while texts[-1:] != [last]:
+            packet = self._receive(b"")
+            assert packet, f"{last!r} was not heard"
+            texts += [packet[48:]] if packet[6] == _UDP else []
+        return texts
+
+    def _send_packet(
+        self, protocol: int, target: str, message: bytes, at: int, source: str, mac: bytes
+    ) -> None:
+        """`at` is where the checksum is in the message."""
+        us, you = ip_address(source or self.address).packed, ip_address(target).packed
+        pseudo = us + you + struct.pack("!II", len(message), protocol)
+        checksum = struct.pack("!H", _checksum(pseudo + message))
+        message = message[:at] + checksum + message[at + 2 :]
+        header = struct.pack("!IHBB", 6 << 28, len(message), protocol, 255) + us + you
+        multicast = b"\x33\x33" + you[12:]
+        to = multicast if you[0] == 0xFF else self.ask(self.link.joined[0].gateway6)
+        os.write(self.fd, _VNET_HEADER + to + (mac or self.mac) + _IPV6 + header + message)
+
+    def _receive(self, part: bytes) -> bytes:
+        """Return the next packet that has this part, b"" when none comes."""
+        while select.select([self.fd], [], [], _SILENCE_S)[0]:
+            frame = os.read(self.fd, 4096)[len(_VNET_HEADER) :]
+            if frame[12:14] == _IPV6 and part in frame[14:]:
+                return frame[14:]
+        return b""
+
+
+def _checksum(data: bytes) -> int:
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total >> 16) + (total & 0xFFFF)
+    return ~total & 0xFFFF
+
+
+@dataclass
+class Host:
+    """The back end under test and the guests that were made."""
+
+    networks: Networks
+    guests: list[Guest]
+
+    async def guest(self, *members: Network, address6: str = "") -> Guest:
+        """Make a pod on these networks."""
+        name = f"pod{len(self.guests):09}"
+        wanted = [Wanted(network.id, address6=address6) for network in members]
+        link = await self.networks.connect(name, wanted, (), None)
+        made = Guest(link, os.dup(link.nic.tap_fd))
+        self.networks.settle(name)
+        self.guests.append(made)
+        return made
+
+    def name(self, guest: Guest) -> str:
+        """Return the pod's id."""
+        return f"pod{self.guests.index(guest):09}"
+
+
+@pytest_asyncio.fixture
+async def host(run_dir: Path) -> AsyncIterator[Host]:
+    """Give networks in a namespace of the test's own; nothing of it may be left."""
+    if not Path("/proc/sys/net/ipv6").exists():
+        pytest.skip("this host's kernel has no IPv6")
+    async with networks(run_dir, "namespace", Directory()) as backend:
+        for network in (BACK, FRONT):
+            await backend.define(network)
+        made = Host(backend, [])
+        yield made
+        for guest in made.guests:
+            os.close(guest.fd)
+            await backend.disconnect(made.name(guest))
+    left = await asyncio.to_thread(leaks.settle, lambda: leaks.processes_naming(str(run_dir)))
+    assert left, "the keeper or its uplink is left"
+
+
+async def test_the_host_answers_for_the_gateway_alone(host: Host) -> None:
+    one, two = await host.guest(BACK), await host.guest(BACK)
+    assert one.address == "fd00:b::2" and two.address == "fd00:b::3"
+    mac = one.ask(BACK.gateway6)
+    assert mac and one.ask(BACK.gateway6, source=one.own) == mac
+    for target in (two.address, one.address, FRONT.gateway6, two.own):
+        assert one.ask(target) == b""
+
+
+async def test_members_hear_each_other_and_nobody_else(host: Host) -> None:
+    one, two, other = await host.guest(BACK), await host.guest(BACK), await host.guest(FRONT)
+    one.send(two.address, b"to a member")
+    assert two.hears(b"to a member")
+    one.send(other.address, b"to a stranger")
+    one.send(other.own, b"to a stranger's link")
+    assert not other.hears(b"to a stranger")
+
+
+async def test_what_is_forged_is_heard_by_nobody(host: Host) -> None:
+    victim, evil, target = await host.guest(BACK), await host.guest(BACK), await host.guest(BACK)
+    evil.send(target.address, b"honest")
+    assert target.hears(b"honest")
+    evil.send(target.address, b"address", source=victim.address)
+    evil.send(target.address, b"mac", mac=victim.mac)
+    evil.send(target.address, b"both", source=victim.address, mac=victim.mac)
+    for source in (BACK.gateway6, evil.own, victim.own, "fd00:b::99", "fd00:f::2", "::", "::1"):
+        evil.send(target.address, source.encode(), source=source)
+    evil.send(target.address, b"honest again")
+    assert target.heard_until(b"honest again") == [b"honest again"]
+
+
+async def test_a_guest_is_no_router_and_nobody_elses_neighbour(host: Host) -> None:
+    victim, evil, sender = await host.guest(BACK), await host.guest(BACK), await host.guest(BACK)
+    option = b"\2\1" + evil.mac
+    taken = ip_address(victim.address).packed
+    for source in (evil.own, evil.address):
+        for kind, body in (
+            (_ROUTER_ADVERT, struct.pack("!BBHII", 64, 0, 1800, 0, 0) + b"\1\1" + evil.mac),
+            (_ADVERT, struct.pack("!I", 0xE0000000) + taken + option),
+            (_REDIRECT, bytes(4) + ip_address(evil.own).packed + taken + option),
+        ):
+            for target in (_ALL_NODES, BACK.gateway6, sender.address):
+                evil.icmp(kind, target, body, source=source)
+    while packet := sender._receive(b""):
+        told = packet[6] == _ICMPV6 and packet[40] in (_ROUTER_ADVERT, _REDIRECT, _ADVERT)
+        assert not told, packet
+    sender.send(victim.address, b"for the victim")
+    assert victim.heard_until(b"for the victim") == [b"for the victim"]
+    assert not evil.hears(b"for the victim")
+
+
+async def test_a_guest_cannot_fill_the_hosts_table_of_neighbours(host: Host) -> None:
+    evil = await host.guest(BACK)
+    assert evil.ask(BACK.gateway6, source=evil.own)
+    for number in range(3):
+        assert evil.ask(BACK.gateway6, source=f"fe80::{number + 1}") == b""
+        assert evil.ask(BACK.gateway6, source=f"fd00:b::{number + 1000:x}") == b""
+
+
+async def test_who_leaves_is_cut_off_at_once(host: Host) -> None:
+    one, two = await host.guest(BACK), await host.guest(BACK, FRONT)
+    one.send(two.address, b"before")
+    assert two.hears(b"before")
+    await host.networks.leave(host.name(two), BACK.id)
+    one.send(two.address, b"after")
+    assert not two.hears(b"after")
+    assert two.ask(BACK.gateway6) == b""
+    await host.networks.join(host.name(two), Wanted(BACK.id, address6=two.address))
+    one.send(two.address, b"again")
+    assert two.hears(b"again")
+
+
+async def test_a_restarted_daemon_finds_the_addresses_taken(host: Host) -> None:
+    one, two = await host.guest(BACK, address6="fd00:b::77"), await host.guest(BACK)
+    assert isinstance(host.networks, RoutedNetworks)
+    again = RoutedNetworks(host.networks._namespace, Directory())
+    for network in (BACK, FRONT):
+        await again.define(network)
+    for guest in (one, two):
+        link = await again.restore(host.name(guest), guest.link.record)
+        assert link.joined == guest.link.joined
+    await again.restored()
+    two.send(one.address, b"still there")
+    assert one.hears(b"still there")
+    assert one.ask(BACK.gateway6, source=one.own)
+    with pytest.raises(Conflict, match="Address already in use"):
+        await again.connect("third", [Wanted(BACK.id, address6="fd00:b::77")], (), None)
+
+
+def test_an_address_of_a_links_own_is_made_of_its_mac() -> None:
+    assert ipam.link_local("02:42:c2:a6:9c:c4") == "fe80::42:c2ff:fea6:9cc4"
+
+
+def test_a_network_that_asks_for_no_subnet_gets_a_unique_local_one() -> None:
+    subnet = ipam.unique_local_subnet("68156f7e56ade67c" * 4)
+    assert subnet == "fd68:156f:7e56:ade6::/64"
