@@ -89,7 +89,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HyperError as err:
         print(f"hyperd: {err}", file=sys.stderr)
         return 1
+    except BaseExceptionGroup as group:
+        # What failed at the start did so inside the task groups of what had started before.
+        ours, others = group.split(HyperError)
+        if ours is None or others is not None:
+            raise
+        print(f"hyperd: {_first(ours)}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _first(group: BaseExceptionGroup[HyperError]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _configure(options: argparse.Namespace) -> tuple[Settings, Places]:

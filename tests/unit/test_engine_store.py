@@ -101,3 +101,33 @@ def test_a_file_that_is_no_database_is_refused_clearly(tmp_path):
     path.write_text("not a database, not at all " * 100)
     with pytest.raises(Failure, match="cannot open the state database"):
         Store(path)
+
+
+def test_a_row_of_another_release_is_named_in_one_line(tmp_path):
+    path = tmp_path / "state.db"
+    Store(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("INSERT INTO pod VALUES ('x', 'x', 1, '[]')")
+        db.execute("INSERT INTO pod_state VALUES ('x', 'stopped', '', '')")
+    db.close()
+    store = Store(path)
+    with pytest.raises(Failure, match=r"holds a PodSpec this release cannot read: .*--root"):
+        store.pod_table.all()
+    store.close()
+
+
+def test_a_database_from_before_networks_says_what_is_missing(tmp_path, caplog):
+    path = tmp_path / "state.db"
+    Store(path).close()
+    assert not caplog.records
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE network")
+        db.execute("DROP TABLE service")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    store = Store(path)
+    store.add_container(container(), pod(), [])
+    assert store.networks.all() == [] and len(store.containers()) == 1
+    store.close()
+    (line,) = caplog.records
+    assert "schema 1, from before there were networks" in line.getMessage()

@@ -29,7 +29,7 @@ def load(kind: type[T], text: str) -> T:
     """
     try:
         result: T = _build(kind, json.loads(text))
-    except (KeyError, TypeError) as err:
+    except (AttributeError, KeyError, TypeError) as err:
         raise ValueError(f"not a {kind.__name__}: {err}") from err
     return result
 

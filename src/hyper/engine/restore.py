@@ -74,6 +74,9 @@ async def _resume(services: Services, pod: Pod) -> None:
             await lifecycle.lost(pod, "the VM ended while the daemon was not running")
             return
         await _take_over(services, pod, vm)
+    except (KeyError, TypeError, ValueError) as err:  # another release's record
+        pod.log.error("cannot take over its VM: its record cannot be read: %r", err)
+        await lifecycle.lost(pod, "the VM's record is of another release of hyperd")
     except HyperError as err:
         pod.log.error("cannot take over its VM: %s", err)
         await lifecycle.lost(pod, f"the VM could not be taken over: {err}")

@@ -6,6 +6,7 @@ one transaction, with the event it causes. Blocking: callers run it through the 
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ from typing import TypeVar
 
 from hyper.core.errors import Conflict, Failure
 from hyper.core.pod_spec import NetworkService, PodSpec
-from hyper.core.serialize import dump, load
+from hyper.core.serialize import dump
+from hyper.core.serialize import load as load_plain
 from hyper.core.spec import ContainerSpec, MountKind
 from hyper.engine.events import Event
 from hyper.engine.states import ContainerState, PodState
@@ -65,6 +67,9 @@ _MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE service (name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, service TEXT NOT NULL);
     """,
 )
+_BEFORE_NETWORKS = 1
+
+_log = logging.getLogger("engine.store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,17 @@ class ContainerRow:
     status: Status
 
 
+def _load(kind: type[T], text: str) -> T:
+    """Return what a row holds. Raises Failure: another release wrote it, or it is damaged."""
+    try:
+        return load_plain(kind, text)
+    except ValueError as err:
+        raise Failure(
+            f"the state database holds a {kind.__name__} this release cannot read: {err}; start "
+            "the release that wrote it, or use another --root"
+        ) from err
+
+
 class _Database:
     """The file: its schema and its transactions."""
 
@@ -111,6 +127,12 @@ class _Database:
             raise Failure(
                 f"the state database has schema {version}, this release knows {len(_MIGRATIONS)}: "
                 "start a newer hyperd or use another --root"
+            )
+        if version == _BEFORE_NETWORKS:
+            _log.warning(
+                "the state database has schema %d, from before there were networks: containers "
+                "made then are on none; make them again, or use docker network connect",
+                version,
             )
         for number, script in enumerate(_MIGRATIONS[version:], version + 1):
             self.connection.executescript(
@@ -153,7 +175,7 @@ class VolumeTable:
             "SELECT volume, (SELECT count(DISTINCT container_id) FROM container_mount"
             " WHERE container_mount.volume = volume.name) FROM volume ORDER BY name"
         )
-        return [replace(load(VolumeView, row[0]), reference_count=row[1]) for row in rows]
+        return [replace(_load(VolumeView, row[0]), reference_count=row[1]) for row in rows]
 
     def users(self, name: str) -> list[str]:
         """Return the ids of the containers that name a volume."""
@@ -188,7 +210,7 @@ class NetworkTable:
     def all(self) -> list[NetworkInfo]:
         """Return every stored network."""
         rows = self._database.connection.execute("SELECT network FROM network ORDER BY rowid")
-        return [load(NetworkInfo, row[0]) for row in rows]
+        return [_load(NetworkInfo, row[0]) for row in rows]
 
     def remove(self, network_id: str, events: Sequence[Event]) -> None:
         """Forget a network."""
@@ -215,7 +237,7 @@ class ServiceTable:
     def all(self) -> list[tuple[str, NetworkService]]:
         """Return every service with its id."""
         rows = self._database.connection.execute("SELECT id, service FROM service ORDER BY rowid")
-        return [(row[0], load(NetworkService, row[1])) for row in rows]
+        return [(row[0], _load(NetworkService, row[1])) for row in rows]
 
     def remove(self, name: str, events: Sequence[Event]) -> None:
         """Forget a service."""
@@ -237,7 +259,7 @@ class PodTable:
             " JOIN pod_state ON pod_id = id ORDER BY created_ns"
         )
         return [
-            PodRow(row[0], row[1], load(PodSpec, row[2]), PodState(row[3]), row[4], row[5])
+            PodRow(row[0], row[1], _load(PodSpec, row[2]), PodState(row[3]), row[4], row[5])
             for row in rows
         ]
 
@@ -345,7 +367,7 @@ class Store:
         for container_id, mount in self._database.connection.execute(
             "SELECT container_id, mount FROM container_mount ORDER BY position"
         ):
-            mounts.setdefault(container_id, []).append(load(MountView, mount))
+            mounts.setdefault(container_id, []).append(_load(MountView, mount))
         rows = self._database.connection.execute(
             "SELECT id, name, pod_id, created_ns, spec, command, status FROM container"
             " JOIN container_name ON container_name.container_id = id"
@@ -357,10 +379,10 @@ class Store:
                 row[1],
                 row[2],
                 row[3],
-                load(ContainerSpec, row[4]),
-                load(Command, row[5]),
+                _load(ContainerSpec, row[4]),
+                _load(Command, row[5]),
                 tuple(mounts.get(row[0], ())),
-                load(Status, row[6]),
+                _load(Status, row[6]),
             )
             for row in rows
         ]
@@ -378,7 +400,7 @@ class Store:
             "SELECT event FROM event WHERE time_ns BETWEEN ? AND ? ORDER BY sequence",
             (since_ns, until_ns),
         )
-        return [load(Event, row[0]) for row in rows]
+        return [_load(Event, row[0]) for row in rows]
 
 
 def _insert_pod(db: sqlite3.Connection, pod: PodRow) -> None:
