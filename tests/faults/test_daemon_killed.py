@@ -3,8 +3,11 @@
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.support import leaks
 from tests.support.daemon import Daemon
@@ -34,6 +37,42 @@ def test_pods_go_on_and_are_found_again(start_daemon: StartDaemon, busybox_archi
     assert daemon.hyper("exec", "lasting", "echo", "here").stdout == "here\n"
     daemon.hyper("rm", "--force", "lasting")
     assert leaks.settle(daemon.vmms)
+
+
+@pytest.mark.root
+def test_names_are_found_while_no_daemon_runs(
+    start_daemon: StartDaemon, busybox_archive: Path
+) -> None:
+    daemon = _with_busybox(start_daemon, busybox_archive)
+    daemon.hyper("network", "create", "back")
+    daemon.hyper("run", "-d", "--name", "web", "--network", "back", "busybox", "sleep", "600")
+    ask = "#!/bin/sh\nnslookup -type=a web\n"
+    serve = f"printf '{ask}' > /ask; chmod +x /ask; exec nc -ll -p 80 -e /ask"
+    daemon.hyper("run", "-d", "--name", "asker", "--network", "back", "-p", "127.0.0.1:0:80",
+                 "busybox", "sh", "-c", serve)  # fmt: skip
+    settings = json.loads(daemon.hyper("inspect", "web").stdout)[0]["NetworkSettings"]
+    found = f"Address: {settings['Networks']['back']['IPAddress']}"
+    port = int(daemon.hyper("port", "asker", "80").stdout.rpartition(":")[2])
+    assert leaks.settle(lambda: found not in _said(port))
+    daemon.kill()
+    assert found in _said(port)
+    daemon.start()
+    assert found in _said(port)
+    daemon.hyper("rename", "web", "site")
+    daemon.stop()
+    assert found not in _said(port), "a name it has no more is found"
+    daemon.start()
+    daemon.hyper("rm", "--force", "web", "site", "asker", status=None)
+    daemon.hyper("network", "rm", "back")
+
+
+def _said(port: int) -> str:
+    """Return all that is said at a port of the loopback, "" if nobody listens behind it."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            return connection.makefile().read()
+    except ConnectionError:
+        return ""
 
 
 def test_no_line_of_output_is_lost(start_daemon: StartDaemon, busybox_archive: Path) -> None:

@@ -232,7 +232,11 @@ async def test_who_leaves_is_cut_off_at_once(host: Host) -> None:
 async def test_a_restarted_daemon_finds_the_addresses_taken(host: Host) -> None:
     one, two = await host.guest(BACK, address6="fd00:b::77"), await host.guest(BACK)
     assert isinstance(host.networks, RoutedNetworks)
-    again = RoutedNetworks(host.networks._namespace, Directory())
+
+    async def answer() -> None:
+        """Answer no questions about names."""
+
+    again = RoutedNetworks(host.networks._namespace, Directory(), answer)
     for network in (BACK, FRONT):
         await again.define(network)
     for guest in (one, two):

@@ -1,5 +1,7 @@
 """DNS messages, and which names each pod is told."""
 
+import json
+import os
 import struct
 from dataclasses import replace
 
@@ -8,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyper.network import dns
-from hyper.network.directory import Answer, Directory
+from hyper.network.directory import Answer, Change, Directory
 from hyper.network.networks import Joined, Network
+from hyper.network.understudy import Understudy
 
 BACK = Network("n1", "10.0.0.0/24", "10.0.0.1", name="back")
 FRONT = Network("n2", "10.1.0.0/24", "10.1.0.1", name="front", internal=True)
@@ -123,3 +126,28 @@ def test_a_pod_that_left_is_forgotten(directory: Directory) -> None:
     directory.drop("web")
     assert _ask(directory, "10.0.0.3", "web") == Answer(servers=("9.9.9.9",))
     assert _ask(directory, "10.0.0.2", "db") is None
+
+
+def test_who_follows_knows_what_the_directory_does(directory: Directory) -> None:
+    told: list[Change] = []
+    first = Directory()
+    first.follow(told.append)
+    for network in (BACK, FRONT):
+        first.define(network)
+    first.put("web", [_joined(BACK, "10.0.0.2", "web")], ["9.9.9.9"])
+    first.put("web", [_joined(BACK, "10.0.0.2", "site")], ["9.9.9.9"])
+    first.put("db", [_joined(BACK, "10.0.0.3", "db"), _joined(FRONT, "10.1.0.3", "db")], ())
+    first.put("gone", [_joined(FRONT, "10.1.0.4", "gone")], ())
+    first.drop("gone")
+    first.drop("never there")
+    understudy = Understudy("127.0.0.1", 0)
+    for change in told:
+        understudy.note(json.loads(json.dumps(change)))
+    second = understudy._directory()
+    for who in ("10.0.0.2", "10.0.0.3", "10.1.0.3", "10.1.0.4"):
+        for name in ("web", "site", "site.back", "db", "gone", "example.com"):
+            assert _ask(second, who, name) == _ask(first, who, name), (who, name)
+    assert len(told) == 7
+    for descriptor in understudy.step_back():
+        os.close(descriptor)
+    understudy.dispose()

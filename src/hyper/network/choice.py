@@ -43,9 +43,13 @@ async def networks(run_dir: Path, wish: str, directory: Directory) -> AsyncItera
         _log.warning("pods have no way out: install the package passt")
     async with asyncio.TaskGroup() as tasks:
         resolver = Resolver(directory.lookup, tasks)
-        resolver.serve(*await namespace.resolver_sockets())
+        directory.follow(namespace.tell_names)
+
+        async def answer() -> None:
+            resolver.serve(*await namespace.resolver_sockets())
+
         try:
-            yield RoutedNetworks(namespace, directory)
+            yield RoutedNetworks(namespace, directory, answer)
         finally:
             resolver.close()
             await _close(namespace)

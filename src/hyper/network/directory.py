@@ -3,8 +3,9 @@
 A pod finds the members of its own networks and nobody else; the default network has no names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hyper.network import dns
 from hyper.network.networks import Joined, Network
@@ -30,28 +31,41 @@ class _Pod:
     servers: tuple[str, ...]
 
 
+Change = dict[str, Any]
+"""A network or a pod by its id, and as "value" what is known of it or None; JSON."""
+
+
 class Directory:
-    """All names, by network."""
+    """All names, by network. What changes is told to who follows."""
 
     def __init__(self) -> None:
+        self._tell: Callable[[Change], None] = lambda change: None
         self._pods: dict[str, _Pod] = {}
         self._owners: dict[str, str] = {}
         self._networks: dict[str, Network] = {}
         self._names: dict[str, dict[str, list[str]]] = {}
 
+    def follow(self, tell: Callable[[Change], None]) -> None:
+        """Tell of every change from now on."""
+        self._tell = tell
+
     def define(self, network: Network) -> None:
         """Make a network known."""
+        self._tell({"network": network.id, "value": network.name})
         self._networks[network.id] = network
         self._names[network.id] = {}
 
     def forget(self, network_id: str) -> None:
         """Forget a network."""
+        self._tell({"network": network_id, "value": None})
         del self._networks[network_id]
         del self._names[network_id]
 
     def put(self, pod_id: str, joined: Sequence[Joined], servers: Sequence[str]) -> None:
         """Take in where a pod is, its names there and its name servers."""
-        self.drop(pod_id)
+        self._drop(pod_id)
+        places = [[j.network_id, j.address, j.address6, j.names, j.internal] for j in joined]
+        self._tell({"pod": pod_id, "value": {"joined": places, "servers": list(servers)}})
         self._pods[pod_id] = _Pod(tuple(joined), tuple(servers))
         for each in joined:
             known = self._names.get(each.network_id, {})
@@ -62,6 +76,11 @@ class Directory:
 
     def drop(self, pod_id: str) -> None:
         """Forget a pod."""
+        if pod_id in self._pods:
+            self._tell({"pod": pod_id, "value": None})
+            self._drop(pod_id)
+
+    def _drop(self, pod_id: str) -> None:
         pod = self._pods.pop(pod_id, None)
         for each in pod.joined if pod else ():
             gone = _addresses(each)

@@ -16,6 +16,7 @@ reply repeats "id" and has "error" or "result":
      "open": [{"key", "protocol", "host", "port", "sources"}...]} -> {}
         all that was given is done in the order close, sysctl, netlink, nft, retarget, open; each
         "open" takes one descriptor, a bound socket of the host
+    {"op": "names", "change": {...}}-> a directory.Change; with "id" 0 there is no answer
     {"op": "end"}                   -> {} and the keeper ends
 """
 
@@ -33,6 +34,7 @@ from typing import Any, ClassVar
 from hyper.network import nft, uplink
 from hyper.network.netlink import Netlink, link_events
 from hyper.network.relay import Relay, make_relay, sources
+from hyper.network.understudy import Understudy
 
 PACKET_BYTES = 1 << 17
 MAX_DESCRIPTORS = 253  # SCM_MAX_FD, linux/net/scm.h
@@ -73,6 +75,7 @@ class Keeper:
         self._ruleset = nft.Ruleset()
         self._ruleset.run(nft.base(uplink.subnets(program)))
         self._check_tap()
+        self._understudy = Understudy(uplink.RESOLVER)
         self._relays: dict[str, Relay] = {}
         self._control: socket.socket | None = None
         self._served = False
@@ -91,6 +94,7 @@ class Keeper:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             await self._end.wait()
+            self._understudy.close()
             for relay in self._relays.values():
                 relay.close()
 
@@ -102,6 +106,7 @@ class Keeper:
         connection.setblocking(False)
         self._served = True
         self._hang_up()  # the daemon before is dead: there is one at a time
+        self._understudy.forget()
         self._control = connection
         asyncio.get_running_loop().add_reader(connection.fileno(), self._receive)
 
@@ -110,6 +115,7 @@ class Keeper:
             asyncio.get_running_loop().remove_reader(self._control.fileno())
             self._control.close()
             self._control = None
+            self._understudy.take_over(self._tasks)
 
     def _links_changed(self, events: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -154,6 +160,8 @@ class Keeper:
                 with contextlib.suppress(OSError):
                     os.close(fd)
         with contextlib.suppress(OSError):
+            if not reply["id"]:
+                return
             socket.send_fds(self._control, [json.dumps(reply).encode()], given)
         for fd in given:
             os.close(fd)
@@ -173,13 +181,11 @@ class Keeper:
         return {}, [tap]
 
     def _sockets(self, request: Request, fds: list[int]) -> tuple[Request, list[int]]:
-        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        streams = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        for each in (datagrams, streams):
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            each.bind((uplink.RESOLVER, 53))
-        streams.listen(128)
-        return {}, [datagrams.detach(), streams.detach()]
+        return {}, self._understudy.step_back()
+
+    def _names(self, request: Request, fds: list[int]) -> tuple[Request, list[int]]:
+        self._understudy.note(request["change"])
+        return {}, []
 
     def _change(self, request: Request, fds: list[int]) -> tuple[Request, list[int]]:
         for key in request.get("close", ()):
@@ -208,6 +214,7 @@ class Keeper:
         "hello": _hello,
         "tap": _tap,
         "sockets": _sockets,
+        "names": _names,
         "change": _change,
         "end": _finish,
     }

@@ -84,6 +84,15 @@ class Namespace:
             os.close(fd)
         return answer
 
+    def tell_names(self, change: dict[str, Any]) -> None:
+        """Tell the keeper of names, for while no daemon runs; nobody waits for an answer."""
+        if self._connection is None:
+            return
+        try:
+            self._connection.send(json.dumps({"id": 0, "op": "names", "change": change}).encode())
+        except OSError as err:
+            _log.warning("names may be out of date while no daemon runs: %s", err)
+
     async def tap(self, name: str) -> int:
         """Make a tap and return its descriptor; it lives until that and its copies are closed."""
         _, fds = await self._exchange({"op": "tap", "name": name}, ())

@@ -1,6 +1,6 @@
 """Answers the pods' DNS queries: names on their networks, and for the rest the host's servers.
 
-Runs in the daemon on sockets of the pods' namespace; while no daemon runs, names are not found. Who
+Runs in the daemon on sockets of the pods' namespace, and while no daemon runs in the keeper. Who
 asks is known by the address, which the filter has checked. A pod on internal networks alone gets no
 answer from outside: DNS would be a way out.
 """

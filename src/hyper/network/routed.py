@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from itertools import count
@@ -91,9 +91,15 @@ class _Record:
 
 
 class RoutedNetworks:
-    """Implements networks.Networks over a namespace that is open."""
+    """Implements networks.Networks over a namespace that is open.
 
-    def __init__(self, namespace: Namespace, directory: Directory) -> None:
+    `answer` begins to answer the pods' DNS queries: when what is known of them is complete.
+    """
+
+    def __init__(
+        self, namespace: Namespace, directory: Directory, answer: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._answer = answer
         self._namespace = namespace
         self._directory = directory
         self._networks: dict[str, _Known] = {}
@@ -235,6 +241,7 @@ class RoutedNetworks:
         wanted_relays |= self._balancer.relay_keys()
         batch.close += [key for key in state["relays"] if key not in wanted_relays]
         await self._namespace.change(batch)
+        await self._answer()
 
     async def disconnect(self, pod_id: str) -> None:
         """Give back all that the pod's link holds; routes went with the tap."""
