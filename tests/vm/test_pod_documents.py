@@ -158,34 +158,44 @@ def test_a_daemon_without_a_directory_reads_no_file(hyper: Hyper, allowed: Path)
 # --- ports ----------------------------------------------------------------------------------------
 
 
-ECHO = r"""
+ECHO = """
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-
-/* Send every datagram back with our port after it. */
+#include <unistd.h>
+/* PORT: answer each datagram with the port appended. PORT ADDRESS: ask there and print. */
 int main(int count, char **arguments)
 {
-    struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = htons(atoi(arguments[1])) };
-    struct sockaddr peer;
-    socklen_t length = sizeof peer;
-    char text[2048];
+    struct sockaddr_in here = { .sin_family = AF_INET }, peer;
     int server = socket(AF_INET, SOCK_DGRAM, 0);
+    char text[128] = "ping";
     ssize_t got;
 
-    if (bind(server, (struct sockaddr *)&own, sizeof own) < 0)
-        return 1;
-    while ((got = recvfrom(server, text, 1024, 0, &peer, &length)) >= 0) {
-        memcpy(text + got, arguments[1], strlen(arguments[1]));
-        sendto(server, text, got + strlen(arguments[1]), 0, &peer, length);
+    here.sin_port = htons(atoi(arguments[1]));
+    if (count > 2) {
+        here.sin_addr.s_addr = inet_addr(arguments[2]);
+        alarm(60);
+        if (connect(server, (struct sockaddr *)&here, sizeof here) < 0)
+            return 1;
+        send(server, text, 4, 0);
+        got = recv(server, text, sizeof text, 0);
+        return got < 0 || write(1, text, got) != got || write(1, "\\n", 1) != 1;
     }
-    return 1;
+    bind(server, (struct sockaddr *)&here, sizeof here);
+    for (;;) {
+        socklen_t length = sizeof peer;
+        got = recvfrom(server, text, 100, 0, (struct sockaddr *)&peer, &length);
+        if (got < 0)
+            return 1;
+        memcpy(text + got, arguments[1], strlen(arguments[1]));
+        sendto(server, text, got + strlen(arguments[1]), 0, (struct sockaddr *)&peer, length);
+    }
 }
 """
 
 
-def test_a_published_range_of_udp_ports_answers_on_the_host(hyper: Hyper, tmp_path: Path) -> None:
+def test_udp_ports_are_published_in_ranges_and_balanced(hyper: Hyper, tmp_path: Path) -> None:
     program = tmp_path / "echo"
     command = ["cc", "-static", "-Os", "-s", "-x", "c", "-o", str(program), "-"]
     subprocess.run(command, input=ECHO.encode(), check=True)
@@ -209,6 +219,19 @@ def test_a_published_range_of_udp_ports_answers_on_the_host(hyper: Hyper, tmp_pa
         hyper, id="same", containers=[container("a", "true")], portmappings=[ports], status=1
     )
     assert "port is already allocated" in refused.error
+    # Live: a range comes and goes, datagrams to a service inside go to its backends in turn.
+    late = first + 2
+    hyper("pod", "port", "add", "udp", f"127.0.0.1:{late}-{late + 1}:7001-7002/udp")
+    assert [_ask(late), _ask(late + 1)] == ["ping7001", "ping7002"]
+    hyper("pod", "port", "rm", "udp", f"127.0.0.1:{late}-{late + 1}:7001-7002/udp")
+    assert hyper("pod", "port", "ls", "udp").lines == [
+        f"{7001 + at}/udp -> 0.0.0.0:{first + at}" for at in range(2)
+    ]
+    backends = "127.0.0.1:7001,127.0.0.1:7002"
+    hyper("pod", "service", "add", "--protocol", "udp", "udp", f"10.254.0.30:53={backends}")
+    asked = "for i in 1 2 3 4; do /echo 53 10.254.0.30; done"
+    answers = hyper("pod", "exec", "udp", "sh", "-c", asked).lines
+    assert sorted(answers) == ["ping7001"] * 2 + ["ping7002"] * 2
 
 
 def _free_udp_port() -> int:

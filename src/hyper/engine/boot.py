@@ -67,7 +67,10 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
         )
         await machine.setup(links.interfaces(link), shm_bytes, pod.row.spec)
         for service in pod.row.spec.services:
-            await machine.agent.request(pod_plan.service_request(service, machine.network.address))
+            request = pod_plan.service_request(
+                service, pod.row.spec.services, machine.network.address
+            )
+            await machine.agent.request(request)
         undo.pop_all()
     return machine
 

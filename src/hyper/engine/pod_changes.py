@@ -41,7 +41,7 @@ class PodChanges:
             if replaced and _place(replaced) != _place(service):
                 await pod.machine.agent.request(pod_plan.service_removal(replaced, others))
             await pod.machine.agent.request(
-                pod_plan.service_request(service, pod.machine.network.address)
+                pod_plan.service_request(service, others, pod.machine.network.address)
             )
         await self._store(pod, replace(pod.row.spec, services=(*others, service)))
 

@@ -112,10 +112,25 @@ def file_content(file: InjectedFile) -> bytes:
 PROTOCOLS = {"tcp": 6, "udp": 17}  # linux/in.h
 
 
-def service_request(service: PodService, own_address: str) -> guest.ServiceSet:
-    """Return the request that balances a service of a pod whose address is `own_address`."""
+def service_request(
+    service: PodService, services: Sequence[PodService], own_address: str
+) -> guest.ServiceSet:
+    """Return the request that balances one of the services of a pod.
+
+    Its clients' address is the pod's, `own_address`, so that other pods can answer; the loopback's
+    where all backends are there: what a UDP server sends to the pod's address would not come from
+    the loopback, where it was asked.
+    """
     address = pack_address(service.address)
     own = pack_address(own_address) if own_address else b""
+    backends = [
+        ipaddress.ip_address(backend.address)
+        for other in (*services, service)
+        if other.address == service.address
+        for backend in other.backends
+    ]
+    if backends and all(backend.is_loopback for backend in backends):
+        own = backends[0].packed
     return guest.ServiceSet(
         address=address,
         port=service.port,

@@ -143,18 +143,21 @@ def _chosen(call: Invocation) -> str:
 
 
 def stats(call: Invocation) -> int:
-    """Show what the running containers of pods use."""
-    from hyper.cli.commands.stats import stats as stats_of
+    """Show what the running containers of pods use; those that come later too."""
+    from hyper.cli.commands.stats import show_stats
 
-    call.arguments = [
-        answers.text(item, "Id")
-        for pod in call.arguments
-        for item in containers_of(call, pod)
-        if answers.text(item, "State") in ("running", "paused")
-    ]
-    if not call.arguments:
-        raise CommandFailed("no container of it runs")
-    return stats_of(call)
+    def running() -> list[str]:
+        found = [
+            answers.text(item, "Id")
+            for pod in call.arguments
+            for item in containers_of(call, pod)
+            if answers.text(item, "State") in ("running", "paused")
+        ]
+        if not found:
+            raise CommandFailed("no container of it runs")
+        return found
+
+    return show_stats(call, running)
 
 
 def top(call: Invocation) -> int:

@@ -10,6 +10,10 @@ from hyper.cli.usage_texts import FORMAT_HELP
 from hyper.sdk import answers
 from hyper.sdk.daemon import Daemon
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _FIELDS = ("ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs")
 _HEADERS = {
     "Container": "CONTAINER",
@@ -27,8 +31,13 @@ _CLEAR = "\x1b[2J\x1b[H"
 
 def stats(call: Invocation) -> int:
     """Show usage, again and again unless --no-stream."""
+    return show_stats(call, lambda: call.arguments or _names(call))
+
+
+def show_stats(call: Invocation, find: "Callable[[], list[str]]") -> int:
+    """Show the usage of the containers that `find` finds, each time anew."""
     while True:
-        names = call.arguments or _names(call)
+        names = find()
         rows = _rows(call, names)
         if not call.options.on("no-stream"):
             sys.stdout.write(_CLEAR)
