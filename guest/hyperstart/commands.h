@@ -18,6 +18,7 @@ COMMAND(ping);
 COMMAND(pod_setup);
 COMMAND(pod_shutdown);
 COMMAND(pod_processes_signal);
+COMMAND(cpus_set);
 COMMAND(volume_add);
 COMMAND(volume_remove);
 COMMAND(volume_freeze);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "cpus.h"
 #include "process.h"
 #include "runtime.h"
 
@@ -26,7 +27,7 @@ COMMAND(hello)
     sysinfo(&memory);
     welcome.features = features & hello->features;
     welcome.kernel_release = kernel.release;
-    welcome.cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+    welcome.cpus = cpus_present();
     welcome.memory_bytes = (uint64_t)memory.totalram * memory.mem_unit;
     welcome.phases.items = runtime.phases;
     welcome.phases.count = runtime.phase_count;

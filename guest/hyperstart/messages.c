@@ -236,6 +236,13 @@ static const struct wire_layout message_volume_freeze_layout = {
     message_volume_freeze_fields, 2, 6, sizeof(struct message_volume_freeze),
 };
 
+static const struct wire_field message_cpus_set_fields[] = {
+    { WIRE_U32, false, offsetof(struct message_cpus_set, online), NULL },
+};
+static const struct wire_layout message_cpus_set_layout = {
+    message_cpus_set_fields, 1, 4, sizeof(struct message_cpus_set),
+};
+
 static const struct wire_field message_container_create_fields[] = {
     { WIRE_STR, false, offsetof(struct message_container_create, container), NULL },
     { WIRE_STRUCT, true, offsetof(struct message_container_create, layers), &wire_device_layout },
@@ -575,6 +582,7 @@ const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_VOLUME_ADD] = { "volume_add", &message_volume_add_layout },
     [MESSAGE_VOLUME_REMOVE] = { "volume_remove", &message_volume_remove_layout },
     [MESSAGE_VOLUME_FREEZE] = { "volume_freeze", &message_volume_freeze_layout },
+    [MESSAGE_CPUS_SET] = { "cpus_set", &message_cpus_set_layout },
     [MESSAGE_CONTAINER_CREATE] = { "container_create", &message_container_create_layout },
     [MESSAGE_CONTAINER_REMOVE] = { "container_remove", &message_container_remove_layout },
     [MESSAGE_CONTAINER_PAUSE] = { "container_pause", &message_container_pause_layout },

@@ -31,6 +31,7 @@ enum message_id {
     MESSAGE_VOLUME_ADD = 6,
     MESSAGE_VOLUME_REMOVE = 7,
     MESSAGE_VOLUME_FREEZE = 36,
+    MESSAGE_CPUS_SET = 47,
     MESSAGE_CONTAINER_CREATE = 8,
     MESSAGE_CONTAINER_REMOVE = 9,
     MESSAGE_CONTAINER_PAUSE = 10,
@@ -66,7 +67,7 @@ enum message_id {
     MESSAGE_SERVICE_SET = 33,
     MESSAGE_SERVICE_REMOVE = 34,
 };
-#define MESSAGE_ID_MAX 46u
+#define MESSAGE_ID_MAX 47u
 
 struct str_list {
     const char **items;
@@ -317,6 +318,7 @@ struct message_welcome {
     uint16_t version;
     uint64_t features;
     const char *kernel_release;
+    /* those of the VM, asleep or not */
     uint32_t cpus;
     uint64_t memory_bytes;
     struct phase_list phases;
@@ -366,6 +368,12 @@ struct message_volume_remove {
 struct message_volume_freeze {
     const char *volume;
     bool frozen;
+};
+
+/* Use the first `online` of the VM's CPUs and put the others to sleep. */
+struct message_cpus_set {
+    /* 1 to what welcome says */
+    uint32_t online;
 };
 
 /* Mount the root file system (overlay of layers, lowest first, squashfs; upper on the writable

@@ -1,14 +1,17 @@
 """Services inside a pod (IPVS), published ports, probes, hooks, size."""
 
+import re
 import socket
 import urllib.request
 
 import pytest
 
 from tests.support import leaks
+from tests.support.daemon import Daemon
 from tests.support.pods import Hyper, container, containers, inspect, pod
 
 ADDRESS = "10.254.0.24"
+MORE_CPUS = 3
 
 
 def _server(name: str, port: int) -> dict[str, object]:
@@ -157,13 +160,24 @@ def test_hooks_run_after_the_start_and_before_the_stop(hyper: Hyper) -> None:
     assert "container a did not start: its post-start hook failed" in refused.error
 
 
-def test_a_pod_is_resized_where_a_running_vm_can_be(hyper: Hyper) -> None:
-    pod(hyper, id="size", containers=[container("a", "sleep 600")], resource={"memory": 256})
+def test_a_pod_is_resized_where_a_running_vm_can_be(daemon: Daemon, hyper: Hyper) -> None:
+    pod(
+        hyper,
+        id="size",
+        containers=[container("a", "sleep 600")],
+        resource={"memory": 256, "vcpu": 2},
+    )
     refused = hyper("pod", "resize", "-m", "512m", "size", status=1)
     assert "was started with 256 MiB: a running VM can only be given less" in refused.error
-    refused = hyper("pod", "resize", "--vcpus", "2", "size", status=1)
-    assert "has no CPU hot-plug: stop the pod" in refused.error
-    hyper("pod", "resize", "-m", "128m", "size")
+    for vcpus in ("1", "2", "1"):
+        hyper("pod", "resize", "--vcpus", vcpus, "size")
+        assert hyper("exec", "size-a", "nproc").lines == [vcpus]
+    daemon.kill()  # the next one still knows how many there are
+    daemon.start()
+    hyper("pod", "resize", "--vcpus", "2", "-m", "128m", "size")
+    assert hyper("exec", "size-a", "nproc").lines == ["2"]
+    refused = hyper("pod", "resize", "--vcpus", str(MORE_CPUS), "size", status=1)
+    assert re.search("was started with 2 vCPUs|this host has", refused.error)
     hyper("pod", "stop", "-t", "0", "size")
     hyper("pod", "resize", "-m", "384m", "--vcpus", "2", "size")
     hyper("pod", "start", "size")

@@ -676,7 +676,7 @@ class Welcome:
     version: int = 0
     features: int = 0
     kernel_release: str = ""
-    cpus: int = 0
+    cpus: int = 0  # those of the VM, asleep or not
     memory_bytes: int = 0
     phases: tuple[Phase, ...] = ()
     processes: tuple[ProcessState, ...] = ()
@@ -854,6 +854,25 @@ def _read_volume_freeze(payload: bytes, at: int) -> tuple[VolumeFreeze, int]:
 def _write_volume_freeze(out: bytearray, value: VolumeFreeze) -> None:
     _write_str(out, value.volume)
     out += _B.pack(value.frozen)
+
+
+@dataclass(frozen=True, slots=True)
+class CpusSet:
+    """Use the first `online` of the VM's CPUs and put the others to sleep."""
+
+    TYPE: ClassVar[int] = 47
+
+    online: int = 0  # 1 to what welcome says
+
+
+def _read_cpus_set(payload: bytes, at: int) -> tuple[CpusSet, int]:
+    online, = _I.unpack_from(payload, at)
+    at += 4
+    return CpusSet(online), at
+
+
+def _write_cpus_set(out: bytearray, value: CpusSet) -> None:
+    out += _I.pack(value.online)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1880,6 +1899,7 @@ Message = (
     | VolumeAdd
     | VolumeRemove
     | VolumeFreeze
+    | CpusSet
     | ContainerCreate
     | ContainerRemove
     | ContainerPause
@@ -1925,6 +1945,7 @@ MESSAGES: dict[int, type[Message]] = {
     6: VolumeAdd,
     7: VolumeRemove,
     36: VolumeFreeze,
+    47: CpusSet,
     8: ContainerCreate,
     9: ContainerRemove,
     10: ContainerPause,
@@ -1968,6 +1989,7 @@ REPLIES: dict[type[Message], type[Message]] = {
     VolumeAdd: Ok,
     VolumeRemove: Ok,
     VolumeFreeze: Ok,
+    CpusSet: Ok,
     ContainerCreate: Ok,
     ContainerRemove: Ok,
     ContainerPause: Ok,
@@ -2000,6 +2022,7 @@ _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
     6: _read_volume_add,
     7: _read_volume_remove,
     36: _read_volume_freeze,
+    47: _read_cpus_set,
     8: _read_container_create,
     9: _read_container_remove,
     10: _read_container_pause,
@@ -2045,6 +2068,7 @@ _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
     6: _write_volume_add,
     7: _write_volume_remove,
     36: _write_volume_freeze,
+    47: _write_cpus_set,
     8: _write_container_create,
     9: _write_container_remove,
     10: _write_container_pause,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hyper.agent import messages as guest
 from hyper.core.errors import Conflict, NotFound, Unsupported
 from hyper.core.pod_spec import PodPort, PodService, PodSpec
 from hyper.core.spec import PortBinding
@@ -61,7 +62,8 @@ class PodChanges:
         await self._store(pod, spec)
 
     async def resize(self, reference: str, vcpus: int = 0, memory_bytes: int = 0) -> PodView:
-        """Change the size of a pod; 0 leaves it. A running VM's memory is limited by its balloon.
+        """Change the size of a pod; 0 leaves it. A running VM's memory is limited by its balloon,
+        vCPUs it is not to use sleep.
 
         Raises Unsupported for what a running VM cannot: more vCPUs, more memory than at its start.
         """
@@ -75,10 +77,11 @@ class PodChanges:
         )
         pod_checks.check_size(asked, self._pods.host_cpus)
         if pod.machine:
-            if vcpus and vcpus != pod.machine.agent.welcome.cpus:
+            machine_cpus = pod.machine.agent.welcome.cpus
+            if vcpus > machine_cpus:
                 raise Unsupported(
-                    f"pod {spec.name} runs with {pod.machine.agent.welcome.cpus} vCPUs: this "
-                    "hypervisor's machine has no CPU hot-plug: stop the pod, resize, start it"
+                    f"pod {spec.name} was started with {machine_cpus} vCPUs: a running VM can only "
+                    "use fewer: stop the pod, resize, start it"
                 )
             began_with = pod.machine.vm.record.memory_bytes
             if memory_bytes > began_with:
@@ -86,6 +89,8 @@ class PodChanges:
                     f"pod {spec.name} was started with {began_with // MIB} MiB: a running VM can "
                     "only be given less: stop the pod, resize, start it"
                 )
+            if vcpus:
+                await pod.machine.agent.request(guest.CpusSet(online=vcpus))
             if memory_bytes:
                 await pod.machine.vm.balloon(memory_bytes)
         await self._store(pod, asked)

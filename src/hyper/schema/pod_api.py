@@ -85,7 +85,7 @@ OPERATIONS: dict[str, Operation] = {
         errors=(400, 404),
     ),
     "HyperPodResize": Operation(
-        "Change its size; a running VM can only be given less memory",
+        "Change its size; a running VM has at most what it was started with",
         body={"type": "object", "properties": {"VCpus": _WHOLE, "Memory": _WHOLE}},
         answer={"type": "object"},
         errors=(400, 404, 501),
