@@ -4,12 +4,13 @@ What a guest sends that is not its own to send reaches nobody; what it asks of t
 """
 
 import asyncio
+import contextlib
 import os
 import select
 import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hyper.core.errors import Conflict
 from hyper.core.spec import PortBinding
 from hyper.network.choice import networks
 from hyper.network.directory import Directory
-from hyper.network.networks import Link, Network, Networks, Wanted
+from hyper.network.networks import Balanced, BalancedPort, Link, Network, Networks, Wanted
 from tests.support import leaks
 
 pytestmark = pytest.mark.root
@@ -57,9 +58,11 @@ class Guest:
         answer = self._receive(b"\x08\x06", you)
         return answer[8:14] if answer else b""
 
-    def send(self, target: str, text: bytes, *, mac: bytes = b"", address: str = "") -> None:
-        """Send a datagram to port 9, maybe with another's MAC or address."""
-        udp = struct.pack("!HHHH", 9, 9, 8 + len(text), 0) + text
+    def send(
+        self, target: str, text: bytes, *, mac: bytes = b"", address: str = "", port: int = 9
+    ) -> None:
+        """Send a datagram from a port to port 9, maybe with another's MAC or address."""
+        udp = struct.pack("!HHHH", port, 9, 8 + len(text), 0) + text
         source = ip_address(address or self.address).packed
         fixed = (0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0)
         header = struct.pack("!BBHHHBBH", *fixed) + source + ip_address(target).packed
@@ -77,6 +80,13 @@ class Guest:
         while texts[-1:] != [last]:
             frame = self._receive(b"\x08\x00", b"")
             assert frame, f"{last!r} was not heard"
+            texts.append(frame[28:])
+        return texts
+
+    def heard(self) -> list[bytes]:
+        """Return the texts of all datagrams until it is silent."""
+        texts: list[bytes] = []
+        while frame := self._receive(b"\x08\x00", b""):
             texts.append(frame[28:])
         return texts
 
@@ -219,6 +229,55 @@ async def test_ports_come_and_go_while_a_pod_runs(host: Host) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", link.ports[1].host_port), timeout=5)
     socket.create_connection(("127.0.0.1", kept.host_port), timeout=5).close()
+
+
+def _balanced(*backends: Guest, sticky: bool = False) -> Balanced:
+    behind = tuple((guest.address, 9) for guest in backends)
+    return Balanced("service", BACK.id, ports=(BalancedPort(9, "udp", behind, sticky),))
+
+
+async def test_a_virtual_address_leads_to_its_backends_in_turn(host: Host) -> None:
+    client, one, two = [await host.guest(BACK) for _ in range(3)]
+    stranger = await host.guest(FRONT)
+    balancer = host.networks.balancer
+    made = await balancer.put(_balanced(one, two))
+    assert client.ask_arp(made.address)
+    for port in range(100, 104):
+        client.send(made.address, b"%d" % port, port=port)
+    stranger.send(made.address, b"stranger")
+    heard = one.heard(), two.heard()
+    assert sorted(heard[0] + heard[1]) == [b"100", b"101", b"102", b"103"]
+    assert len(heard[0]) == len(heard[1]) == 2
+    # A client of a sticky one stays; the address does not change.
+    assert (await balancer.put(_balanced(one, two, sticky=True))).address == made.address
+    for port in range(105, 109):
+        client.send(made.address, b"sticky", port=port)
+    assert sorted((len(one.heard()), len(two.heard()))) == [0, 4]
+    # Without backends, and without the service, nobody is reached.
+    await balancer.put(_balanced())
+    client.send(made.address, b"nobody", port=109)
+    await balancer.drop("service")
+    client.send(made.address, b"gone", port=110)
+    assert (one.heard(), two.heard()) == ([], [])
+    assert not client.ask_arp(made.address)
+
+
+async def test_a_backend_reaches_itself_by_its_service(host: Host) -> None:
+    (one,) = [await host.guest(BACK)]
+    made = await host.networks.balancer.put(_balanced(one))
+    one.send(made.address, b"to myself", port=200)
+    assert one.hears(b"to myself")
+    await host.networks.balancer.drop("service")
+
+
+async def test_a_published_service_s_port_is_given_back_with_it(host: Host) -> None:
+    port = PortBinding(9, "tcp", "127.0.0.1", 30000, host_port_end=32767)
+    (bound,) = (await host.networks.balancer.put(replace(_balanced(), published=(port,)))).published
+    with contextlib.suppress(ConnectionResetError):  # nobody is behind it
+        socket.create_connection(("127.0.0.1", bound.host_port), timeout=5).close()
+    await host.networks.balancer.drop("service")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", bound.host_port), timeout=5)
 
 
 async def test_a_later_daemon_finds_the_namespace_as_it_was(run_dir: Path) -> None:
