@@ -55,6 +55,7 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         "volumes": [*_BASE["spec"]["volumes"], {"name": "more"}],
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 3,
+        "activeDeadlineSeconds": 9,
         "hostname": "h",
         "subdomain": "s",
         "hostAliases": [{"ip": "1.1.1.1", "hostnames": ["x"]}],

@@ -109,6 +109,15 @@ def test_pods_of_an_indexed_job_know_their_index() -> None:
         bodies.plan(job)
 
 
+def test_a_job_s_deadline_is_each_pod_s_unless_that_has_an_earlier_one() -> None:
+    job = bodies.workload("Job", "batch/v1", activeDeadlineSeconds=100)
+    job["spec"]["template"]["spec"] |= {"restartPolicy": "Never", "activeDeadlineSeconds": 300}
+    assert bodies.plan(job).pods[0].spec.deadline_s == 100
+    job["spec"]["template"]["spec"]["activeDeadlineSeconds"] = 10
+    assert bodies.plan(job).pods[0].spec.deadline_s == 10
+    assert bodies.plan(bodies.pod()).pods[0].spec.deadline_s == 0
+
+
 def test_an_export_is_mounted_by_the_pod() -> None:
     export = {"name": "n", "nfs": {"server": "files", "path": "/data", "readOnly": True}}
     mount = [{"name": "n", "mountPath": "/n"}]

@@ -30,6 +30,17 @@ def test_an_empty_pod_lives_until_it_is_stopped(daemon: Daemon, hyper: Hyper) ->
     assert leaks.settle(daemon.vmms)
 
 
+def test_a_pod_is_stopped_at_its_deadline_also_by_a_later_daemon(
+    daemon: Daemon, hyper: Hyper
+) -> None:
+    pod(hyper, id="late", deadline=3, containers=[container("a", SLEEP)])
+    daemon.kill()
+    daemon.start()
+    assert leaks.settle(lambda: inspect(hyper, "late")["State"] != "stopped", limit_s=60)
+    told = hyper("pod", "events", "--since", "0", "--until", "0s", "late").stdout
+    assert "pod deadline_exceeded" in told
+
+
 def test_containers_start_in_order_and_share_volumes(hyper: Hyper) -> None:
     uses = [{"volume": "v", "path": "/v"}]
     pod(

@@ -243,7 +243,8 @@ class PodSpec:
     MAIN container ended for good. `port_sources` are the networks that may connect to published
     ports, none for all. `port_names` are names by which services find its ports. `machine` is a
     type of the hypervisor's machines. A `lone` pod was made for one container (`hyper run`) and is
-    removed with it. `grace_s` is how long containers without their own stop timeout get.
+    removed with it. `deadline_s` after its start a pod is stopped, 0: never. `grace_s` is how long
+    containers without their own stop timeout get.
     """
 
     name: str
@@ -267,6 +268,7 @@ class PodSpec:
     sysctls: Pairs = ()
     shm_size_bytes: int = 0
     grace_s: float | None = None
+    deadline_s: float = 0.0
     port_names: Pairs = ()
     devices: tuple[HostDevice, ...] = ()
     machine: str = ""

@@ -256,6 +256,7 @@ def resources_record(machine: Machine) -> str:
         {
             "link": machine.link.record,
             "next_process": machine.next_process,
+            "began_ns": machine.began_ns,
             "disks": sorted(machine.disks),
         }
     )

@@ -85,6 +85,7 @@ class Machine:
     nameservers: tuple[str, ...]
     hostname: str
     link: Link
+    began_ns: int = field(default_factory=time_ns)
     next_process: int = 1
     containers: dict[str, Attached] = field(default_factory=dict)
     disks: set[str] = field(default_factory=set)

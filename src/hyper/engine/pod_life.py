@@ -7,13 +7,15 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import time
 
 from hyper.core.errors import Conflict, Failure, HyperError, NotModified
 from hyper.core.pod_spec import Role
 from hyper.core.signals import SIGKILL, signal_number
 from hyper.engine import ending, lifecycle
 from hyper.engine.container import Container, Readiness
-from hyper.engine.pod import Pod
+from hyper.engine.machine import Machine
+from hyper.engine.pod import Pod, pod_event
 from hyper.engine.states import ACTIVE, ContainerState, PodState
 
 
@@ -40,6 +42,25 @@ async def start(pod: Pod) -> None:
     await pod.supervisor.call(pod.stop_if_idle)
 
 
+def await_deadline(pod: Pod, machine: Machine) -> None:
+    """Stop a pod when its VM has run for as long as it may."""
+    if pod.row.spec.deadline_s:
+        pod.supervisor.spawn(partial(_stop_at_deadline, pod, machine), "deadline")
+
+
+async def _stop_at_deadline(pod: Pod, machine: Machine) -> None:
+    spec = pod.row.spec
+    await asyncio.sleep(max(0.0, machine.began_ns / 1e9 + spec.deadline_s - time()))
+    if pod.machine is not machine or machine.ending:
+        return  # it was stopped, and maybe started again: that start has its own deadline
+    pod.log.warning("its deadline of %g s is over: it is stopped", spec.deadline_s)
+    exceeded = pod_event(pod.row, "deadline_exceeded")
+    await pod.services.store.call(pod.services.store.put_events, (exceeded,))
+    pod.services.feed.publish(exceeded)
+    with contextlib.suppress(NotModified):
+        await stop(pod)
+
+
 def _is_up(container: Container) -> bool:
     done = container.spec.role is Role.INIT and container.status.state is ContainerState.EXITED
     return done or container.status.state in ACTIVE
@@ -55,7 +76,9 @@ async def _start_all(pod: Pod) -> None:
     rest = [item for item in ordered if item.spec.role is Role.MAIN]
     booted = pod.machine is None
     leader = next(iter((*first, *rest)), None)
-    await pod.supervisor.call(lambda: lifecycle.running_machine(pod, leader))
+    machine = await pod.supervisor.call(lambda: lifecycle.running_machine(pod, leader))
+    if booted:
+        await_deadline(pod, machine)
     for container in (*first, *rest):
         if pod.stop_wanted.is_set():
             raise Conflict(f"pod {pod.row.spec.name} was stopped while it started")

@@ -11,7 +11,7 @@ from time import time_ns
 from hyper.agent import messages as guest
 from hyper.core.errors import HyperError
 from hyper.core.pod_spec import Role
-from hyper.engine import boot, carriers, devices, lifecycle, membership, plan
+from hyper.engine import boot, carriers, devices, lifecycle, membership, plan, pod_life
 from hyper.engine.container import Container
 from hyper.engine.machine import Attached, Machine
 from hyper.engine.pod import Pod
@@ -88,6 +88,8 @@ async def _take_over(services: Services, pod: Pod, vm: Vm) -> None:
     machine = await boot.connect(pod, vm, link, partial(lifecycle.watch, pod), resume=True)
     pod.machine = machine
     machine.next_process = record["next_process"]
+    machine.began_ns = record.get("began_ns", machine.began_ns)
+    pod_life.await_deadline(pod, machine)
     machine.disks.update(record["disks"])
     states = {state.process_id: state for state in machine.agent.welcome.processes}
     machine.next_process = max([machine.next_process, *(number + 1 for number in states)])

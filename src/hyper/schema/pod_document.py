@@ -306,6 +306,7 @@ def _pod(values: Values, where: str) -> PodDocument:
         ports=ports,
         shm_size_bytes=values.get("shmSize", 0),
         grace_s=values.get("terminationGracePeriod"),
+        deadline_s=values.get("deadline", 0.0),
         devices=_devices(values),
         machine=values.get("machine", ""),
     )
@@ -412,6 +413,7 @@ POD = Table(
         Key("shmSize", Size(), "size of /dev/shm"),
         Key("shareProcessNamespace", Flag(), "containers see each other's processes"),
         Key("terminationGracePeriod", Number(), "seconds from the stop signal to SIGKILL"),
+        Key("deadline", Number(), "seconds after which it is stopped; 0: never"),
         Key("follows", Flag(), "the pod stops when its last container has ended"),
         Key("devices", ListOf(DEVICE), "devices of the host"),
         Key(

@@ -58,6 +58,7 @@ def inspect(view: PodView, containers: Sequence[ContainerView]) -> JSON:
         "Sysctls": dict(spec.sysctls),
         "ShmSize": spec.shm_size_bytes,
         "GracePeriod": spec.grace_s,
+        "Deadline": spec.deadline_s,
         "Devices": [
             {"Path": item.path, "ReadOnly": item.read_only, "Target": item.target}
             for item in spec.devices

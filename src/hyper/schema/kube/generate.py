@@ -3,6 +3,7 @@
 What has no place in a manifest is found by translating it back, and said in a comment.
 """
 
+import math
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
@@ -144,6 +145,7 @@ def _pod(pod: KnownPod, names: MountNames, group: int | None) -> Pod:
             volumes=(*volumes, *names.volumes.values()),
             restart_policy=_restart_policy(first),
             termination_grace_period_seconds=30 if spec.grace_s is None else int(spec.grace_s),
+            active_deadline_seconds=math.ceil(spec.deadline_s),
             hostname="" if spec.hostname == spec.name else spec.hostname,
             subdomain=subdomain,
             host_aliases=_host_aliases(first),

@@ -9,6 +9,7 @@ from hyper.schema.kube.codecs import (
     STRINGS,
     TEXT,
     choice,
+    integer,
 )
 from hyper.schema.kube.compute import NO_LIMITS, POD_REQUIREMENTS, Requirements
 from hyper.schema.kube.containers import (
@@ -85,6 +86,7 @@ class PodSpec:
     volumes: tuple[Volume, ...] = ()
     restart_policy: str = ALWAYS
     termination_grace_period_seconds: int = 30
+    active_deadline_seconds: int = 0
     hostname: str = ""
     subdomain: str = ""
     host_aliases: tuple[HostAlias, ...] = ()
@@ -110,7 +112,7 @@ _FIELDS: tuple[Field, ...] = (
         "with Docker's delays: 100 ms doubling to a minute",
     ),
     acts("terminationGracePeriodSeconds", NUMBER),
-    refused("activeDeadlineSeconds", "nothing ends a pod by the clock"),
+    acts("activeDeadlineSeconds", integer(1)),
     acts("hostname", DNS_LABEL, "by default the pod's name"),
     differs("subdomain", DNS_LABEL, "the domain name in /etc/hosts; no zone of a DNS server"),
     acts("hostAliases", many(nested(HOST_ALIAS))),

@@ -120,8 +120,7 @@ def make_plan(
                     f"{title}: two pods of this play are named {pod.metadata.name}"
                 )
             if isinstance(document, Workload) and isinstance(document.spec, JobSpec):
-                name, parallelism = document.metadata.name, document.spec.parallelism
-                planned = replace(planned, job=name, parallelism=parallelism)
+                planned = _of_job(planned, document.metadata.name, document.spec)
             pods.append(_served(planned, services))
             for claim in claims:
                 _add_volume(volumes, claim)
@@ -132,6 +131,12 @@ def make_plan(
         _balanced(services),
         named=bool(services),
     )
+
+
+def _of_job(planned: PlannedPod, name: str, job: JobSpec) -> PlannedPod:
+    limits = [limit for limit in (planned.spec.deadline_s, job.active_deadline_seconds) if limit]
+    spec = replace(planned.spec, deadline_s=float(min(limits, default=0)))
+    return replace(planned, spec=spec, job=name, parallelism=job.parallelism)
 
 
 def _balanced(services: Iterable[Service]) -> tuple[NetworkService, ...]:
@@ -317,6 +322,7 @@ def _plan_pod(
             volumes=_volumes(pod, around, place.at("volumes")),
             sysctls=tuple((item.name, item.value) for item in spec.security_context.sysctls),
             grace_s=float(spec.termination_grace_period_seconds),
+            deadline_s=float(spec.active_deadline_seconds),
         ),
         containers=tuple(containers),
         host_paths=tuple(volume.host_path for volume in spec.volumes if volume.host_path),

@@ -170,6 +170,7 @@ class JobSpec:
     parallelism: int = 1
     completions: int | None = None
     backoff_limit: int = 6
+    active_deadline_seconds: int = 0
     completion_mode: str = "NonIndexed"
 
 
@@ -204,7 +205,7 @@ JOB_SPEC = Table(
             NUMBER,
             "restarts of each container with restartPolicy OnFailure; no pod is made anew",
         ),
-        refused("activeDeadlineSeconds", "nothing ends a pod by the clock"),
+        differs("activeDeadlineSeconds", integer(1), "of each pod, from its own start"),
         acts("completionMode", choice("NonIndexed", INDEXED)),
         idle("ttlSecondsAfterFinished", "a finished pod stays until `--down` or `hyper pod rm`"),
         refused("suspend", "play it when it is to run", False),
