@@ -15,14 +15,17 @@ _YAML = (("Content-Type", "application/yaml"),)
 _TEXT_ONLY = ("name", "file", "pull")
 
 CREATE_FLAGS = (
+    Flag("deadline", INT, "Seconds after which the pod is stopped"),
     Flag("device", ITEMS, "Device of the host: pci:ADDRESS, or block:/dev/NAME[:/dev/TARGET][:ro]"),
     Flag("dns", ITEMS, "Name servers of its containers"),
     Flag("file", TEXT, "Pod document, YAML or JSON; - for stdin", short="f"),
     Flag("follows", BOOL, "Stop the pod when its last container has ended"),
     Flag("hostname", TEXT, "Host name of its containers", short="h"),
+    Flag("ip", TEXT, "Address of the pod on its network"),
     Flag("kernel", TEXT, "Guest kernel: a path, or a name of `hyper kernel ls`"),
     Flag("kernel-parameter", ITEMS, "Kernel parameter that the daemon allows"),
     Flag("label", ITEMS, "Set meta data on the pod", short="l"),
+    Flag("mac-address", TEXT, "MAC address of the pod on its network"),
     Flag("machine", TEXT, "Machine type of its VM", values=("microvm", "q35")),
     Flag("memory", SIZE, "Memory of its VM", short="m"),
     Flag("name", TEXT, "Name of the pod"),
@@ -82,8 +85,15 @@ def _from_flags(call: Invocation) -> dict[str, object]:
     for flag, key in (("follows", "follows"), ("share-pid", "shareProcessNamespace")):
         if options.on(flag):
             body[key] = True
-    if options.given("network"):
-        body["interfaces"] = [{"network": options.text("network")}]
+    place = {
+        key: options.text(flag)
+        for flag, key in (("network", "network"), ("ip", "ip"), ("mac-address", "mac"))
+        if options.given(flag)
+    }
+    if place:
+        body["interfaces"] = [place]
+    if options.given("deadline"):
+        body["deadline"] = options.number("deadline")
     if options.given("shm-size"):
         body["shmSize"] = options.number("shm-size")
     resource: dict[str, object] = {}
