@@ -201,6 +201,20 @@ async def test_who_leaves_is_cut_off_at_once(host: Host) -> None:
     assert two.hears(b"again")
 
 
+async def test_a_network_is_forgotten_while_a_pod_is_just_leaving_it(host: Host) -> None:
+    one, two = await host.guest(BACK), await host.guest(BACK)
+    await host.networks.forget(BACK.id)
+    one.send(two.address, b"after")
+    assert not two.hears(b"after")
+    await host.networks.disconnect(host.name(one))
+    await host.networks.disconnect(host.name(two))
+    await host.networks.define(BACK)
+    again, other = await host.guest(BACK), await host.guest(BACK)
+    assert (again.address, other.address) == (one.address, two.address)
+    again.send(other.address, b"anew")
+    assert other.hears(b"anew")
+
+
 async def test_members_of_an_isolated_network_do_not_hear_each_other(host: Host) -> None:
     one, two = await host.guest(LONELY), await host.guest(LONELY)
     one.send(two.address, b"hello")

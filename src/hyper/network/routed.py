@@ -154,11 +154,16 @@ class RoutedNetworks:
         self._directory.define(network)
 
     async def forget(self, network_id: str) -> None:
-        """Forget a network nobody is on."""
+        """Forget a network; a pod that is still on it, as its VM is just ending, leaves it."""
+        batch = Batch()
+        for pod_id, live in self._links.items():
+            for joined in [each for each in live.joined if each.network_id == network_id]:
+                batch.nft += self._rules(live, joined, nft.delete_member, nft.delete_sender)
+                live.joined.remove(joined)
+                self._directory.put(pod_id, live.joined, live.servers)
         known = self._networks.pop(network_id)
         self._directory.forget(network_id)
         network = known.network
-        batch = Batch()
         for subnet, gateway in known.plans:
             batch.links.append(["no route", subnet, ""])
             batch.links.append(["no address", _LOOPBACK, gateway, _bits(gateway)])
