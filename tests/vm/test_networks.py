@@ -2,7 +2,9 @@
 
 import json
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -43,8 +45,26 @@ def listener() -> Iterator[tuple[str, int]]:
         except OSError:
             pytest.skip("this host has no route, so no address that pods could reach")
         address = probe.getsockname()[0]
-    with socket.create_server((address, 0)) as server:
+    with socket.create_server((address, 0)) as server, _hanging_up(server):
         yield server.getsockname()[:2]
+
+
+@contextmanager
+def _hanging_up(server: socket.socket) -> Iterator[None]:
+    """Hang up on whoever connects: who was let in would wait for a word otherwise."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                server.accept()[0].close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 def _serve(hyper: Hyper, name: str, *arguments: str) -> str:
@@ -228,12 +248,13 @@ def test_ipv6_leads_out_and_to_no_loopback(hyper: Hyper, networks: Callable[...,
     with (
         socket.create_server((address, 0), family=socket.AF_INET6) as server,
         socket.create_server(("::1", 0), family=socket.AF_INET6) as hidden,
+        _hanging_up(server),
     ):
         gateway = "$(ip -6 route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')"
         port, secret = server.getsockname()[1], hidden.getsockname()[1]
         script = f"""
         for place in '{address} {port}' "{gateway} {secret}" 'fd68:7970:6572::1 {secret}'; do
-            nc -w 5 $place < /dev/null && echo reached || echo cut
+            nc -w 3 $place < /dev/null && echo reached || echo cut
         done"""
         tried = hyper("run", "--rm", "--network", "six", "busybox", "sh", "-c", script)
     assert tried.stdout == REACHED + CUT + CUT
