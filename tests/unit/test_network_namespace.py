@@ -230,6 +230,25 @@ async def test_a_taken_port_is_refused_and_gives_everything_back(host: Host) -> 
     assert (await host.guest(SMALL)).address
 
 
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+async def test_a_port_of_every_address_is_one_of_ipv6_too(host: Host, protocol: str) -> None:
+    guest = await host.guest(BACK, ports=[PortBinding(80, protocol)])
+    (published,) = guest.link.ports
+    port = published.host_port
+    addresses = ["127.0.0.1", *(["::1"] if socket.has_dualstack_ipv6() else [])]
+    for address in addresses:
+        kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, kind) as client:
+            client.settimeout(60)
+            client.connect((address, port))
+            if protocol == "udp":
+                client.send(b"hello")
+            assert guest.hears(struct.pack("!H", 80)), f"nothing comes from {address}"
+    with pytest.raises(Conflict, match=r"Bind for 0\.0\.0\.0:\d+ failed"):
+        await host.guest(BACK, ports=[PortBinding(80, protocol, "", port)])
+
+
 async def test_ports_come_and_go_while_a_pod_runs(host: Host) -> None:
     guest = await host.guest(BACK, ports=[PortBinding(80, "tcp", "127.0.0.1")])
     (kept,) = guest.link.ports

@@ -10,11 +10,15 @@ from hyper.core.spec import PortBinding
 def bind(port: PortBinding) -> tuple[PortBinding, socket.socket]:
     """Return the binding with the host port chosen, and a socket bound to it.
 
+    A port of every address is one of IPv6 as well, where the host has that.
+
     Raises Conflict with Docker's text when every port asked for is taken.
     """
     kind = socket.SOCK_DGRAM if port.protocol == "udp" else socket.SOCK_STREAM
-    family = socket.AF_INET6 if ":" in port.host_ip else socket.AF_INET
+    both = not port.host_ip and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both or ":" in port.host_ip else socket.AF_INET
     host = port.host_ip or "0.0.0.0"
+    place = "::" if both else host
     error: OSError | None = None
     for number in range(port.host_port, max(port.host_port, port.host_port_end) + 1):
         listener = socket.socket(family, kind)
@@ -22,8 +26,8 @@ def bind(port: PortBinding) -> tuple[PortBinding, socket.socket]:
             if kind == socket.SOCK_STREAM:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind((host, number))
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
+            listener.bind((place, number))
             if kind == socket.SOCK_STREAM:
                 listener.listen(1)  # two may bind a port, but only one may listen
         except OSError as err:

@@ -39,6 +39,10 @@ ELSEWHERE = {
         "is 503 before the first line of progress, where dockerd says 500; the words are dockerd's"
     ),
     "bad parameters": "are 400 where dockerd 20.10 says 500, as with newer dockerds",
+    "a port of every address": (
+        "is shown as one of 0.0.0.0; where the host has IPv6 the same port of [::] leads to the "
+        "container too, which dockerd lists beside it"
+    ),
     "a client that does not read": (
         "hinders nobody: what it has still to read waits in a file, and the process, its log and "
         "the other clients go on, where dockerd holds all of them back once it is 1 MB behind. "
