@@ -17,7 +17,7 @@
 #include "cleanup.h"
 #include "netlink.h"
 
-enum { LINKS_MAX = 64, ADDRESSES_MAX = 256 };
+enum { LINKS_MAX = 64, ADDRESSES_MAX = 256, ROUTES_MAX = 256 };
 
 struct link {
     int index;
@@ -44,6 +44,15 @@ static struct {
 /* The interfaces of the last set-up. */
 static char our_names[LINKS_MAX][IFNAMSIZ];
 static size_t our_count;
+
+/* The routes of the last set-up: those are ours to delete, a container's own are not. */
+struct our_route {
+    char interface[IFNAMSIZ];
+    uint8_t destination[16], gateway[16];
+    struct wire_route route; /* what it points to are the arrays above */
+};
+static struct our_route our_routes[ROUTES_MAX];
+static size_t our_routes_count;
 
 static void collect_link(const struct nlmsghdr *header, void *data)
 {
@@ -292,7 +301,7 @@ static int set_addresses(int fd, int index, const struct wire_interface *interfa
     return 0;
 }
 
-static int add_route(int fd, int index, const struct wire_route *route)
+static int change_route(int fd, int index, uint16_t type, const struct wire_route *route)
 {
     struct netlink_request request;
     struct rtmsg *info;
@@ -304,7 +313,8 @@ static int add_route(int fd, int index, const struct wire_route *route)
         errno = EINVAL;
         return -1;
     }
-    info = netlink_begin(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof *info);
+    info = netlink_begin(&request, type, type == RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_REPLACE : 0,
+                         sizeof *info);
     info->rtm_family = (uint8_t)family;
     info->rtm_dst_len = route->prefix_length;
     info->rtm_table = RT_TABLE_MAIN;
@@ -325,9 +335,68 @@ static int add_route(int fd, int index, const struct wire_route *route)
 static int set_routes(int fd, int index, const struct wire_interface *interface, struct error *err)
 {
     for (uint32_t i = 0; i < interface->routes.count; i++)
-        if (add_route(fd, index, &interface->routes.items[i]) < 0)
+        if (change_route(fd, index, RTM_NEWROUTE, &interface->routes.items[i]) < 0)
             return error_errno(err, "network", "route %u of %s", i, interface->name);
     return 0;
+}
+
+static bool same_bytes(const struct wire_bytes *one, const struct wire_bytes *other)
+{
+    return one->length == other->length &&
+           (one->length == 0 || memcmp(one->data, other->data, one->length) == 0);
+}
+
+static bool route_is_wanted(const struct our_route *ours, const struct interface_list *interfaces)
+{
+    for (uint32_t i = 0; i < interfaces->count; i++) {
+        const struct wire_interface *interface = &interfaces->items[i];
+
+        for (uint32_t j = 0; j < interface->routes.count; j++) {
+            const struct wire_route *route = &interface->routes.items[j];
+
+            if (strcmp(ours->interface, interface->name) == 0 &&
+                ours->route.prefix_length == route->prefix_length &&
+                same_bytes(&ours->route.destination, &route->destination) &&
+                same_bytes(&ours->route.gateway, &route->gateway))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void copy_bytes(struct wire_bytes *to, uint8_t data[16], const struct wire_bytes *from)
+{
+    uint32_t length = from->length < 16 ? from->length : 16;
+
+    if (length)
+        memcpy(data, from->data, length);
+    *to = (struct wire_bytes){ data, length };
+}
+
+/* Delete what the set-up before added and this one does not want, and note what this one added. */
+static void renew_routes(int fd, struct links *links, const struct interface_list *interfaces)
+{
+    for (size_t i = 0; i < our_routes_count; i++) {
+        const struct link *link = find_named(links, our_routes[i].interface);
+
+        /* It may have gone with its address or its interface: then there is nothing to delete. */
+        if (link && !route_is_wanted(&our_routes[i], interfaces))
+            change_route(fd, link->index, RTM_DELROUTE, &our_routes[i].route);
+    }
+    our_routes_count = 0;
+    for (uint32_t i = 0; i < interfaces->count; i++) {
+        const struct wire_interface *interface = &interfaces->items[i];
+
+        for (uint32_t j = 0; j < interface->routes.count && our_routes_count < ROUTES_MAX; j++) {
+            struct our_route *ours = &our_routes[our_routes_count++];
+
+            snprintf(ours->interface, IFNAMSIZ, "%s", interface->name);
+            ours->route.prefix_length = interface->routes.items[j].prefix_length;
+            copy_bytes(&ours->route.destination, ours->destination,
+                       &interface->routes.items[j].destination);
+            copy_bytes(&ours->route.gateway, ours->gateway, &interface->routes.items[j].gateway);
+        }
+    }
 }
 
 static int open_parking(struct error *err)
@@ -405,7 +474,7 @@ int network_setup(const struct interface_list *interfaces, struct error *err)
             change_link(fd, links.items[i].index, true, NULL, NULL) < 0)
             return error_errno(err, "network", "loopback");
     if (interfaces->count == 0) {
-        our_count = 0;
+        our_count = our_routes_count = 0;
         return delete_unwanted(fd, &links, err) < 0 ? -1 : park_device(fd, &links, err);
     }
     if (interfaces->count > LINKS_MAX)
@@ -422,5 +491,6 @@ int network_setup(const struct interface_list *interfaces, struct error *err)
         snprintf(our_names[i], IFNAMSIZ, "%s", interface->name);
         our_count = i + 1;
     }
+    renew_routes(fd, &links, interfaces);
     return delete_unwanted(fd, &links, err);
 }

@@ -26,6 +26,9 @@ from tests.support import leaks
 pytestmark = pytest.mark.root
 
 BACK = Network("back", "172.30.0.0/24", "172.30.0.1", "", "fd00:b::/64", "fd00:b::1", name="back")
+LONELY = Network(
+    "lonely", "172.29.0.0/24", "172.29.0.1", "", "fd00:1::/64", "fd00:1::1", isolated=True
+)
 FRONT = Network("front", "172.31.0.0/24", "172.31.0.1", "", "fd00:f::/64", "fd00:f::1")
 _VNET_HEADER = bytes(10)  # linux/virtio_net.h: no offload
 _SILENCE_S = 0.5
@@ -146,7 +149,7 @@ async def host(run_dir: Path) -> AsyncIterator[Host]:
     if not Path("/proc/sys/net/ipv6").exists():
         pytest.skip("this host's kernel has no IPv6")
     async with networks(run_dir, "namespace", Directory()) as backend:
-        for network in (BACK, FRONT):
+        for network in (BACK, FRONT, LONELY):
             await backend.define(network)
         made = Host(backend, [])
         yield made
@@ -173,6 +176,13 @@ async def test_members_hear_each_other_and_nobody_else(host: Host) -> None:
     one.send(other.address, b"to a stranger")
     one.send(other.own, b"to a stranger's link")
     assert not other.hears(b"to a stranger")
+
+
+async def test_members_of_an_isolated_network_do_not_hear_each_other(host: Host) -> None:
+    one, two = await host.guest(LONELY), await host.guest(LONELY)
+    assert one.ask(LONELY.gateway6)
+    one.send(two.address, b"hello")
+    assert not two.hears(b"hello")
 
 
 async def test_what_is_forged_is_heard_by_nobody(host: Host) -> None:

@@ -196,6 +196,7 @@ def test_a_running_container_joins_and_leaves(hyper: Hyper, networks: Callable[.
     hyper("network", "connect", "two", "moving")
     hyper("network", "disconnect", "one", "moving")
     assert _ping(hyper, "moving", two) == REACHED
+    assert "default" not in hyper("exec", "moving", "ip", "route").stdout
     # Its resolver is that of no network in particular, and there though none leads out.
     assert _find(hyper, "moving", "two") == two
 
@@ -227,6 +228,14 @@ def test_ipv6_networks_are_separate_too_and_cannot_be_forged(
     assert _ping(hyper, "evil", target) == REACHED
     assert _ping(hyper, "evil", stranger) == _ping(hyper, "stranger", target) == CUT
     assert "default" not in hyper("exec", "target", "ip", "-6", "route").stdout
+    # The routes go with the network, on the device that stays as well.
+    hyper("network", "connect", "other", "target")
+    routes = hyper("exec", "target", "ip", "-6", "route").stdout
+    assert "fd00:6::/64" in routes
+    hyper("network", "disconnect", "six", "target")
+    assert "fd00:6::/64" not in hyper("exec", "target", "ip", "-6", "route").stdout
+    hyper("network", "connect", "--ip6", target, "six", "target")
+    hyper("network", "disconnect", "other", "target")
     hyper("network", "connect", "six", "stranger")
     assert _ping(hyper, "stranger", target) == REACHED
     hyper("network", "disconnect", "six", "stranger")
