@@ -32,6 +32,7 @@ SMALL = Network("small", "172.28.0.0/29", "172.28.0.1", name="small")
 LONELY = Network("lonely", "172.29.0.0/24", "172.29.0.1", name="lonely", isolated=True)
 _VNET_HEADER = bytes(10)  # linux/virtio_net.h: no offload
 _SILENCE_S = 0.5
+_PATIENCE_S = 60.0  # for what a process has to do first
 _BROADCAST = b"\xff" * 6
 
 
@@ -70,9 +71,9 @@ class Guest:
         ethernet = self._gateway_mac() + (mac or self.mac) + b"\x08\x00"
         self._send(ethernet + header + udp)
 
-    def hears(self, text: bytes) -> bool:
+    def hears(self, text: bytes, wait_s: float = _SILENCE_S) -> bool:
         """Return whether a datagram with this text arrives."""
-        return bool(self._receive(b"\x08\x00", text))
+        return bool(self._receive(b"\x08\x00", text, wait_s))
 
     def heard_until(self, last: bytes) -> list[bytes]:
         """Return the texts of all datagrams up to one, which must come."""
@@ -96,8 +97,8 @@ class Guest:
     def _send(self, frame: bytes) -> None:
         os.write(self.fd, _VNET_HEADER + frame)
 
-    def _receive(self, kind: bytes, part: bytes) -> bytes:
-        while select.select([self.fd], [], [], _SILENCE_S)[0]:
+    def _receive(self, kind: bytes, part: bytes, wait_s: float = _SILENCE_S) -> bytes:
+        while select.select([self.fd], [], [], wait_s)[0]:
             frame = os.read(self.fd, 4096)[len(_VNET_HEADER) :]
             if frame[12:14] == kind and part in frame[14:]:
                 return frame[14:]
@@ -244,7 +245,7 @@ async def test_a_port_of_every_address_is_one_of_ipv6_too(host: Host, protocol: 
             client.connect((address, port))
             if protocol == "udp":
                 client.send(b"hello")
-            assert guest.hears(struct.pack("!H", 80)), f"nothing comes from {address}"
+            assert guest.hears(struct.pack("!H", 80), _PATIENCE_S), f"nothing comes from {address}"
     with pytest.raises(Conflict, match=r"Bind for 0\.0\.0\.0:\d+ failed"):
         await host.guest(BACK, ports=[PortBinding(80, protocol, "", port)])
 
@@ -256,7 +257,9 @@ async def test_ports_come_and_go_while_a_pod_runs(host: Host) -> None:
     link = await host.networks.publish(host.name(guest), (kept, added))
     assert link.ports[0] == kept and link.ports[1].host_port
     connection = socket.create_connection(("127.0.0.1", link.ports[1].host_port), timeout=5)
-    assert guest.hears(struct.pack("!H", 81)), "no connection is tried to the pod's port"
+    assert guest.hears(struct.pack("!H", 81), _PATIENCE_S), (
+        "no connection is tried to the pod's port"
+    )
     connection.close()
     await host.networks.publish(host.name(guest), (kept,))
     with pytest.raises(ConnectionRefusedError):

@@ -299,6 +299,9 @@ class RoutedNetworks:
             batch.links.append(["no neighbour", live.tap, member.address])
         if joined.address6:
             batch.links.append(["no address", live.tap, joined.gateway6, 128])
+            own = ipam.link_local(joined.mac)
+            batch.links.append(["no route", _host_route(own), live.tap])
+            batch.links.append(["no neighbour", live.tap, own])
         first = live.joined[0]
         left = [each for each in live.joined if each is not joined]
         if joined is first and left:
@@ -385,6 +388,9 @@ class RoutedNetworks:
             # The link's own address of the gateway: there the guest's questions are answered.
             batch.sysctl.append((f"net/ipv6/conf/{live.tap}/disable_ipv6", "0"))
             batch.links.append(["address", live.tap, network.gateway6, 128])
+            own = ipam.link_local(joined.mac)  # it asks from that as well
+            batch.links.append(["route", _host_route(own), live.tap, ""])
+            batch.links.append(["neighbour", live.tap, own, joined.mac])
         for member in self._members(live, joined):
             gateway = network.gateway6 if ":" in member.address else network.gateway
             batch.links.append(["route", _host_route(member.address), live.tap, gateway])
