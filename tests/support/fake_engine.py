@@ -36,6 +36,7 @@ from hyper.core.spec import (
 from hyper.engine.events import Event, EventFeed
 from hyper.engine.logs import LogRecord
 from hyper.engine.membership import Member
+from hyper.engine.memory import Memory
 from hyper.engine.networks import NetworkRegistry, predefined_id
 from hyper.engine.output import Feed, OutputHub
 from hyper.engine.plan import resolve_command
@@ -530,6 +531,7 @@ class FakeEngine:
         self.sessions = FakeSessions(self)
         self.containers = FakeContainers(self)
         self.pods = SimpleNamespace(list=lambda: [], get=_no_pod)
+        self.memory = Memory(self.pods, folder / "pool", UserNetworks())  # type: ignore[arg-type]
         self.kernels = SimpleNamespace(list=lambda: [])
         registry = NetworkRegistry(self.store, self.events, UserNetworks())  # type: ignore[arg-type]
         self.networks = FakeMemberships(registry, self.containers)

@@ -175,6 +175,8 @@ async def test_what_is_hypers_own(client: Client) -> None:
     assert checks == [
         {"Name": "memory", "Ok": False, "Detail": "none", "Advice": "buy some", "Warning": False}
     ]
+    memory = (await client("GET", "/hyper/v1/memory")).body
+    assert memory["Pods"] == [] and memory["Waiting"] == {"Count": 0, "Pss": 0}
     assert (await client("GET", "/hyper/v1/pods")).body == []
     assert (await client("GET", "/hyper/v1/pods/x")).status == 404
     assert (await client("GET", "/hyper/v1/kernels")).body == []

@@ -346,7 +346,10 @@ def test_events_are_lines(hyper: Hyper, daemon: FakeDaemon) -> None:
     )
 
 
-def test_stats_once(hyper: Hyper, daemon: FakeDaemon) -> None:
+@pytest.mark.parametrize(("pss", "shown"), [(41 * 2**20, "41MiB"), (None, "-")])
+def test_stats_once(hyper: Hyper, daemon: FakeDaemon, pss: int | None, shown: str) -> None:
+    pods = [{"Pss": 2**30, "Containers": ["ef" * 32]}, {"Pss": pss, "Containers": ["cd" * 32]}]
+    daemon.on("GET", "/hyper/v1/memory", {"Pods": pods})
     daemon.on(
         "GET",
         "/containers/web/stats",
@@ -370,7 +373,7 @@ def test_stats_once(hyper: Hyper, daemon: FakeDaemon) -> None:
     )
     out = hyper("stats", "--no-stream", "web")[1]
     assert out.splitlines()[1].split() == (
-        "cdcdcdcdcdcd web 20.00% 9MiB / 90MiB 10.00% 1.5kB / 2.5kB 0B / 0B 2".split()
+        [*"cdcdcdcdcdcd web 20.00% 9MiB / 90MiB 10.00% 1.5kB / 2.5kB 0B / 0B 2".split(), shown]
     )
 
 

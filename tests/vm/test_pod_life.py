@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -472,6 +473,10 @@ def test_a_pod_is_attached_to_watched_and_measured(
         stats.expect("seen-b 1")
         hyper("run", "-d", "--pod", "seen", "--name", "late", "busybox", "sleep", "600")
         stats.expect("late 1")
+        once = ("--no-stream", "--format", "{{.PodMem}}", "seen")
+        taken = hyper("pod", "stats", *once).lines  # by the pod, so all its containers say the same
+        assert len(taken) == 3 and len(set(taken)) == 1 and taken[0].endswith("MiB")
+        assert re.search(r"Pods: [\d.]+MiB in \d+\n", hyper("info").stdout)
         hyper("pod", "pause", "seen")
         events.expect(" pod pause ")
         hyper("pod", "unpause", "seen")

@@ -6,7 +6,8 @@ Engine
 ├── files        cp, diff, export, commit          ├── kernels   kernels by name
 ├── pods         the VMs                           ├── pool      VMs that wait for a pod
 ├── pod_verbs    life cycle of pods                ├── system    info and doctor
-├── balancing    services of networks              └── images    the image store
+├── balancing    services of networks              ├── memory    what pods take of the host's
+└── images       the image store
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from hyper.engine.events import EventFeed
 from hyper.engine.files import Files
 from hyper.engine.kernels import Kernels
 from hyper.engine.membership import Memberships
+from hyper.engine.memory import Memory
 from hyper.engine.networks import NetworkRegistry
 from hyper.engine.pod_changes import PodChanges
 from hyper.engine.pod_verbs import PodVerbs
@@ -65,6 +67,7 @@ class Engine:
     events: EventFeed
     kernels: Kernels
     system: System
+    memory: Memory
     metrics: Metrics
     waiting_vms: Callable[[], Mapping[str, int]]
     pool: Pool
@@ -157,6 +160,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                     parts.images,
                     parts.networks,
                 ),
+                Memory(pods, parts.places.pool, parts.networks),
                 parts.metrics,
                 parts.factory.waiting,
                 Pool(parts.factory),

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import socket
+import struct
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from hyper.network.netlink import Change
 
 _SOCKET, _LOG = "network.sock", "network.log"
 _PACKET_BYTES = 1 << 17
+_DESCRIPTORS = 8
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _START_S = 20.0
 _ASK_S = 20.0
 _END_S = 5.0
@@ -56,6 +59,8 @@ class Namespace:
         """The program through which pods reach the world, "" if there is none."""
         self.ipv6 = self.uplink6 = False
         """Whether there is IPv6, and whether it leads to the world."""
+        self.keeper_pid = 0
+        """The keeper, as the kernel says in our pid namespace; 0 once it is gone."""
 
     async def open(self) -> dict[str, Any]:
         """Connect to the keeper that is there, else start one; return what it says of itself.
@@ -141,6 +146,7 @@ class Namespace:
             connection.close()
             return False
         connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._connection = connection
         asyncio.get_running_loop().add_reader(connection.fileno(), self._receive)
         return True
@@ -187,7 +193,7 @@ class Namespace:
     def _receive(self) -> None:
         assert self._connection is not None
         try:
-            packet, fds, _, _ = socket.recv_fds(self._connection, _PACKET_BYTES, 8)
+            packet, fds = self._read(self._connection)
         except BlockingIOError:
             return
         except OSError:
@@ -203,8 +209,21 @@ class Namespace:
         for fd in fds:  # whoever asked was cancelled
             os.close(fd)
 
+    def _read(self, connection: socket.socket) -> tuple[bytes, list[int]]:
+        """Return a packet and its descriptors; note who sent it (unix(7), SCM_CREDENTIALS)."""
+        space = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4 * _DESCRIPTORS)
+        packet, ancillary, _, _ = connection.recvmsg(_PACKET_BYTES, space)
+        fds: list[int] = []
+        for _, kind, data in ancillary:
+            if kind == socket.SCM_RIGHTS:
+                fds += struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4])
+            elif kind == socket.SCM_CREDENTIALS and packet:
+                self.keeper_pid = _CREDENTIALS.unpack(data)[0]
+        return packet, fds
+
     def _disconnect(self) -> None:
         self._closed.set()
+        self.keeper_pid = 0
         if self._connection is None:
             return
         asyncio.get_running_loop().remove_reader(self._connection.fileno())

@@ -169,6 +169,11 @@ class Networks(Protocol):
         ...
 
     @property
+    def process_id(self) -> int:
+        """The process that holds the pods' network and outlives the daemon, 0 if there is none."""
+        ...
+
+    @property
     def fixed_subnet(self) -> str:
         """The subnet of the only network there can be, "" where networks can be made."""
         ...

@@ -122,6 +122,11 @@ class RoutedNetworks:
         return True, f"a namespace of the daemon's own, through {self._namespace.uplink}", ""
 
     @property
+    def process_id(self) -> int:
+        """The keeper."""
+        return self._namespace.keeper_pid
+
+    @property
     def fixed_subnet(self) -> str:
         """None: networks can be made."""
         return ""

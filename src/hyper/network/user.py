@@ -47,6 +47,11 @@ class UserNetworks:
         return False, detail, "allow user namespaces and /dev/net/tun; install nftables and passt"
 
     @property
+    def process_id(self) -> int:
+        """None: each VMM is its own network."""
+        return 0
+
+    @property
     def fixed_subnet(self) -> str:
         """The one subnet is the VMM's."""
         return SUBNET

@@ -208,6 +208,7 @@ _OWN = (
         "POST", "/hyper/v1/run", "HyperRun", "hyper.run", 101, note="create, attach, start, wait"
     ),
     Route("GET", "/hyper/v1/doctor", "HyperDoctor", "hyper.doctor"),
+    Route("GET", "/hyper/v1/memory", "HyperMemory", "hyper.memory", note="PSS, in bytes"),
     Route("GET", "/hyper/v1/kernels", "HyperKernelList", "hyper.kernels"),
     Route("POST", "/hyper/v1/kernels", "HyperKernelAdd", "hyper.kernel_add", 201),
     Route("DELETE", "/hyper/v1/kernels/{name}", "HyperKernelDelete", "hyper.kernel_remove", 204),

@@ -13,6 +13,7 @@ from hyper.api.errors import text_of
 from hyper.api.frames import CONTROL, frame
 from hyper.api.hijack import MULTIPLEXED, Hijack, Outcome, RawChannel, detach_parser, run_session
 from hyper.api.render import hyper as render
+from hyper.api.render import memory as render_memory
 from hyper.core.errors import HyperError, InvalidArgument, NotFound
 from hyper.core.values import read_string
 from hyper.engine.sessions import Session
@@ -133,6 +134,12 @@ async def doctor(call: Call) -> web.StreamResponse:
     """GET /hyper/v1/doctor"""
     checks = await call.engine.system.doctor()
     return json_response([render.check(item) for item in checks])
+
+
+async def memory(call: Call) -> web.StreamResponse:
+    """GET /hyper/v1/memory: what each pod's VMM, waiting VMs and the daemon take of the host."""
+    use = await call.engine.memory.use()
+    return json_response(render_memory.memory(use, call.engine.pods.list()))
 
 
 async def kernels(call: Call) -> web.StreamResponse:

@@ -46,7 +46,7 @@ def info(call: Invocation) -> int:
     if compiled:
         print_formatted(found, compiled)
         return 0
-    for line in _lines(found):
+    for line in [*_lines(found), *_memory(call.daemon.call("GET", "/hyper/v1/memory"))]:
         print(line)
     print()
     sys.stdout.flush()
@@ -107,6 +107,25 @@ def _host(found: object) -> list[str]:
         *_optional(found, (("HTTP Proxy", "HttpProxy"), ("HTTPS Proxy", "HttpsProxy"))),
         f" Experimental: {_boolean(found, 'ExperimentalBuild')}",
     ]
+
+
+def _memory(found: object) -> list[str]:
+    """What Hyper takes of the host's memory, as proportional set size; "-" where unreadable."""
+    pods = [pod.get("Pss") for pod in answers.objects(found, "Pods")]
+    waiting = answers.number(found, "Waiting", "Count")
+    return [
+        " Memory in Use (PSS):",
+        f"  Pods: {_sum(pods)} in {len(pods)}",
+        f"  Waiting VMs: {_sum([answers.dig(found, 'Waiting', 'Pss')])} in {waiting}",
+        f"  Daemon: {_sum([answers.dig(found, 'Daemon', 'Pss')])}",
+    ]
+
+
+def _sum(sizes: list[object]) -> str:
+    from hyper.core.units import binary_size
+
+    known = [size for size in sizes if isinstance(size, int)]
+    return binary_size(sum(known)) if len(known) == len(sizes) else "-"
 
 
 def _registries(found: object) -> list[str]:

@@ -14,7 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FIELDS = ("ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs")
+_FIELDS = (
+    *("ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"),
+    "PodMem",
+)
 _HEADERS = {
     "Container": "CONTAINER",
     "ID": "CONTAINER ID",
@@ -25,6 +28,7 @@ _HEADERS = {
     "NetIO": "NET I/O",
     "BlockIO": "BLOCK I/O",
     "PIDs": "PIDS",
+    "PodMem": "POD MEM",  # what the host gives for its pod: the PSS of the VMM
 }
 _CLEAR = "\x1b[2J\x1b[H"
 
@@ -68,23 +72,42 @@ def _rows(call: Invocation, names: list[str]) -> list[dict[str, object]]:
     """Return the containers' fields. The daemon measures each for a second, so all at once."""
     from concurrent.futures import ThreadPoolExecutor
 
-    def measure(name: str) -> dict[str, object]:
+    def measure(name: str) -> object:
         daemon = Daemon(call.address, start=False)
         found = daemon.call("GET", container_path(name, "/stats"), {"stream": 0})
         daemon.close()
-        return usage_row(name, found, call.options.on("no-trunc"))
+        return found
 
     with ThreadPoolExecutor(max(len(names), 1)) as threads:
-        return list(threads.map(measure, names))
+        measured = threads.map(measure, names)
+        pods = _pod_bytes(call) if names else {}
+        full = call.options.on("no-trunc")
+        return [
+            usage_row(name, found, pods, full) for name, found in zip(names, measured, strict=True)
+        ]
 
 
-def usage_row(name: str, found: object, full: bool = False) -> dict[str, object]:
-    """Return the fields of a container's statistics."""
+def _pod_bytes(call: Invocation) -> dict[str, int]:
+    """Return what the pod of each container takes of the host, where that can be read."""
+    found = call.daemon.call("GET", "/hyper/v1/memory")
+    return {
+        str(container): size
+        for pod in answers.objects(found, "Pods")
+        if isinstance(size := pod.get("Pss"), int)
+        for container in answers.strings(pod, "Containers")
+    }
+
+
+def usage_row(
+    name: str, found: object, pods: dict[str, int], full: bool = False
+) -> dict[str, object]:
+    """Return the fields of a container's statistics; `pods` has the bytes of containers' pods."""
     from hyper.core.units import binary_size, human_size
 
     used, limit = _memory(found)
     received, sent = _network(found)
     read, written = _block(found)
+    pod = pods.get(answers.text(found, "id"))
     return {
         "Container": name,
         "ID": short_id(answers.text(found, "id"), full),
@@ -95,6 +118,7 @@ def usage_row(name: str, found: object, full: bool = False) -> dict[str, object]
         "NetIO": f"{human_size(received)} / {human_size(sent)}",
         "BlockIO": f"{human_size(read)} / {human_size(written)}",
         "PIDs": str(answers.number(found, "pids_stats", "current")),
+        "PodMem": "-" if pod is None else binary_size(pod),
     }
 
 
