@@ -88,8 +88,7 @@ async def _pull_one(
 ) -> tuple[Image, bool]:
     """Pull an image; return it and whether its name stood for another one before."""
     asked = Platform.parse(platform) if platform else None
-    found = await _find(shelf, wanted, auth, asked or shelf.platform)
-    report(Progress(f"Pulling from {wanted.path}", wanted.tag or wanted.familiar()))
+    found = await _find(shelf, wanted, auth, asked or shelf.platform, report)
     config = await fetch_config(shelf, found.repository, found.manifest.config)
     parsed = parse_config(config)
     layers = found.manifest.layers
@@ -123,21 +122,25 @@ async def configured(shelf: Shelf, name: Reference) -> Credentials | None:
 
 
 async def _find(
-    shelf: Shelf, name: Reference, auth: Credentials | None, platform: Platform
+    shelf: Shelf, name: Reference, auth: Credentials | None, platform: Platform, report: Report
 ) -> _Found:
     mirrors = shelf.options.mirrors if name.domain == DEFAULT_DOMAIN else ()
     for mirror in mirrors:
         with contextlib.suppress(HyperError):  # Docker Hub itself is asked next, and tells why
-            return await _resolve(Repository(shelf.http, name, None, mirror), name, platform)
-    return await _resolve(Repository(shelf.http, name, auth), name, platform)
+            repository = Repository(shelf.http, name, None, mirror)
+            return await _resolve(repository, name, platform, report)
+    return await _resolve(Repository(shelf.http, name, auth), name, platform, report)
 
 
-async def _resolve(repository: Repository, name: Reference, platform: Platform) -> _Found:
+async def _resolve(
+    repository: Repository, name: Reference, platform: Platform, report: Report
+) -> _Found:
     data, media_type = await repository.manifest(name.digest or name.tag)
     digest = digest_of(data)
     if name.digest not in ("", digest):
         raise Failure(f"manifest verification failed for digest {name.digest}")
     parsed = parse_manifest(data, media_type)
+    report(Progress(f"Pulling from {name.path}", name.tag or name.familiar()))
     for _ in range(_INDEX_DEPTH):
         if isinstance(parsed, Manifest):
             break
