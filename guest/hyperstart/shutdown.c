@@ -83,6 +83,7 @@ COMMAND(pod_shutdown)
 {
     (void)message;
     (void)err;
+    disks_thaw();
     kill_everything();
     reap_everything();
     containers_destroy();

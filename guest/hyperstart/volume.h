@@ -30,6 +30,8 @@ void volume_forget(struct volume *volume);
 /* Where a volume that has a mount of its own is mounted. */
 void volume_path(const struct volume *volume, char *path, size_t size);
 
+struct volume *volume_first(void);
+
 /* Mount a disk's file system, as volume_add says. */
 int disk_mount(struct volume *volume, const struct message_volume_add *add, struct error *err);
 

@@ -19,6 +19,7 @@
 #include "log.h"
 #include "runtime.h"
 #include "volume.h"
+#include "volumes.h"
 
 enum { FREEZE_MS = 30000, FROZEN_MS = 120000 };
 
@@ -118,6 +119,15 @@ static int thaw(struct volume *volume, struct error *err)
     if (root < 0 || ioctl(root, FITHAW, 0) < 0)
         return error_errno(err, "thaw", "volume %s", volume->name);
     return 0;
+}
+
+void disks_thaw(void)
+{
+    struct error ignored;
+
+    for (struct volume *volume = volume_first(); volume; volume = volume->next)
+        if (volume->thaw.armed)
+            thaw(volume, &ignored);
 }
 
 /* The host has not come back: who writes to the volume waits no longer. */

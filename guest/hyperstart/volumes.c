@@ -21,6 +21,11 @@ static struct volume *volumes;
 static unsigned last_number;
 static bool share_mounted;
 
+struct volume *volume_first(void)
+{
+    return volumes;
+}
+
 struct volume *volume_find(const char *name)
 {
     struct volume *volume = volumes;

@@ -13,6 +13,9 @@ int volume_open(const char *volume, const char *subpath, uint32_t mode, struct e
 /* Find the block device that a volume is which is handed on as it is. */
 int volume_device(const char *volume, dev_t *device, struct error *err);
 
+/* Let everybody go on who waits for a frozen volume. */
+void disks_thaw(void);
+
 /* Unmount all at power-off. */
 void volumes_unmount(void);
 

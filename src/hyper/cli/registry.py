@@ -202,7 +202,18 @@ GROUPS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
             ("inspect", "inspect:VOLUME", "Display detailed information on one or more volumes"),
             ("ls", "volume:LS", "List volumes"),
             ("prune", "prune:VOLUMES", "Remove unused local volumes"),
+            ("resize", "volume_disk:RESIZE", "Make a volume with a size larger"),
             ("rm", "volume:RM", "Remove one or more volumes"),
+            ("snapshot", "", "Manage snapshots of volumes"),
+        ),
+    ),
+    "volume snapshot": (
+        "Manage snapshots of volumes",
+        (
+            ("create", "volume_disk:TAKE", "Take a snapshot of a volume"),
+            ("ls", "volume_disk:LS", "List the snapshots of a volume"),
+            ("restore", "volume_disk:RESTORE", "Make a volume what it was at a snapshot"),
+            ("rm", "volume_disk:RM", "Delete snapshots of a volume"),
         ),
     ),
 }
@@ -216,6 +227,8 @@ ALIASES = {
     "network remove": "network rm",
     "volume list": "volume ls",
     "volume remove": "volume rm",
+    "volume snapshot list": "volume snapshot ls",
+    "volume snapshot remove": "volume snapshot rm",
     "pool list": "pool ls",
     "kernel list": "kernel ls",
     "kernel remove": "kernel rm",

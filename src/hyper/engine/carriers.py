@@ -17,7 +17,7 @@ from hyper.core.pod_spec import Medium, VolumeSource
 from hyper.core.spec import Disk, MountKind
 from hyper.engine import plan
 from hyper.engine.container import Container
-from hyper.engine.disk_use import Use, disk_identity
+from hyper.engine.disk_use import Use, disk_identity, memory_identity
 from hyper.engine.services import Services
 from hyper.engine.store import PodRow
 from hyper.engine.views import MountView
@@ -60,8 +60,8 @@ async def prepare(pod: Carried, services: Services, container: Container) -> dic
             found[name] = Carrier(await _export(pod, services, mount, source))
         else:
             if mount.kind is MountKind.VOLUME:
-                use = Use(pod.row.id, pod.row.spec.name, name, read_only=False)
-                services.disk_uses.claim(("memory", name), _described(mount), use)
+                use = Use(pod.row.id, _user(pod), name, read_only=False)
+                services.disk_uses.claim(memory_identity(name), _described(mount), use)
             found[name] = Carrier(source)
     return found
 
@@ -72,13 +72,13 @@ def resume(pod: Carried, services: Services, container: Container) -> None:
         source, name = mount.volume, plan.share_name(mount)
         if source is None or source.medium is Medium.NFS:
             continue
-        use = Use(pod.row.id, pod.row.spec.name, name, _is_read_only(pod, mount, source))
+        use = Use(pod.row.id, _user(pod), name, _is_read_only(pod, mount, source))
         try:
             if source.medium is Medium.DISK and source.source:
                 identity = disk_identity(source.source)
                 services.disk_uses.claim(identity, _described(mount), use)
             elif source.medium is Medium.MEMORY and mount.kind is MountKind.VOLUME:
-                services.disk_uses.claim(("memory", name), _described(mount), use)
+                services.disk_uses.claim(memory_identity(name), _described(mount), use)
         except HyperError:
             continue  # its file was deleted behind our back: nobody else can open it either
 
@@ -105,7 +105,7 @@ async def _disk(
     else:
         read_only = _is_read_only(pod, mount, source)
         source = replace(source, read_only=read_only, grow=source.grow and not read_only)
-        use = Use(pod.row.id, pod.row.spec.name, name, read_only)
+        use = Use(pod.row.id, _user(pod), name, read_only)
         services.disk_uses.claim(disk_identity(source.source), _described(mount), use)
     return Carrier(source, Disk(name, (path,), source.read_only, source.image_format))
 
@@ -119,6 +119,14 @@ def _is_read_only(pod: Carried, mount: MountView, source: VolumeSource) -> bool:
         for other in container.mounts
         if plan.share_name(other) == name
     )
+
+
+def _user(pod: Carried) -> str:
+    """Return how a pod is called; one that was made for its container, by that one's name."""
+    names = [container.row.name for container in pod.containers.values()]
+    if pod.row.spec.lone and names:
+        return f"container {names[0]}"
+    return f"pod {pod.row.spec.name}"
 
 
 def _described(mount: MountView) -> str:

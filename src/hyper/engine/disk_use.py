@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from hyper.core.errors import Conflict, NotFound
 
 Identity = tuple[int | str, ...]
+_MEMORY = "memory"
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A pod's use of a disk, under the volume's `name` in its VM."""
+    """A pod's use of a disk, under the volume's `name` in its VM; or work of ours, without a pod.
+
+    `user` is how it is called: "pod web".
+    """
 
     pod_id: str
-    pod_name: str
+    user: str
     name: str
     read_only: bool
 
@@ -37,15 +41,11 @@ class DiskUses:
             if other.pod_id == use.pod_id:
                 if other.read_only and not use.read_only:
                     raise Conflict(
-                        f"{what}: pod {use.pod_name} has it read-only already: stop the pod first"
+                        f"{what}: {use.user} has it read-only already: stop the pod first"
                     )
                 return
             if not (other.read_only and use.read_only):
-                how = "reads" if other.read_only else "writes to"
-                raise Conflict(
-                    f"{what}: pod {other.pod_name} {how} it: one pod at a time can write to it, "
-                    "many can only read it (mount it read-only in each)"
-                )
+                raise Conflict(f"{what}: {_refusal(identity, other)}")
         uses.append(use)
 
     def users(self, identity: Identity) -> tuple[Use, ...]:
@@ -60,6 +60,21 @@ class DiskUses:
                 self._uses[identity] = left
             else:
                 del self._uses[identity]
+
+
+def memory_identity(volume: str) -> Identity:
+    """Return what stands for a named volume in memory: each pod would have its own."""
+    return (_MEMORY, volume)
+
+
+def _refusal(identity: Identity, other: Use) -> str:
+    if identity[0] == _MEMORY:
+        return f"it is in the memory of {other.user}, which no other pod can reach"
+    how = "reads" if other.read_only else "writes to"
+    return (
+        f"{other.user} {how} it: one pod at a time can write to it, many can only read it (mount "
+        "it read-only in each)"
+    )
 
 
 def disk_identity(path: str) -> Identity:

@@ -1,7 +1,7 @@
 """Wires the parts of the engine together and runs its tasks; the facade `api` uses.
 
 Engine
-├── containers   life cycle of containers          ├── volumes   named volumes
+├── containers   life cycle of containers          ├── volumes   named volumes, snapshots
 ├── sessions     attach, exec, logs, top, stats    ├── events    what happened
 ├── files        cp, diff, export, commit          ├── kernels   kernels by name
 ├── pods         the VMs                           ├── pool      VMs that wait for a pod
@@ -35,6 +35,7 @@ from hyper.engine.restore import restore
 from hyper.engine.services import Services
 from hyper.engine.sessions import Sessions
 from hyper.engine.settings import Places, Settings
+from hyper.engine.snapshots import Snapshots
 from hyper.engine.store import Store
 from hyper.engine.system import System
 from hyper.engine.volumes import Volumes
@@ -43,6 +44,7 @@ from hyper.hypervisor.factory import Factory
 from hyper.images.store import ImageStore
 from hyper.network.directory import Directory
 from hyper.network.networks import Networks
+from hyper.storage.volume_disks import VolumeDisks
 from hyper.storage.volumes import Volumes as VolumeFolders
 
 
@@ -62,6 +64,7 @@ class Engine:
     pod_verbs: PodVerbs
     pod_changes: PodChanges
     volumes: Volumes
+    snapshots: Snapshots
     networks: Memberships
     balancing: ServiceRegistry
     events: EventFeed
@@ -96,7 +99,8 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
     try:
         feed = EventFeed()
         kernels = Kernels(parts.places.kernels, parts.kernel)
-        volumes = Volumes(store, feed, VolumeFolders(parts.places.volumes))
+        volume_disks = VolumeDisks(parts.places.volumes)
+        volumes = Volumes(store, feed, VolumeFolders(parts.places.volumes), volume_disks)
         registry = NetworkRegistry(store, feed, parts.networks)
         await registry.load()
         services = Services(
@@ -146,6 +150,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 PodVerbs(services, pods, creation),
                 PodChanges(services, pods),
                 volumes,
+                Snapshots(services, pods, volumes, volume_disks),
                 Memberships(services, pods),
                 balancing,
                 feed,

@@ -287,15 +287,21 @@ async def record_exit(
         return
     await pod.store_status(container, status, *died)
     again = plan.restarts(container.spec.restart_policy, status)
-    if container.spec.ports and not again:
-        await _rest(pod, container)  # who is told of the end may use the ports at once
+    # Who is told of the end may use its ports and disks at once.
+    first = not again and bool(container.spec.ports or _is_durable(pod))
+    if first:
+        await _rest(pod, container)
     container.hub.end()
     container.ended()
     if again:
         pod.supervisor.post(partial(_forget_in_guest, pod, container))
         schedule_restart(pod, container)
-    elif not container.spec.ports:
+    elif not first:
         await _rest(pod, container)
+
+
+def _is_durable(pod: Pod) -> bool:
+    return pod.machine is not None and bool(pod.machine.durable)
 
 
 async def _rest(pod: Pod, container: Container) -> None:
@@ -315,7 +321,7 @@ async def _remove_at_exit(
 ) -> None:
     """Forget a --rm container in the transaction that records its end; clean up afterwards.
 
-    Its anonymous volumes are gone before anybody is told that it is, as with dockerd.
+    Its anonymous volumes are gone, and its disks free, before anybody is told that it is.
     """
     container.set_status(replace(status, state=ContainerState.REMOVING))
     last = _is_last(pod)
@@ -326,13 +332,13 @@ async def _remove_at_exit(
     _drop(pod, container)
     if not last:
         await settle_pause(pod)
-    volumes = any(mount.anonymous for mount in container.mounts)
-    if volumes:
+    first = _is_durable(pod) or any(mount.anonymous for mount in container.mounts)
+    if first:
         await _end_at_exit(pod, container, last)
     container.hub.end()
     container.ended()
     container.removed()
-    if not volumes:
+    if not first:
         await _end_at_exit(pod, container, last)
     if last:
         pod.supervisor.finish()

@@ -166,7 +166,9 @@ class ExecView:
 
 @dataclass(frozen=True, slots=True)
 class VolumeView:
-    """A named volume; `mountpoint` is its folder on the host, `reference_count` who uses it."""
+    """A named volume; `mountpoint` is its folder or image on the host, "" where it has none,
+    `reference_count` who uses it, `source` what carries it when that is no folder of Hyper's.
+    """
 
     name: str
     driver: str
@@ -176,6 +178,7 @@ class VolumeView:
     options: tuple[tuple[str, str], ...] = ()
     anonymous: bool = False
     reference_count: int = 0
+    source: VolumeSource | None = None
 
 
 @dataclass(frozen=True, slots=True)

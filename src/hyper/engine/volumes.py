@@ -8,61 +8,87 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import time_ns
 
-from hyper.core.errors import Conflict, InvalidArgument, NotFound, Unsupported
+from hyper.core.errors import Conflict, InvalidArgument, NotFound
 from hyper.core.ids import check_name, new_id
-from hyper.core.pod_spec import Medium, PodVolume
+from hyper.core.pod_spec import Medium, PodVolume, VolumeSource
 from hyper.core.spec import ContainerSpec, Mount, MountKind
 from hyper.engine.events import Event, EventFeed
 from hyper.engine.plan import clean_path
 from hyper.engine.pod_plan import pod_volume_name
 from hyper.engine.store import Store
 from hyper.engine.views import ContainerView, MountView, VolumeView
+from hyper.engine.volume_options import LOCAL, volume_source
 from hyper.images.catalog import Image
+from hyper.storage.volume_disks import VolumeDisks
 from hyper.storage.volumes import Volumes as VolumeFolders
 
-_OPTIONS = ("type", "o", "device", "size")  # moby volume/local
+UNKNOWN_BYTES = -1
+"""What Docker calls the size of a volume that it cannot measure."""
 
 
 class Volumes:
-    """All named volumes; the driver is Docker's `local`."""
+    """All named volumes; what carries one is decided by its driver and options
+    (volume_options).
+    """
 
-    def __init__(self, store: Store, feed: EventFeed, folders: VolumeFolders) -> None:
+    def __init__(
+        self, store: Store, feed: EventFeed, folders: VolumeFolders, disks: VolumeDisks
+    ) -> None:
         self._store = store
         self._feed = feed
         self._folders = folders
+        self._disks = disks
 
     async def create(
         self,
         name: str = "",
         *,
-        driver: str = "local",
+        driver: str = "",
         labels: tuple[tuple[str, str], ...] = (),
         options: tuple[tuple[str, str], ...] = (),
         anonymous: bool = False,
     ) -> VolumeView:
-        """Create a volume, or return the one of that name. Raises InvalidArgument, Unsupported."""
-        if driver not in ("", "local"):
-            raise NotFound("volume plugin", driver)
-        if unknown := [key for key, _ in options if key not in _OPTIONS]:
-            raise InvalidArgument(f'create {name}: invalid option: "{unknown[0]}"')
-        if options:
-            raise Unsupported(
-                f"volume option {options[0][0]}: Hyper's volumes are folders of its own; mounting "
-                "other file systems on the host is not done"
-            )
-        if name:
-            check_name(name, "volume")
-            try:
-                return await self.get(name)
-            except NotFound:
-                pass
+        """Create a volume, or return the one of that name; a `driver` of "" is local, or its own.
+
+        Raises InvalidArgument, Unsupported, Conflict when the one there is has another driver.
+        """
+        if name and (existing := await self._existing(check_name(name, "volume"))):
+            if driver not in ("", existing.driver):
+                raise Conflict(f"create {name}: conflict: volume name must be unique")
+            return existing
+        source = volume_source(name, driver or LOCAL, dict(options))
         name = name or new_id()
-        path = self._folders.create(name)
-        volume = VolumeView(name, "local", str(path), time_ns(), labels, options, anonymous)
-        created = Event("volume", "create", name, (("driver", "local"),))
-        await self._store.call(self._store.volume_table.put, volume, (created,))
-        self._feed.publish(created)
+        source, path = await self._place(name, source)
+        volume = VolumeView(
+            name, driver or LOCAL, path, time_ns(), labels, options, anonymous, source=source
+        )
+        await self.store(volume, "create")
         return volume
+
+    async def _existing(self, name: str) -> VolumeView | None:
+        try:
+            return await self.get(name)
+        except NotFound:
+            return None
+
+    async def _place(
+        self, name: str, source: VolumeSource | None
+    ) -> tuple[VolumeSource | None, str]:
+        """Make what a volume has of its own; return what carries it, and where that is."""
+        if source is None:
+            return None, str(self._folders.create(name))
+        if source.medium is Medium.DISK and not source.source:
+            path = await self._disks.create(name, source.size_bytes, source.image_format)
+            size = path.stat().st_size if source.image_format == "raw" else source.size_bytes
+            return replace(source, source=str(path), size_bytes=size), str(path)
+        on_host = source.medium in (Medium.DISK, Medium.DIRECTORY)
+        return source, source.source if on_host else ""
+
+    async def store(self, volume: VolumeView, action: str) -> None:
+        """Store a volume as it is now, with the event of what was done to it."""
+        event = Event("volume", action, volume.name, (("driver", volume.driver),))
+        await self._store.call(self._store.volume_table.put, volume, (event,))
+        self._feed.publish(event)
 
     async def get(self, name: str) -> VolumeView:
         """Return a volume. Raises NotFound."""
@@ -76,23 +102,39 @@ class Volumes:
         return await self._store.call(self._store.volume_table.all)
 
     async def remove(self, name: str, force: bool = False) -> None:
-        """Remove a volume and what is in it. Raises Conflict while a container names it,
-        NotFound.
+        """Remove a volume and what Hyper keeps of it. Raises NotFound, Conflict while a container
+        names it or, unless forced, it has snapshots.
         """
         try:
-            await self.get(name)
+            volume = await self.get(name)
         except NotFound:
             if force:
                 return
             raise
-        removed = Event("volume", "destroy", name, (("driver", "local"),))
+        kept = () if force or volume.reference_count else self._disks.snapshots(name)
+        if kept:
+            names = ", ".join(snapshot.name for snapshot in kept)
+            raise Conflict(f"remove {name}: it has snapshots ({names}): remove them, or use force")
+        removed = Event("volume", "destroy", name, (("driver", volume.driver),))
         await self._store.call(self._store.volume_table.remove, name, (removed,))
-        await self._folders.remove(name)
+        try:
+            await self._folders.remove(name)
+        except NotFound:
+            if volume.source is None:
+                raise
         self._feed.publish(removed)
 
     async def usage_bytes(self, name: str) -> int:
-        """Return the bytes a volume's files take on the host."""
-        return await self._folders.usage_bytes(name)
+        """Return the bytes a volume takes on the host, UNKNOWN_BYTES when that is not Hyper's."""
+        source = (await self.get(name)).source
+        if source is None:
+            return await self._folders.usage_bytes(name)
+        if not source.grow:
+            return UNKNOWN_BYTES
+        try:
+            return os.stat(source.source).st_blocks * 512
+        except OSError:
+            return UNKNOWN_BYTES
 
     async def resolve(
         self,
@@ -146,12 +188,13 @@ class Volumes:
             return replace(view, source=_bind_source(mount), copy=False)
         volume = await self.create(
             mount.source,
-            driver=mount.driver or "local",
+            driver=mount.driver,
             labels=mount.labels,
             options=mount.driver_options,
             anonymous=not mount.source,
         )
-        return replace(view, name=volume.name, source=volume.mountpoint, anonymous=not mount.source)
+        view = replace(view, name=volume.name, source=volume.mountpoint)
+        return replace(_carried(view, volume.source), anonymous=not mount.source)
 
     async def release(self, mounts: Sequence[MountView]) -> None:
         """Remove the anonymous volumes among the mounts of a container that is gone."""
@@ -176,6 +219,16 @@ def _view(mount: Mount, destination: str) -> MountView:
         size_bytes=mount.size_bytes,
         mode=mount.mode,
     )
+
+
+def _carried(view: MountView, source: VolumeSource | None) -> MountView:
+    """Return a mount of a volume that `source` carries."""
+    if source is None:
+        return view
+    view = replace(view, read_only=view.read_only or source.read_only)
+    if source.medium is Medium.DIRECTORY:
+        return replace(view, source=_bind_source(Mount(MountKind.BIND, "", source.source)))
+    return replace(view, volume=source, copy=view.copy and not source.read_only)
 
 
 def _of_pod(view: MountView, name: str, volumes: Sequence[PodVolume]) -> MountView:

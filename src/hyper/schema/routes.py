@@ -202,6 +202,17 @@ def _swarm() -> Iterator[Route]:
     yield _refused("POST", "/swarm/join", "SwarmJoin", _NO_SWARM)
 
 
+_SNAPSHOTS = "/hyper/v1/volumes/{name}/snapshots"
+_SNAPSHOT = _SNAPSHOTS + "/{snapshot}"
+_RESIZE = "/hyper/v1/volumes/{name}/resize"
+_VOLUME_DISKS = (
+    Route("GET", _SNAPSHOTS, "HyperSnapshotList", "snapshots.list_all"),
+    Route("POST", _SNAPSHOTS, "HyperSnapshotCreate", "snapshots.create", 201),
+    Route("DELETE", _SNAPSHOT, "HyperSnapshotDelete", "snapshots.remove", 204),
+    Route("POST", _SNAPSHOT + "/restore", "HyperSnapshotRestore", "snapshots.restore"),
+    Route("POST", _RESIZE, "HyperVolumeResize", "snapshots.resize"),
+)
+
 _OWN = (
     Route("GET", "/metrics", "HyperMetrics", "metrics.show", note="for Prometheus"),
     Route(
@@ -262,6 +273,7 @@ _OWN = (
         204,
     ),
     Route("GET", "/hyper/v1/pool", "HyperPool", "pool.show"),
+    *_VOLUME_DISKS,
     Route("POST", "/hyper/v1/pool", "HyperPoolChange", "pool.change"),
 )
 

@@ -24,6 +24,8 @@ _FEATURES = (
     "none,has_journal,ext_attr,dir_index,filetype,extent,flex_bg,sparse_super2,large_file,"
     "huge_file,uninit_bg,dir_nlink,extra_isize"
 )
+# The kernel enlarges no mounted ext4 with sparse_super2 (linux/fs/ext4/resize.c).
+_GROWABLE_FEATURES = _FEATURES.replace("sparse_super2", "sparse_super,resize_inode")
 # Inode tables count as initialised (the file is a hole), so the guest starts no thread for them.
 _EXTENDED = "lazy_itable_init=0,lazy_journal_init=1,packed_meta_blocks=1,nodiscard,root_owner=0:0"
 
@@ -35,16 +37,28 @@ async def create_writable(path: Path, size_bytes: int, *, empty_images: Path) ->
     InvalidArgument for a size ext4 cannot have, Unavailable when the disk is full or mkfs.ext4 is
     missing.
     """
-    if not MINIMUM_BYTES <= size_bytes <= 2**44 - 2**32:
-        raise InvalidArgument(f"a container's disk of {size_bytes} bytes: too small or too large")
-    size_bytes = -(-size_bytes // _ALIGNMENT) * _ALIGNMENT
+    size_bytes = check_size(size_bytes, "a container's disk")
     empty = empty_images / f"ext4-{_RECIPE}-{size_bytes}.img"
     if not empty.exists():
-        await _make_empty(empty, size_bytes)
+        await _make_empty(empty, size_bytes, _FEATURES)
     await in_thread("copy empty disk", sparse_copy, empty, path)
 
 
-async def _make_empty(path: Path, size_bytes: int) -> None:
+async def create_growable(path: Path, size_bytes: int) -> None:
+    """Create the file `path` as create_writable does, with room for the tables of a larger one."""
+    await _make_empty(path, check_size(size_bytes, "a volume's disk"), _GROWABLE_FEATURES)
+
+
+def check_size(size_bytes: int, what: str) -> int:
+    """Return the size an ext4 gets that is to have this one. Raises InvalidArgument."""
+    if not MINIMUM_BYTES <= size_bytes <= 2**44 - 2**32:
+        raise InvalidArgument(
+            f"{what} of {size_bytes} bytes: {MINIMUM_BYTES // MIB} MiB at least, 16 TiB at most"
+        )
+    return -(-size_bytes // _ALIGNMENT) * _ALIGNMENT
+
+
+async def _make_empty(path: Path, size_bytes: int, features: str) -> None:
     """Make an empty image; when two do so at once, both results are right and one stays."""
     private_directory(path.parent)
     working = path.parent / f".{path.name}.{secrets.token_hex(6)}"
@@ -54,7 +68,7 @@ async def _make_empty(path: Path, size_bytes: int) -> None:
         await run(
             [
                 "mkfs.ext4", "-q", "-F", "-b", "4096", "-I", "256", "-i", "16384", "-m", "0",
-                "-e", "remount-ro", "-O", _FEATURES, "-J", f"size={journal_mib}", "-E", _EXTENDED,
+                "-e", "remount-ro", "-O", features, "-J", f"size={journal_mib}", "-E", _EXTENDED,
                 working,
             ],
             env={**ENVIRONMENT, "MKE2FS_CONFIG": "/dev/null"},

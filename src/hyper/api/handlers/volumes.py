@@ -47,7 +47,7 @@ async def create(call: Call) -> web.StreamResponse:
     labels = read_pairs(body.get("Labels"), "Labels")
     volume = await call.engine.volumes.create(
         name,
-        driver=read_string(body.get("Driver") or "local", "Driver"),
+        driver=read_string(body.get("Driver") or "", "Driver"),
         labels=labels if name else (*labels, (ANONYMOUS_LABEL, "")),
         options=read_pairs(body.get("DriverOpts"), "DriverOpts"),
         anonymous=not name,
@@ -89,5 +89,5 @@ async def prune(call: Call) -> web.StreamResponse:
         except Conflict:
             continue  # a container took it meanwhile
         deleted.append(volume.name)
-        space += size
+        space += max(size, 0)
     return json_response({"VolumesDeleted": deleted or None, "SpaceReclaimed": space})
