@@ -155,16 +155,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 balancing,
                 feed,
                 kernels,
-                System(
-                    parts.settings,
-                    parts.places,
-                    parts.driver,
-                    kernels,
-                    containers,
-                    pods,
-                    parts.images,
-                    parts.networks,
-                ),
+                _system(parts, kernels, containers, pods),
                 Memory(pods, parts.places.pool, parts.networks),
                 parts.metrics,
                 parts.factory.waiting,
@@ -175,3 +166,16 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             pods.close()
     finally:
         store.close()
+
+
+def _system(parts: Parts, kernels: Kernels, containers: Containers, pods: Pods) -> System:
+    return System(
+        parts.settings,
+        parts.places,
+        parts.driver,
+        kernels,
+        containers,
+        pods,
+        parts.images,
+        parts.networks,
+    )
