@@ -26,7 +26,11 @@ NAMES = {
     ("line", "words"),
     [
         ("ru", ["run"]),
-        ("volume ", ["create", "inspect", "ls", "prune", "rm"]),
+        (
+            "volume ",
+            ["create", "inspect", "ls", "prune", "resize", "rm", "snapshot"],
+        ),
+        ("volume snapshot r", ["restore", "rm"]),
         ("run --cpus", ["--cpus", "--cpuset-cpus", "--cpuset-mems"]),
         ("run --pull ", ["always", "missing", "never"]),
         ("run --pull=al", ["--pull=always"]),
