@@ -27,7 +27,7 @@ from hyper.engine.boot import greet
 from hyper.engine.engine import Engine, Parts, running
 from hyper.engine.rehearsal import Rehearsal
 from hyper.engine.settings import Places, Settings, default_places, load_settings
-from hyper.host import logs
+from hyper.host import logs, memory
 from hyper.host.artifacts import find_initrd, find_kernel
 from hyper.host.files import private_directory
 from hyper.hypervisor.driver import DriverOptions, create_driver
@@ -77,6 +77,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT; return the exit status."""
     options = parse_arguments(argv)
+    memory.share_one_heap()
     try:
         settings, places = _configure(options)
         logs.configure(LEVELS[settings.log_level], settings.log_format)
@@ -152,6 +153,7 @@ async def _run(settings: Settings, places: Places, ready_fd: int | None) -> None
         if ready_fd is not None:
             os.write(ready_fd, b"1")
             os.close(ready_fd)
+        memory.settle()
         await stop.wait()
         _log.info("stopping; pods go on running")
 

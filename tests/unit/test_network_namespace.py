@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import select
+import signal
 import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
@@ -19,6 +20,7 @@ import pytest_asyncio
 
 from hyper.core.errors import Conflict
 from hyper.core.spec import PortBinding
+from hyper.host.memory import family, process_name
 from hyper.network.choice import networks
 from hyper.network.directory import Directory
 from hyper.network.networks import Balanced, BalancedPort, Link, Network, Networks, Wanted
@@ -208,6 +210,26 @@ async def test_who_leaves_is_cut_off_at_once(host: Host) -> None:
     await host.networks.join(host.name(two), Wanted(BACK.id, two.address))
     one.send(two.address, b"again")
     assert two.hears(b"again")
+
+
+async def test_the_uplink_comes_back_and_a_shell_waits_for_it(host: Host) -> None:
+    def processes() -> list[tuple[int, str]]:
+        found = family(host.networks.process_id)
+        return [(pid, process_name(pid)) for pid in found]
+
+    def uplinks() -> list[int]:
+        return [pid for pid, name in processes() if name.startswith(("pas", "slirp"))]
+
+    before = await asyncio.to_thread(leaks.settle, lambda: not uplinks(), _PATIENCE_S)
+    assert before, "there is no uplink"
+    names = [name for _, name in processes()]
+    assert len(names) == 3 and names[1] == "sh"  # and no second interpreter
+    (ended,) = uplinks()
+    os.kill(ended, signal.SIGKILL)
+    again = await asyncio.to_thread(
+        leaks.settle, lambda: set(uplinks()) in (set(), {ended}), _PATIENCE_S
+    )
+    assert again, "the uplink did not come back"
 
 
 async def test_a_network_is_forgotten_while_a_pod_is_just_leaving_it(host: Host) -> None:
