@@ -31,6 +31,7 @@ NAMES = {
             ["create", "inspect", "ls", "prune", "resize", "rm", "snapshot"],
         ),
         ("volume snapshot r", ["restore", "rm"]),
+        ("volume create --driver q", ["qcow2"]),
         ("run --cpus", ["--cpus", "--cpuset-cpus", "--cpuset-mems"]),
         ("run --pull ", ["always", "missing", "never"]),
         ("run --pull=al", ["--pull=always"]),

@@ -91,7 +91,14 @@ CREATE = Command(
     "[OPTIONS] [VOLUME]",
     maximum=1,
     flags=(
-        Flag("driver", TEXT, "Specify volume driver name", short="d", default="local"),
+        Flag(
+            "driver",
+            TEXT,
+            "Specify volume driver name",
+            short="d",
+            default="local",
+            values=("local", "directory", "memory", "nfs", "qcow2", "raw"),
+        ),
         Flag("label", ITEMS, "Set metadata for a volume"),
         Flag("name", TEXT, "Specify volume name", hidden=True),
         Flag("opt", MAP, "Set driver specific options", short="o"),
