@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support import wal
 from tests.support.daemon import Daemon, Result
 
 Hyper = Callable[..., Result]
@@ -190,6 +191,19 @@ def test_name_taken_is_a_conflict(hyper: Hyper) -> None:
     hyper("create", "--name", "taken", "busybox", "true")
     result = hyper("run", "--name", "taken", "busybox", "true", status=125)
     assert "already in use" in result.stderr
+
+
+def test_a_run_waits_for_four_transactions(daemon: Daemon, hyper: Hyper) -> None:
+    log = daemon.root / "state.db-wal"
+    counts: list[int] = []
+    while len(counts) < 3:  # something left from another test may be stored in between
+        before, then = wal.commits(log)
+        hyper("run", "--rm", "busybox", "true")
+        after, now = wal.commits(log)
+        if before == after:
+            counts.append(now - then)
+    # Made with its pod; its VM; its start; its end and removal.
+    assert min(counts) == 4
 
 
 def test_several_at_once_all_answer(daemon: Daemon) -> None:
