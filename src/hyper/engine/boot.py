@@ -52,7 +52,7 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
 
     async with AsyncExitStack() as undo:
         connected = bool(services.registry.wanted(pod.row.spec, containers))
-        shape = _vm_spec(pod, services, specs, connected=connected)
+        shape = vm_shape(pod.row, services, specs, connected=connected)
         vm, link, spec = await _acquire(services, pod.row.id, shape, first, link_to, undo)
         try:
             machine = await connect(pod, vm, link, watch, resume=False)
@@ -121,7 +121,7 @@ async def start_visit(pod: Booting, services: Services, first: Container, watch:
 
     async with AsyncExitStack() as undo:
         run_dir = services.places.pods / name
-        shape = _vm_spec(pod, services, [first.spec], connected=False)
+        shape = vm_shape(pod.row, services, [first.spec], connected=False)
         shape = replace(shape, vm_id=name, run_dir=run_dir, machine="", pci_devices=())
         vm, link, spec = await _acquire(services, name, shape, first, link_to, undo)
         machine = await connect(pod, vm, link, watch, resume=False)
@@ -151,26 +151,26 @@ async def release(services: Services, pod_id: str) -> None:
     await in_thread("delete", shutil.rmtree, services.places.pods / pod_id[:12], True)
 
 
-def _vm_spec(
-    pod: Booting, services: Services, specs: list[ContainerSpec], *, connected: bool
+def vm_shape(
+    row: PodRow, services: Services, specs: list[ContainerSpec], *, connected: bool
 ) -> VmSpec:
     """Return the shape of the pod's VM: all but its disks, and its device only by kind."""
     settings = services.settings
     kind = services.networks.kind
     if kind is NicKind.USER and not connected:
         kind = NicKind.NONE  # that device leads out whatever the guest is told
-    memory = pod.row.spec.memory_bytes or plan.vm_memory_bytes(specs, settings.memory_bytes)
+    memory = row.spec.memory_bytes or plan.vm_memory_bytes(specs, settings.memory_bytes)
     return VmSpec(
-        vm_id=pod.row.id[:12],
-        vcpus=plan.vm_vcpus(specs, pod.row.spec.vcpus or settings.vcpus, os.cpu_count() or 1),
+        vm_id=row.id[:12],
+        vcpus=plan.vm_vcpus(specs, row.spec.vcpus or settings.vcpus, os.cpu_count() or 1),
         memory_bytes=memory,
-        kernel=services.kernel_of(pod.row.spec.kernel),
-        kernel_parameters=pod.row.spec.kernel_parameters,
+        kernel=services.kernel_of(row.spec.kernel),
+        kernel_parameters=row.spec.kernel_parameters,
         initrd=services.initrd,
-        run_dir=services.places.pods / pod.row.id[:12],
+        run_dir=services.places.pods / row.id[:12],
         nic=Nic(kind, ""),
-        machine=pod.row.spec.machine,
-        pci_devices=devices.pci_devices(pod.row.spec),
+        machine=row.spec.machine,
+        pci_devices=devices.pci_devices(row.spec),
     )
 
 

@@ -23,6 +23,7 @@ from hyper.engine.creation import Creation
 from hyper.engine.disk_use import DiskUses
 from hyper.engine.events import EventFeed
 from hyper.engine.files import Files
+from hyper.engine.foresight import expect_known
 from hyper.engine.kernels import Kernels
 from hyper.engine.membership import Memberships
 from hyper.engine.memory import Memory
@@ -137,6 +138,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             )
             making = tasks.create_task(parts.factory.run(), name="factory")
             following = tasks.create_task(balancing.run(), name="services")
+            expecting = tasks.create_task(expect_known(services, pods.all()), name="foresight")
             yield Engine(
                 parts.settings,
                 parts.places,
@@ -161,6 +163,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 parts.factory.waiting,
                 Pool(parts.factory),
             )
+            expecting.cancel()
             making.cancel()
             following.cancel()
             pods.close()
