@@ -1,4 +1,5 @@
-/* Owns files that the host writes into a container's root, or a volume, before anything runs. */
+/* Owns files that the host writes into a container's root, or a volume, before anything runs, and those
+ * it gave a container as mounts at any time. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include "commands.h"
 #include "container.h"
 #include "files.h"
+#include "mounts.h"
 #include "users.h"
 #include "volumes.h"
 
@@ -25,10 +27,6 @@ static int open_root(const struct message_file_write *write, struct error *err)
     container = container_required(write->container, err);
     if (!container)
         return -1;
-    if (container->main) {
-        error_set(err, EBUSY, "container", "%s is running", container->name);
-        return -1;
-    }
     container_path(container, "/root", path, sizeof path);
     fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? error_errno(err, "open", "%s", path) : fd;
@@ -69,15 +67,47 @@ static int write_all(int fd, const struct message_file_write *message, struct er
     return 0;
 }
 
+/* A file that was given to the container as a mount lies beside its root, where it has no path. */
+static int open_given(const struct container *container, const struct message_file_write *write,
+                      struct error *err)
+{
+    const struct mount_list *mounts = &container->spec->mounts;
+    char below[32], path[176];
+
+    for (uint32_t i = 0; i < mounts->count; i++) {
+        int fd;
+
+        if (mounts->items[i].kind != MOUNT_FILE ||
+            strcmp(mounts->items[i].destination, write->path) != 0)
+            continue;
+        snprintf(below, sizeof below, "/file%u", i);
+        container_path(container, below, path, sizeof path);
+        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | (write->offset == 0 ? O_TRUNC : 0));
+        return fd < 0 ? error_errno(err, "open", "%s", write->path) : fd;
+    }
+    return error_set(err, EBUSY, "container", "%s is running", container->name);
+}
+
+static int write_given(const struct container *container, const struct message_file_write *write,
+                       struct error *err)
+{
+    cleanup_close int fd = open_given(container, write, err);
+
+    return fd < 0 || write_all(fd, write, err) < 0 ? -1 : OUTCOME_OK;
+}
+
 COMMAND(file_write)
 {
     const struct message_file_write *write = message;
     const struct str_list no_groups = { 0 };
-    cleanup_close int root = open_root(write, err);
-    cleanup_close int fd = -1;
+    const struct container *container = container_find(write->container);
+    cleanup_close int root = -1, fd = -1;
     struct user user;
 
     (void)request;
+    if (container && container->main)
+        return write_given(container, write, err);
+    root = open_root(write, err);
     if (root < 0 || user_resolve(root, write->owner, &no_groups, &user, err) < 0)
         return -1;
     fd = open_target(root, write, err);

@@ -571,7 +571,8 @@ struct message_pod_processes_signal {
 
 /* Write a piece of a file below the root of a container that has not been started, or below a
  * volume when `container` is empty. The piece at offset 0 makes or truncates the file, and
- * missing directories; every piece sets mode and owner. */
+ * missing directories; every piece sets mode and owner. Of a container that runs only its mounts
+ * of kind file can be written; they keep mode and owner. */
 struct message_file_write {
     const char *container;
     const char *volume;

@@ -14,6 +14,8 @@ int mount_on(int target, const char *source, const char *type, unsigned long fla
 /* Mount a container's i-th own mount (mounts_custom.c). */
 int mount_custom(const struct container *container, int root, uint32_t i, struct error *err);
 
+enum { MOUNT_VOLUME = 1, MOUNT_FILE = 2 }; /* struct mount's kind */
+
 /* Two kinds of them alone, for views of a container (view.c): a volume with more MS_* flags, and a
  * file, of which what the container has made of it is kept. */
 int mount_volume(const struct container *container, int root, uint32_t i, unsigned long flags,

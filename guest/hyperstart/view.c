@@ -17,8 +17,6 @@
 #include "rootfs.h"
 #include "sys.h"
 
-enum { MOUNT_VOLUME = 1, MOUNT_FILE = 2 }; /* struct mount's kind */
-
 static int pivot(int root, unsigned long flags, struct error *err)
 {
     if (fchdir(root) < 0 || sys_pivot_root(".", ".") < 0 || umount2(".", MNT_DETACH) < 0)

@@ -302,8 +302,12 @@ class FakeContainers:
             await self.stop(ref)
         await self.start(ref)
 
-    async def remove(self, ref: str, *, force: bool = False, volumes: bool = False) -> None:
+    async def remove(
+        self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False
+    ) -> None:
         found = self.find(ref)
+        if link:
+            raise Conflict("Conflict, cannot remove the default link name of the container")
         if found.view.active and not force:
             raise Conflict(
                 f"You cannot remove a running container {found.view.id}. Stop the container before "

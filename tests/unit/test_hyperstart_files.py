@@ -1,5 +1,6 @@
 """hyperstart's jobs on a container's files: stat, archives both ways, changes, layers."""
 
+import errno
 import io
 import os
 import stat
@@ -419,6 +420,17 @@ def test_mount_points_are_no_changes_but_what_is_put_beside_them_is(jobs: Jobs) 
 def test_a_running_container_sees_what_is_written(running: Host) -> None:
     Jobs(running).write("/data", tar(("sent", b"by the host")))
     assert shell(running, 2, "cat /data/sent") == "by the host"
+
+
+def test_of_a_running_container_only_given_files_are_written(host: Host) -> None:
+    given = m.Mount(kind=2, destination="/etc/hosts", mode=0o600, data=b"before, and longer")
+    create(host, mounts=(given,))
+    host.request(start(1, "sleep", "100", main=True))
+    host.request(m.FileWrite(container="c1", path="/etc/hosts", content=b"after"))
+    assert shell(host, 2, "cat /etc/hosts; stat -c %a /etc/hosts") == "after600\n"
+    with pytest.raises(Refused) as refused:
+        host.request(m.FileWrite(container="c1", path="/etc/passwd", content=b"root"))
+    assert refused.value.error.errno == errno.EBUSY
 
 
 def test_a_job_is_not_among_the_containers_processes(running: Host) -> None:

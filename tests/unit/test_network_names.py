@@ -135,7 +135,8 @@ def test_who_follows_knows_what_the_directory_does(directory: Directory) -> None
     for network in (BACK, FRONT):
         first.define(network)
     first.put("web", [_joined(BACK, "10.0.0.2", "web")], ["9.9.9.9"])
-    first.put("web", [_joined(BACK, "10.0.0.2", "site")], ["9.9.9.9"])
+    site = replace(_joined(BACK, "10.0.0.2", "site"), calls=(("mine", "db"),))
+    first.put("web", [site], ["9.9.9.9"])
     first.put("db", [_joined(BACK, "10.0.0.3", "db"), _joined(FRONT, "10.1.0.3", "db")], ())
     first.put("gone", [_joined(FRONT, "10.1.0.4", "gone")], ())
     first.drop("gone")
@@ -145,9 +146,17 @@ def test_who_follows_knows_what_the_directory_does(directory: Directory) -> None
         understudy.note(json.loads(json.dumps(change)))
     second = understudy._directory()
     for who in ("10.0.0.2", "10.0.0.3", "10.1.0.3", "10.1.0.4"):
-        for name in ("web", "site", "site.back", "db", "gone", "example.com"):
+        for name in ("web", "site", "site.back", "db", "gone", "mine", "example.com"):
             assert _ask(second, who, name) == _ask(first, who, name), (who, name)
     assert len(told) == 7
     for descriptor in understudy.step_back():
         os.close(descriptor)
     understudy.dispose()
+
+
+def test_a_name_that_only_one_pod_uses_is_found_by_no_other(directory: Directory) -> None:
+    place = _joined(BACK, "10.0.0.2", "web")
+    directory.put("web", [replace(place, calls=(("Data", "db"), ("gone", "nosuch")))], ())
+    assert _ask(directory, "10.0.0.2", "data") == Answer(known=True, addresses=("10.0.0.3",))
+    assert _ask(directory, "10.0.0.2", "gone") == Answer()
+    assert _ask(directory, "10.0.0.3", "data") == Answer(servers=("9.9.9.9",), outside=True)

@@ -106,7 +106,6 @@ def test_shown_again_it_is_what_was_asked() -> None:
         ("BlkioDeviceReadBps", [{"Path": "/dev/sda", "Rate": 1}]),
         ("DeviceCgroupRules", ["c 1:1 rwm"]),
         ("CpuRealtimeRuntime", 1),
-        ("Links", ["a:b"]),
         ("DeviceRequests", [{"Count": -1}]),
         ("SecurityOpt", ["apparmor=mine"]),
         ("VolumeDriver", "nfs"),

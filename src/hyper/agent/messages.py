@@ -1584,7 +1584,8 @@ def _write_pod_processes_signal(out: bytearray, value: PodProcessesSignal) -> No
 class FileWrite:
     """Write a piece of a file below the root of a container that has not been started, or below a
     volume when `container` is empty. The piece at offset 0 makes or truncates the file, and missing
-    directories; every piece sets mode and owner.
+    directories; every piece sets mode and owner. Of a container that runs only its mounts of kind
+    file can be written; they keep mode and owner.
     """
 
     TYPE: ClassVar[int] = 30

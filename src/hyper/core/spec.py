@@ -130,10 +130,22 @@ class PortBinding:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """Another container that a container knows by an alias (Docker's --link).
+
+    `container` is how it was asked for, and once created its id; `name` is then its name.
+    """
+
+    container: str
+    alias: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointSpec:
     """A container's place on a network, as asked. `network` is its name; the engine finds the id.
 
-    Empty addresses are chosen at start.
+    Empty addresses are chosen at start. `links` are names that only this container uses there.
     """
 
     network: str
@@ -142,6 +154,7 @@ class EndpointSpec:
     address: str = ""
     address6: str = ""
     mac: str = ""
+    links: tuple[LinkSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +274,7 @@ class ContainerSpec:
     publish_all: bool = False
     network_mode: str = "default"
     endpoints: tuple[EndpointSpec, ...] = ()
+    links: tuple[LinkSpec, ...] = ()
     mac_address: str = ""
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from hyper.core.pod_spec import Action, ActionKind
 from hyper.core.signals import SIGKILL
 from hyper.core.spec import ExecSpec
 from hyper.core.units import go_duration
-from hyper.engine import plan, pod_plan
+from hyper.engine import linking, plan, pod_plan
 from hyper.engine.container import Container
 from hyper.engine.execs import Exec
 from hyper.engine.machine import Machine
@@ -90,6 +90,7 @@ async def _start(pod: "Pod", machine: Machine, started: Exec) -> None:
         container.hostname,
         container.network.address,
         (0, 0),
+        linking.environment(container.row.name, linking.linked(pod, container)),
     )
     started.process_id = process_id
     pod.processes.open_exec(pod.supervisor, machine, started, request)

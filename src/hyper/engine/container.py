@@ -159,7 +159,9 @@ class Container:
             own["pod"] = self.row.pod_id
         return Event("container", action, self.id, tuple(own.items()))
 
-    def view(self, exec_ids: tuple[str, ...] = ()) -> ContainerView:
+    def view(
+        self, exec_ids: tuple[str, ...] = (), linked_as: tuple[str, ...] = ()
+    ) -> ContainerView:
         """Return a snapshot."""
         row = self.row
         return ContainerView(
@@ -173,6 +175,7 @@ class Container:
             mounts=row.mounts,
             network=self.network,
             exec_ids=exec_ids,
+            linked_as=linked_as,
             log_path=str(self.log.path) if row.spec.log.driver != "none" else "",
             health=self.health,
             started=self.readiness.started,

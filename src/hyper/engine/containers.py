@@ -11,6 +11,8 @@ from hyper.agent import messages as guest
 from hyper.core import signals
 from hyper.core.errors import (
     Conflict,
+    Failure,
+    HyperError,
     InvalidArgument,
     NotFound,
     NotModified,
@@ -19,7 +21,7 @@ from hyper.core.ids import check_name, new_id, new_name
 from hyper.core.pod_spec import PodSpec
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec, Resources, RestartPolicy
-from hyper.engine import ending, joining, lifecycle, membership, plan
+from hyper.engine import ending, joining, lifecycle, linking, membership, plan
 from hyper.engine.container import Container
 from hyper.engine.creation import Creation
 from hyper.engine.pod import Pod
@@ -52,8 +54,9 @@ class Containers:
 
     def list(self, all: bool = False) -> list[ContainerView]:
         """Return active containers, or all of them, newest first."""
+        names = linking.link_names(self._pods.all())
         views = [
-            container.view(pod.exec_ids(container))
+            container.view(pod.exec_ids(container), tuple(names.get(container.id, ())))
             for pod in self._pods.all()
             for container in pod.containers.values()
             if all or container.status.state in ACTIVE
@@ -151,16 +154,25 @@ class Containers:
         """Stop a container if it runs, and start it."""
         with contextlib.suppress(NotModified):
             await self.stop(reference, timeout_s, signal)
-        await self.start(reference)
+        try:
+            await self.start(reference)
+        except HyperError as err:
+            raise Failure(f"Cannot restart container {reference}: {err}") from err
         _, container = find_container(self._pods, reference)
         restarted = container.event("restart")
         await self._services.store.call(self._services.store.put_events, (restarted,))
         self._services.feed.publish(restarted)
 
-    async def remove(self, reference: str, *, force: bool = False, volumes: bool = False) -> None:
-        """Remove a container, and its anonymous volumes if asked. Raises Conflict while it is
-        active.
+    async def remove(
+        self, reference: str, *, force: bool = False, volumes: bool = False, link: bool = False
+    ) -> None:
+        """Remove a container, and its anonymous volumes if asked; or only the `link` of that name.
+
+        Raises Conflict while it is active.
         """
+        if link:
+            await linking.unlink(self._pods, reference)
+            return
         pod, container = find_container(self._pods, reference)
         mounts = container.mounts
         if force and container.status.state in ACTIVE:
@@ -181,6 +193,7 @@ class Containers:
             raise InvalidArgument("Renaming a container with the same name as its current name")
         old = container.row.name
         await pod.supervisor.call(lambda: self._rename(pod, container, old, new))
+        await linking.renamed(pod, container)
 
     async def _rename(self, pod: Pod, container: Container, old: str, new: str) -> None:
         renamed = container.event("rename", name=new, oldName="/" + old)

@@ -7,8 +7,8 @@ from time import time_ns
 from hyper.core.errors import InvalidArgument, NotFound
 from hyper.core.health import merge_healthcheck
 from hyper.core.ids import check_hostname, new_id
-from hyper.core.spec import ContainerSpec, LogSpec, RestartPolicy
-from hyper.engine import plan
+from hyper.core.spec import ContainerSpec, LinkSpec, LogSpec, RestartPolicy
+from hyper.engine import linking, plan
 from hyper.engine.pods import Pods, find_container
 from hyper.engine.services import Services
 from hyper.engine.store import ContainerRow, PodRow
@@ -60,8 +60,16 @@ class Creation:
             spec = replace(spec, log=LogSpec(settings.log_driver, options))
         if spec.kernel:
             self._services.kernel_of(spec.kernel)
+        mode = pod.spec.network_mode if pod and not pod.spec.lone else spec.network_mode
+        links: tuple[LinkSpec, ...] = ()
+        if linking.on_default_network(
+            spec.network_mode if spec.network_mode != "default" else mode
+        ):
+            cut_off = bool(self._services.networks.fixed_subnet)
+            links = linking.settle(self._pods, spec, names_only=cut_off)
         return replace(
             spec,
+            links=links,
             endpoints=self._services.registry.resolve(spec, pod.spec if pod else None),
             dns=spec.dns or settings.dns,
             dns_search=spec.dns_search or settings.dns_search,

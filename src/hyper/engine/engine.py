@@ -104,26 +104,27 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
         volumes = Volumes(store, feed, VolumeFolders(parts.places.volumes), volume_disks)
         registry = NetworkRegistry(store, feed, parts.networks)
         await registry.load()
-        services = Services(
-            settings=parts.settings,
-            places=parts.places,
-            store=store,
-            feed=feed,
-            images=parts.images,
-            driver=parts.driver,
-            factory=parts.factory,
-            networks=parts.networks,
-            names=parts.names,
-            registry=registry,
-            kernel_of=kernels.path,
-            initrd=parts.initrd,
-            metrics=parts.metrics,
-            disk_uses=DiskUses(),
-            stirred=asyncio.Event(),
-            release_volumes=volumes.release,
-        )
         async with asyncio.TaskGroup() as tasks:
             pods = Pods(tasks)
+            services = Services(
+                settings=parts.settings,
+                places=parts.places,
+                store=store,
+                feed=feed,
+                images=parts.images,
+                driver=parts.driver,
+                factory=parts.factory,
+                networks=parts.networks,
+                names=parts.names,
+                registry=registry,
+                kernel_of=kernels.path,
+                initrd=parts.initrd,
+                metrics=parts.metrics,
+                disk_uses=DiskUses(),
+                stirred=asyncio.Event(),
+                release_volumes=volumes.release,
+                pods=pods.all,
+            )
             creation = Creation(services, pods, volumes)
             containers = Containers(services, pods, volumes, creation)
             balancing = ServiceRegistry(services, pods)

@@ -24,6 +24,7 @@ from hyper.engine import (
     health,
     jobs,
     joining,
+    linking,
     membership,
     plan,
     probes,
@@ -184,6 +185,7 @@ async def start(pod: Pod, container: Container, *, again: bool = False) -> None:
     await pod.store_status(container, status, *joined, container.event("start"))
     metrics.starts.observe(monotonic() - began)
     begin_checks(pod, container)
+    await linking.tell_owners(pod, container)
     pod.supervisor.spawn(partial(_after_start, pod, container), "post-start")
 
 
@@ -216,6 +218,7 @@ async def _launch(
     undo.callback(container.log.close)
     joining.check(pod, container)
     devices.check_container(container.spec.devices)
+    linked = linking.linked(pod, container)
     await membership.find_networks(pod, container)
     machine = await running_machine(pod, container)
     await membership.enter(pod, machine, container)
@@ -224,8 +227,10 @@ async def _launch(
     own = devices.given(pod.row.spec, container.spec)
     attached = await machine.attach(container, disks, volumes, own.disks)
     names = joining.names_of(pod, container)
+    lines = linking.hosts_lines(linked)
+    share_pid = pod.row.spec.share_pid
     await machine.create(
-        container, attached, names, share_pid=pod.row.spec.share_pid, nodes=own.nodes
+        container, attached, names, linked=lines, share_pid=share_pid, nodes=own.nodes
     )
     request = plan.main_process(
         container.spec,
@@ -234,6 +239,7 @@ async def _launch(
         container.id,
         container.hostname,
         machine.network.address,
+        linking.environment(container.row.name, linked),
     )
     pod.processes.open_main(pod.supervisor, machine, container, request)
     undo.callback(pod.processes.discard, machine, request.process_id)

@@ -205,17 +205,24 @@ class Machine:
         attached: Attached,
         names: ContainerSpec,
         *,
+        linked: Sequence[str] = (),
         share_pid: bool = False,
         nodes: tuple[guest.Mount, ...] = (),
     ) -> None:
         """Have the guest mount a container's root file system, and put its files there.
 
-        `names` says what its /etc/hosts and resolv.conf have; `nodes` are those of devices.
+        `names` says what its /etc/hosts and resolv.conf have, `linked` are more lines of the first;
+        `nodes` are those of devices.
         """
         spec = container.spec
         security = spec.security
         files = plan.identity_files(
-            names, container.hostname, self.network.joined, self.nameservers, self.link.host
+            names,
+            container.hostname,
+            self.network.joined,
+            self.nameservers,
+            self.link.host,
+            linked,
         )
         fresh = container.status.started_ns == 0
         own_name = container.hostname if container.hostname != self.hostname else ""

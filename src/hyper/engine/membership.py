@@ -24,7 +24,7 @@ from hyper.engine.pod import Pod
 from hyper.engine.pods import Pods, find_container
 from hyper.engine.services import Services
 from hyper.engine.views import NetworkInfo
-from hyper.network.networks import Link, Wanted
+from hyper.network.networks import Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,9 @@ class Memberships:
     async def _join(
         self, pod: Pod, machine: Machine, container: Container, endpoint: EndpointSpec
     ) -> None:
-        names = self.registry.names(container, endpoint)
         if any(each.network_id == endpoint.network_id for each in machine.link.joined):
             return  # another container of the pod brought it there
-        wanted = Wanted(
-            endpoint.network_id, endpoint.address, endpoint.address6, endpoint.mac, names
-        )
+        wanted = self.registry.place(container, endpoint)
         link = await self._services.networks.join(pod.row.id, wanted)
         try:
             await _tell(pod, machine, link)
@@ -217,10 +214,7 @@ async def enter(pod: Pod, machine: Machine, container: Container) -> None:
     here = {joined.network_id for joined in link.joined}
     for endpoint in container.spec.endpoints:
         if endpoint.network_id not in here:
-            names = services.registry.names(container, endpoint)
-            wanted = Wanted(
-                endpoint.network_id, endpoint.address, endpoint.address6, endpoint.mac, names
-            )
+            wanted = services.registry.place(container, endpoint)
             link = await services.networks.join(pod.row.id, wanted)
     if len(link.joined) != len(here):
         await _tell(pod, machine, link)

@@ -203,6 +203,11 @@ class NetworkRegistry:
         for asked in spec.endpoints:
             endpoint = self._named(asked)
             found[endpoint.network] = endpoint
+        if spec.links and first.network != BRIDGE:  # on the default network they are linking.py's
+            asked = found[first.network]
+            found[first.network] = replace(
+                asked, links=tuple(dict.fromkeys((*asked.links, *spec.links)))
+            )
         if spec.mac_address and not found[first.network].mac:
             found[first.network] = replace(found[first.network], mac=spec.mac_address)
         for endpoint in found.values():
@@ -290,16 +295,29 @@ class NetworkRegistry:
                 if endpoint.network_id not in self._networks:
                     continue  # that container cannot start: see refresh
                 before = found.get(endpoint.network_id, Wanted(endpoint.network_id))
+                more = self.place(container, endpoint)
                 found[endpoint.network_id] = replace(
                     before,
-                    address=before.address or endpoint.address,
-                    address6=before.address6 or endpoint.address6,
-                    mac=before.mac or endpoint.mac,
-                    names=(*before.names, *self.names(container, endpoint)),
+                    address=before.address or more.address,
+                    address6=before.address6 or more.address6,
+                    mac=before.mac or more.mac,
+                    names=(*before.names, *more.names),
+                    calls=(*before.calls, *more.calls),
                 )
         return tuple(found.values())
 
-    def names(self, container: Container, endpoint: EndpointSpec) -> tuple[str, ...]:
+    def place(self, container: Container, endpoint: EndpointSpec) -> Wanted:
+        """Return the place on a network that a container asks for its pod."""
+        return Wanted(
+            endpoint.network_id,
+            endpoint.address,
+            endpoint.address6,
+            endpoint.mac,
+            names=self._names(container, endpoint),
+            calls=tuple((link.alias, link.container) for link in endpoint.links),
+        )
+
+    def _names(self, container: Container, endpoint: EndpointSpec) -> tuple[str, ...]:
         """Return what leads to a container on a network: nothing on the default one."""
         if endpoint.network_id == predefined_id(BRIDGE):
             return ()

@@ -117,15 +117,22 @@ def merge_env(base: Sequence[str], extra: Sequence[str]) -> tuple[str, ...]:
 
 
 def process_env(
-    spec: ContainerSpec, command: Command, hostname: str, address: str, tty: bool
+    spec: ContainerSpec,
+    command: Command,
+    hostname: str,
+    address: str,
+    tty: bool,
+    linked: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return the environment of a container's process: Docker's defaults below the configured,
-    and `address`, the pod's, where the container asks for it.
+    and `address`, the pod's, where the container asks for it. `linked` says what --link says.
     """
     base = [DEFAULT_PATH, f"HOSTNAME={hostname}"]
     if tty:
         base.append("TERM=xterm")
-    return merge_env(merge_env(base, command.env), [f"{x}={address}" for x in spec.address_env])
+    return merge_env(
+        merge_env([*base, *linked], command.env), [f"{x}={address}" for x in spec.address_env]
+    )
 
 
 def clean_path(path: str) -> str:
@@ -231,10 +238,12 @@ def identity_files(
     joined: Sequence[Joined],
     nameservers: Sequence[str],
     host_gateway: str,
+    linked: Sequence[str] = (),
 ) -> tuple[guest.Mount, ...]:
     """Return /etc/hostname, /etc/hosts and /etc/resolv.conf as Docker writes them.
 
     `host_gateway` is what that word means in --add-host: an address that reaches the host.
+    `linked` are the lines of /etc/hosts that --link makes.
     Raises Unsupported when it has none.
     """
     name = f"{hostname}.{spec.domainname} {hostname}" if spec.domainname else hostname
@@ -253,6 +262,7 @@ def identity_files(
             if not target:
                 raise Unsupported(f"--add-host {entry}: the host has no address that pods reach")
         hosts.append(f"{target}\t{host}")
+    hosts += linked
     hosts += [f"{each.address}\t{name}" for each in joined]
     hosts += [f"{each.address6}\t{name}" for each in joined if each.address6]
     # As Docker: where members have names the pod's own resolver is asked, which asks spec.dns.
@@ -291,6 +301,7 @@ def main_process(
     container_id: str,
     hostname: str,
     address: str = "",
+    linked: Sequence[str] = (),
 ) -> guest.ProcessStart:
     """Return the request that starts a container's first process."""
     security = spec.security
@@ -300,7 +311,7 @@ def main_process(
         process_id=process_id,
         main=True,
         args=command.args,
-        env=process_env(spec, command, hostname, address, spec.tty),
+        env=process_env(spec, command, hostname, address, spec.tty, linked),
         cwd=command.working_dir,
         user=command.user,
         groups=spec.groups,
@@ -327,12 +338,13 @@ def exec_process(
     hostname: str,
     address: str,
     size: tuple[int, int],
+    linked: Sequence[str] = (),
 ) -> guest.ProcessStart:
     """Return the request that starts an additional process; it inherits what `asked` leaves out."""
     security = spec.security
     privileged = security.privileged or asked.privileged
     capabilities = resolve_capabilities(security.cap_add, security.cap_drop, privileged)
-    base = process_env(spec, command, hostname, address, asked.tty)
+    base = process_env(spec, command, hostname, address, asked.tty, linked)
     return guest.ProcessStart(
         container=container_id,
         process_id=process_id,

@@ -3,11 +3,14 @@
 import asyncio
 import logging
 import os
+from typing import TYPE_CHECKING
 
 from hyper.core.errors import InvalidArgument, NotFound
 from hyper.engine.container import Container
-from hyper.engine.pod import Pod
 from hyper.engine.views import PodView
+
+if TYPE_CHECKING:
+    from hyper.engine.pod import Pod
 
 _log = logging.getLogger("engine.pods")
 
@@ -21,7 +24,7 @@ class Pods:
         self._supervisors: set[asyncio.Task[None]] = set()
         self.host_cpus = os.cpu_count() or 1
 
-    def add(self, pod: Pod) -> None:
+    def add(self, pod: "Pod") -> None:
         """Take in a pod and start its supervisor."""
         self._pods[pod.row.id] = pod
         task = self._tasks.create_task(self._supervise(pod), name=f"pod-{pod.row.id[:12]}")
@@ -33,7 +36,7 @@ class Pods:
         for task in self._supervisors:
             task.cancel()
 
-    async def _supervise(self, pod: Pod) -> None:
+    async def _supervise(self, pod: "Pod") -> None:
         # One pod's failure must not cancel its siblings: this is the boundary.
         try:
             await pod.run()
@@ -41,11 +44,11 @@ class Pods:
             _log.exception("the supervisor of pod %s failed", pod.row.id[:12])
         self._pods.pop(pod.row.id, None)
 
-    def all(self) -> list[Pod]:
+    def all(self) -> "list[Pod]":
         """Return every pod."""
         return list(self._pods.values())
 
-    def find(self, reference: str) -> Pod:
+    def find(self, reference: str) -> "Pod":
         """Return a pod by id, name or unique prefix of the id. Raises NotFound, InvalidArgument."""
         for pod in self._pods.values():
             if reference in (pod.row.id, pod.row.spec.name):
@@ -68,8 +71,9 @@ class Pods:
         return [pod.view() for pod in self._pods.values()]
 
 
-def find_container(pods: Pods, reference: str) -> tuple[Pod, Container]:
-    """Return a container and its pod by id, name or unique prefix of the id.
+def find_container(pods: Pods, reference: str) -> "tuple[Pod, Container]":
+    """Return a container and its pod by id, name, OWNER/ALIAS of a link or a unique prefix of
+    the id.
 
     Raises NotFound, or InvalidArgument when a prefix is ambiguous.
     """
@@ -78,6 +82,11 @@ def find_container(pods: Pods, reference: str) -> tuple[Pod, Container]:
     for found in every:
         if reference == found[1].id or name == found[1].row.name:
             return found
+    owner, slash, alias = name.rpartition("/")
+    for _, container in every if slash else ():
+        for link in container.spec.links if container.row.name == owner else ():
+            if link.alias == alias and any(each.id == link.container for _, each in every):
+                return find_container(pods, link.container)
     matches = [found for found in every if reference and found[1].id.startswith(reference)]
     if len(matches) > 1:
         raise InvalidArgument(f"Multiple IDs found with provided prefix: {reference}")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hyper.core.metrics import Metrics
 from hyper.engine.disk_use import DiskUses
@@ -20,11 +21,14 @@ from hyper.images.store import ImageStore
 from hyper.network.directory import Directory
 from hyper.network.networks import Networks
 
+if TYPE_CHECKING:
+    from hyper.engine.pod import Pod
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """The collaborators of a pod. `kernel_of` resolves a kernel's name; `stirred` is set when a pod
-    came, went, or became ready or not.
+    came, went, or became ready or not; `pods` are all of them.
     """
 
     settings: Settings
@@ -43,3 +47,4 @@ class Services:
     disk_uses: DiskUses
     stirred: asyncio.Event
     release_volumes: Callable[[Sequence[MountView]], Awaitable[None]]
+    pods: Callable[[], "list[Pod]"]

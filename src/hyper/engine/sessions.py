@@ -20,7 +20,7 @@ from hyper.core.errors import (
 )
 from hyper.core.ids import new_id
 from hyper.core.spec import ExecSpec
-from hyper.engine import plan
+from hyper.engine import linking, plan
 from hyper.engine.container import Container
 from hyper.engine.execs import Exec
 from hyper.engine.logs import LogRecord
@@ -154,6 +154,7 @@ class Sessions:
         self._machine(pod, container)
         if not spec.command:
             raise InvalidArgument("No exec command specified")
+        linking.linked(pod, container)
         exec_id = new_id()
         pod.execs[exec_id] = Exec(exec_id, container, spec)
         pod.services.feed.publish(pod.execs[exec_id].note("exec_create"))
@@ -181,6 +182,7 @@ class Sessions:
             container.hostname,
             container.network.address,
             (rows, columns),
+            linking.environment(container.row.name, linking.linked(pod, container)),
         )
         asked.process_id = request.process_id
         pod.processes.open_exec(pod.supervisor, machine, asked, request)

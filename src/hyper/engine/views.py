@@ -126,6 +126,7 @@ class ContainerView:
     health: Health | None = None
     started: bool = False
     ready: bool = False
+    linked_as: tuple[str, ...] = ()
 
     @property
     def state(self) -> ContainerState:

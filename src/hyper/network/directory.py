@@ -64,7 +64,9 @@ class Directory:
     def put(self, pod_id: str, joined: Sequence[Joined], servers: Sequence[str]) -> None:
         """Take in where a pod is, its names there and its name servers."""
         self._drop(pod_id)
-        places = [[j.network_id, j.address, j.address6, j.names, j.internal] for j in joined]
+        places = [
+            [j.network_id, j.address, j.address6, j.names, j.internal, j.calls] for j in joined
+        ]
         self._tell({"pod": pod_id, "value": {"joined": places, "servers": list(servers)}})
         self._pods[pod_id] = _Pod(tuple(joined), tuple(servers))
         for each in joined:
@@ -115,6 +117,11 @@ class Directory:
         return None if any(not each.internal for each in pod.joined) else ()
 
     def _addresses(self, pod: _Pod, name: str) -> Answer | None:
+        for each in pod.joined:  # what only this pod calls so comes first (libnetwork ResolveName)
+            called = {alias.lower(): known.lower() for alias, known in each.calls}
+            known = self._names.get(each.network_id, {}).get(called.get(name, ""))
+            if known:
+                return Answer(known=True, addresses=tuple(known))
         for each in pod.joined:
             network, names = self._networks.get(each.network_id), self._names.get(each.network_id)
             if network is None or names is None:

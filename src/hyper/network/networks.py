@@ -39,6 +39,7 @@ class Wanted:
     """A network a pod is to join; empty addresses are chosen, `names` lead to the pod there.
 
     `mtu` 0 is the network's; `interface` is the device's name in the guest, eth<number> if empty.
+    `calls` are names that the pod alone uses there, each with the name it means.
     """
 
     network_id: str
@@ -48,6 +49,7 @@ class Wanted:
     names: tuple[str, ...] = ()
     mtu: int = 0
     interface: str = ""
+    calls: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Joined:
     internal: bool = False
     mtu: int = 0
     interface: str = ""
+    calls: tuple[tuple[str, str], ...] = ()
 
     @property
     def device(self) -> str:

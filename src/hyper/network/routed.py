@@ -386,6 +386,7 @@ class RoutedNetworks:
             internal=network.internal,
             mtu=wanted.mtu or network.mtu,
             interface=wanted.interface,
+            calls=wanted.calls,
         )
         live.joined.append(joined)
         batch.links.append(["up", live.tap, max([_MTU, *(each.mtu for each in live.joined)])])

@@ -73,8 +73,19 @@ class Understudy:
             made.define(Network(network_id, name=name))
         for pod_id, pod in self._pods.items():
             joined = [
-                Joined(net, 0, "", address, 0, "", tuple(names), address6=six, internal=internal)
-                for net, address, six, names, internal in pod["joined"]
+                Joined(
+                    net,
+                    0,
+                    "",
+                    address,
+                    0,
+                    "",
+                    tuple(names),
+                    address6=six,
+                    internal=internal,
+                    calls=calls,
+                )
+                for net, address, six, names, internal, calls in pod["joined"]
             ]
             made.put(pod_id, joined, pod["servers"])
         return made

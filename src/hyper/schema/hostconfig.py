@@ -26,6 +26,7 @@ from hyper.core.values import (
 )
 from hyper.schema.fields import Field, Support, Updates, differs, refused, works
 from hyper.schema.mounts import BINDS, MOUNTS, TMPFS
+from hyper.schema.networks import read_links, show_links
 from hyper.schema.ports import read_bindings, show_bindings
 from hyper.schema.resources import RESOURCES
 
@@ -305,7 +306,13 @@ _HOST_ONLY: tuple[Field, ...] = (
         "--network container:NAME makes it; host and none are refused",
     ),
     refused("Cgroup", "a container's cgroup is in its VM", shown=""),
-    refused("Links", "links are a legacy feature of Docker: use a network and names on it"),
+    differs(
+        "Links",
+        "links",
+        Codec(read_links, show_links),
+        "on the default network names, variables and inspect as with dockerd; on a user-defined "
+        "network the aliases are names there, where dockerd ignores this field for an endpoint's",
+    ),
     works("OomScoreAdj", "resources.oom_score_adj", INT),
     differs(
         "PidMode",

@@ -4,11 +4,11 @@ What depends on other networks or the host is the engine's.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_network
 
 from hyper.core.errors import InvalidArgument, Unsupported
-from hyper.core.spec import ContainerSpec, EndpointSpec, NetworkSpec, SubnetSpec
+from hyper.core.spec import ContainerSpec, EndpointSpec, LinkSpec, NetworkSpec, SubnetSpec
 from hyper.core.values import read_bool, read_object, read_string, read_strings
 
 PREDEFINED_NETWORKS = frozenset({"default", "bridge", "none", "host"})
@@ -146,6 +146,11 @@ def check_shared_network(spec: ContainerSpec) -> None:
             "port publishing and the container type network mode",
         ),
         (spec.exposed_ports, "port exposing and the container type network mode"),
+        (
+            spec.links,
+            "container type network can't be used with links. This would result in undefined "
+            "behavior",
+        ),
     ):
         if given:
             raise InvalidArgument(f"conflicting options: {what}")
@@ -165,8 +170,12 @@ def read_endpoint(network: str, value: object, where: str) -> EndpointSpec:
         )
     if aliases and network in PREDEFINED_NETWORKS:
         raise InvalidArgument("network-scoped aliases are only supported for user-defined networks")
-    if read_strings(endpoint.get("Links"), f"{where}.Links"):
-        raise Unsupported(f"{where}.Links is not supported: use the names of the containers")
+    links = read_links(endpoint.get("Links"), f"{where}.Links")
+    if links and network in PREDEFINED_NETWORKS:
+        raise Unsupported(
+            f"{where}.Links is not supported: on the network {network} a container is linked when "
+            "it is created (HostConfig.Links)"
+        )
     if read_strings(ipam.get("LinkLocalIPs"), f"{where}.IPAMConfig.LinkLocalIPs"):
         raise Unsupported(
             f"{where}.IPAMConfig.LinkLocalIPs is not supported: a pod has the one device"
@@ -177,8 +186,39 @@ def read_endpoint(network: str, value: object, where: str) -> EndpointSpec:
     if mac and not _MAC.fullmatch(mac):
         raise InvalidArgument(f"invalid MAC address: {mac}")
     return EndpointSpec(
-        network=network, aliases=aliases, address=address, address6=address6, mac=mac
+        network=network,
+        aliases=aliases,
+        address=address,
+        address6=address6,
+        mac=mac,
+        links=links,
     )
+
+
+def read_links(value: object, where: str) -> tuple[LinkSpec, ...]:
+    """Return links from NAME, NAME:ALIAS or, as inspect shows them, /NAME:/OWN/ALIAS.
+
+    Raises InvalidArgument (docker/cli opts.ParseLink).
+    """
+    links = []
+    for text in read_strings(value, where):
+        container, separator, alias = text.partition(":")
+        if not text or ":" in alias:
+            raise InvalidArgument(
+                f"bad format for links: {text}" if text else "empty string specified for links"
+            )
+        if container.startswith("/") and separator:
+            container, alias = container[1:], alias.rpartition("/")[2]
+        alias = alias if separator else container
+        links.append(LinkSpec(container, alias))
+    return tuple(links)
+
+
+def show_links(links: Sequence[LinkSpec], own: str = "") -> list[str] | None:
+    """Return links as Docker writes them: those of an endpoint, or those of the container `own`."""
+    if own:
+        return [f"/{link.name}:/{own}/{link.alias}" for link in links] or None
+    return [f"{link.container}:{link.alias}" for link in links] or None
 
 
 def _address(value: object, version: int, where: str) -> str:

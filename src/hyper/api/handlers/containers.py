@@ -127,12 +127,12 @@ async def update(call: Call) -> web.StreamResponse:
 
 async def remove(call: Call) -> web.StreamResponse:
     """DELETE /containers/{id}"""
-    reference = call.parameters["id"]
-    if call.flag("link"):
-        raise InvalidArgument(
-            f"Conflict, cannot remove the default link name of the container {reference}"
-        )
-    await call.engine.containers.remove(reference, force=call.flag("force"), volumes=call.flag("v"))
+    await call.engine.containers.remove(
+        call.parameters["id"],
+        force=call.flag("force"),
+        volumes=call.flag("v"),
+        link=call.flag("link"),
+    )
     return no_content()
 
 

@@ -12,6 +12,7 @@ from hyper.engine.states import ContainerState
 from hyper.engine.views import ContainerView, Health, MountView
 from hyper.schema.container import show_config, show_host_config
 from hyper.schema.hostconfig import RUNTIME
+from hyper.schema.networks import show_links
 from hyper.schema.ports import show_bindings
 
 JSON = dict[str, object]
@@ -93,6 +94,7 @@ def show_image_config(view: ContainerView) -> JSON:
 def _host_config(view: ContainerView) -> JSON:
     config = show_host_config(view.spec)
     config["NetworkMode"] = network_name(view)
+    config["Links"] = show_links(view.spec.links, view.name)
     config["Runtime"] = view.spec.runtime or RUNTIME
     config["IpcMode"] = view.spec.ipc_mode or "private"
     config["CgroupnsMode"] = "private"
@@ -210,7 +212,7 @@ def _endpoint(view: ContainerView, endpoint: EndpointSpec) -> JSON:
     names = [view.name, *endpoint.aliases, view.id[:12]] if named else []
     return {
         "IPAMConfig": {key: value for key, value in asked if value} or None,
-        "Links": None,
+        "Links": show_links(endpoint.links),
         "Aliases": list(endpoint.aliases) or None,
         "MacAddress": joined.mac if joined else "",
         "DriverOpts": None,
@@ -269,7 +271,7 @@ def summary(view: ContainerView, sizes: tuple[int, int] | None = None) -> JSON:
     """Return an item of GET /containers/json."""
     shown: JSON = {
         "Id": view.id,
-        "Names": ["/" + view.name],
+        "Names": sorted(f"/{name}" for name in (view.name, *view.linked_as)),
         "Image": view.spec.image,
         "ImageID": view.spec.image_id,
         "Command": command_line(view.command.args),
