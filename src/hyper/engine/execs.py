@@ -24,7 +24,6 @@ class Exec:
         self.process_id = 0
         self.pid = 0
         self.exit_code: int | None = None
-        self.events: list[Event] = []
         self._done = asyncio.Event()
 
     @property
@@ -33,11 +32,9 @@ class Exec:
         return self.process_id != 0
 
     def note(self, step: str, **attributes: str) -> Event:
-        """Keep an event about it and return it, with the command in its name as Docker has it."""
+        """Return an event about it, with the command in its name as Docker has it."""
         action = step if step == "exec_die" else f"{step}: {' '.join(self.spec.command)}"
-        event = self.container.event(action, execID=self.id, **attributes)
-        self.events.append(event)
-        return event
+        return self.container.event(action, execID=self.id, **attributes)
 
     def ended(self, exit_code: int) -> None:
         """Take note of its end."""
