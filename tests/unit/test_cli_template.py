@@ -101,3 +101,14 @@ def test_a_wrong_template_is_told_in_gos_words(template: str, message: str) -> N
 def test_methods_take_arguments() -> None:
     row = {"Label": lambda name: f"<{name}>"}
     assert compile_template('{{.Label "a"}}').render(row) == "<a>"
+
+
+def test_a_missing_key_of_a_map_has_no_value_and_a_missing_field_is_an_error() -> None:
+    event = {"Action": "die", "Actor": {"ID": "x", "Attributes": {"name": "web"}}}
+    shown = compile_template("{{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}}").render(
+        event
+    )
+    assert shown == "web <no value>"
+    for wrong in ("{{.Actor.Nope}}", "{{.Actor.Attributes.exitCode.Nope}}"):
+        with pytest.raises(TemplateError):
+            compile_template(wrong).render(event)

@@ -344,14 +344,20 @@ def _variable(name: str) -> _Value:
     return value
 
 
+# Fields whose keys are the user's, Go's maps: what is missing there is no error but <no value>.
+_MAPS = frozenset({"Annotations", "Attributes", "DriverOpts", "Labels", "Options", "Sysctls"})
+
+
 def _path(start: _Value, path: str, token: Token) -> _Value:
     names = path.split(".")[1:]
 
     def value(scope: _Scope) -> object:
         found = start(scope)
-        for name in names:
+        for name, above in zip(names, ("", *names), strict=False):
             if isinstance(found, Mapping) and name in found:
                 found = found[name]
+            elif isinstance(found, Mapping) and above in _MAPS and name == names[-1]:
+                return NO_VALUE
             elif scope.lenient:
                 return NO_VALUE
             else:
