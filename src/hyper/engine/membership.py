@@ -66,7 +66,7 @@ class Memberships:
             )
             for container in self._containers()
             for at in container.network.joined
-            if at.network_id == network_id
+            if at.network_id == network_id and not container.spec.shares_network_of
         ]
 
     async def create(self, spec: NetworkSpec) -> NetworkInfo:
