@@ -93,6 +93,34 @@ static int set_default_limits(struct error *err)
     return 0;
 }
 
+/*
+ * The containers' groups are in one that may not have all memory. When the VM as a whole runs out,
+ * the kernel gives the programs' own pages back and faults them in again, forever, rather than kill
+ * anyone; these pages are charged to the root group (guest/kernel/patches/0004), so at a limit below
+ * it there is nothing to give back, and the greediest process is killed at once.
+ */
+static int make_pod_cgroup(struct error *err)
+{
+    enum { SHARE = 16, MOST_KIB = 16 << 10 };
+    cleanup_close int root = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char text[4096];
+    uint64_t available, kept;
+
+    if (root < 0)
+        return error_errno(err, "open", "/sys/fs/cgroup");
+    if (file_read(AT_FDCWD, "/proc/meminfo", text, sizeof text) < 0)
+        return error_errno(err, "read", "/proc/meminfo");
+    if (cgroup_enable_controllers(root, err) < 0)
+        return -1;
+    runtime.cgroup_root = cgroup_create(root, "pod", err);
+    if (runtime.cgroup_root < 0 || cgroup_enable_controllers(runtime.cgroup_root, err) < 0)
+        return -1;
+    available = text_number(text, "MemAvailable:");
+    kept = available / SHARE < MOST_KIB ? available / SHARE : MOST_KIB;
+    snprintf(text, sizeof text, "%llu", (unsigned long long)(available - kept) << 10);
+    return file_write(runtime.cgroup_root, "memory.max", text, err);
+}
+
 int boot_vm(struct error *err)
 {
     umask(0);
@@ -101,10 +129,7 @@ int boot_vm(struct error *err)
         return error_errno(err, "open", "/init");
     if (leave_initramfs(err) < 0 || make_runtime_dirs(err) < 0 || mount_shm(err) < 0)
         return -1;
-    runtime.cgroup_root = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (runtime.cgroup_root < 0)
-        return error_errno(err, "open", "/sys/fs/cgroup");
-    if (cgroup_enable_controllers(runtime.cgroup_root, err) < 0)
+    if (make_pod_cgroup(err) < 0)
         return -1;
     if (file_write(AT_FDCWD, "/proc/self/oom_score_adj", "-1000", err) < 0 ||
         set_default_limits(err) < 0)
