@@ -9,7 +9,9 @@ from hyper.core.errors import HyperError, InvalidArgument, Unsupported
 from hyper.core.pod_spec import Medium, ServicePort, VolumeSource
 from hyper.core.spec import MountKind, RestartPolicyName
 from hyper.schema.kube.documents import read_documents
+from hyper.schema.kube.persistent import Carried
 from hyper.schema.kube.translate import planned_names
+from hyper.schema.kube.volumes import HostPath
 from tests.support import kube_bodies as bodies
 from tests.support.kube_bodies import CONFIG, Body
 
@@ -152,6 +154,63 @@ def test_claims_become_volumes() -> None:
         'PersistentVolumeClaim "c": spec.storageClassName: has no effect: volumes are folders of '
         "hyperd",
     )
+
+
+def _persistent(name: str, **spec: Any) -> Body:
+    offer = {"capacity": {"storage": "5Gi"}, "accessModes": ["ReadWriteOnce"], **spec}
+    return {
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": offer,
+    }  # fmt: skip
+
+
+def _claim(name: str, **spec: Any) -> Body:
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "3Gi"}}}
+    return {
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+        "spec": asked | spec,
+    }  # fmt: skip
+
+
+def test_a_claim_is_bound_to_the_smallest_volume_that_fits() -> None:
+    plan = bodies.plan(
+        _persistent("big", capacity={"storage": "9Gi"}, hostPath={"path": "/big"}),
+        _persistent("small", capacity={"storage": "1Gi"}, hostPath={"path": "/small"}),
+        _persistent("right", hostPath={"path": "/right"}),
+        _persistent("other", storageClassName="slow", local={"path": "/other"}),
+        _persistent("files", nfs={"server": "s", "path": "/x", "readOnly": True}),
+        _claim("one"),
+        _claim("two", storageClassName="slow"),
+        _claim("three", volumeName="files"),
+        _claim("four", accessModes=["ReadWriteMany"]),
+    )
+    carried = {volume.name: volume.carried for volume in plan.volumes}
+    assert carried == {
+        "one": Carried(
+            "directory", (("source", "/right"),), HostPath("/right", "DirectoryOrCreate")
+        ),
+        "two": Carried("directory", (("source", "/other"),), HostPath("/other", "Directory")),
+        "three": Carried("nfs", (("source", "s:/x"), ("readOnly", "true"))),
+        "four": Carried(),
+    }
+    assert [note for note in plan.notes if "PersistentVolume " in note] == [
+        f'PersistentVolume "{name}": has no effect: no claim of this play fits it'
+        for name in ("big", "small")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("documents", "error"),
+    [
+        ([_claim("c", volumeName="none")], 'Claim "c": spec.volumeName: the play has no free'),
+        ([_persistent("p")], '"p" is invalid: spec: Required value: one of hostPath'),
+        ([_persistent("p", csi={"driver": "x"})], "spec.csi: not supported: a storage driver"),
+        ([_persistent("p", hostPath={"path": "/x"}, claimRef={"name": "c"})], "spec.claimRef"),
+    ],
+)
+def test_a_volume_that_cannot_be_is_refused(documents: list[Body], error: str) -> None:
+    with pytest.raises(HyperError) as raised:
+        bodies.plan(*documents, bodies.pod())
+    assert error in str(raised.value)
 
 
 # --- services -------------------------------------------------------------------------------------

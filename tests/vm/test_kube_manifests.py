@@ -333,6 +333,13 @@ def share_process_namespace(played: Played) -> None:
     assert "httpd -f -p 80" in seen and "sleep 3600" in seen
 
 
+def persistent_volume(played: Played) -> None:
+    played.ended("task-pv-pod-task")
+    assert (HOST / "made" / "file").read_text() == "from the pod\n"
+    shown = json.loads(played.daemon.hyper("volume", "inspect", "task-pv-claim").stdout)[0]
+    assert shown["Driver"] == "directory"
+
+
 def host_aliases(played: Played) -> None:
     entries = [line.split() for line in played.ended("hostaliases-pod-cat-hosts").splitlines()]
     found = {(address, name) for address, *names in entries for name in names}
@@ -397,7 +404,8 @@ EFFECTS: dict[str, Callable[[Played], None]] = {
         configmap_volume_key, configmap_subpath, secret_volume, secret_env, downward_env_pod,
         downward_env_container, downward_volume, projected_volume, lifecycle_hooks,
         security_context_pod, security_context_container, security_context_capabilities,
-        emptydir_memory, claim_and_pod, host_path, subpath_expression, deployment, stateful_set,
+        emptydir_memory, claim_and_pod, persistent_volume, host_path, subpath_expression,
+        deployment, stateful_set,
         daemon_set, replication_controller, replica_set_list, job, job_indexed, job_retried,
         share_process_namespace, host_aliases, custom_dns, resources_limits, scheduling, host_port,
         service_headless,

@@ -145,7 +145,12 @@ class Player:
 
     async def _volume(self, volume: PlannedVolume) -> None:
         before = {view.name for view in await self.engine.volumes.list()}
-        view = await self.engine.volumes.create(volume.name, labels=volume.labels)
+        carried = volume.carried
+        if carried.folder is not None:
+            await in_thread("host path", _make_folder, carried.folder, volume.name)
+        view = await self.engine.volumes.create(
+            volume.name, labels=volume.labels, driver=carried.driver, options=carried.options
+        )
         self.tell({"volume": view.name, "made": view.name not in before})
 
     async def _network(self, plan: Plan) -> Plan:
@@ -235,6 +240,14 @@ def _check_user(user: str, place: str) -> None:
         f"{where}: container has runAsNonRoot and image has non-numeric user ({name}), cannot "
         "verify user is non-root: set runAsUser"
     )
+
+
+def _make_folder(asked: HostPath, volume: str) -> None:
+    """Make the folder of a PersistentVolume where it may be missing; check it otherwise."""
+    document = f'PersistentVolumeClaim "{volume}"'
+    if asked.type == "DirectoryOrCreate" and asked.path.startswith("/"):
+        Path(asked.path).mkdir(mode=0o755, parents=True, exist_ok=True)
+    _check_host_path(asked, document)
 
 
 def _check_host_path(asked: HostPath, document: str) -> None:

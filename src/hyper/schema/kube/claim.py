@@ -1,9 +1,9 @@
-"""Owns PersistentVolumeClaims: a named volume each."""
+"""Owns PersistentVolumeClaims: a named volume each; a PersistentVolume may say where it is."""
 
 from dataclasses import dataclass
 from fractions import Fraction
 
-from hyper.schema.kube.codecs import QUANTITY, choice, only
+from hyper.schema.kube.codecs import DNS_SUBDOMAIN, QUANTITY, TEXT, choice, only
 from hyper.schema.kube.fields import (
     Codec,
     Table,
@@ -19,7 +19,7 @@ from hyper.schema.kube.metadata import ANONYMOUS, METADATA, Metadata
 from hyper.schema.kube.place import Place
 from hyper.schema.kube.quantity import show_quantity
 
-_MODES = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod")
+ACCESS_MODES = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod")
 _STORAGE = "storage"
 
 
@@ -67,6 +67,8 @@ class ClaimSpec:
     access_modes: tuple[str, ...] = ()
     resources: Space = Space()
     volume_mode: str = "Filesystem"
+    storage_class_name: str = ""
+    volume_name: str = ""
 
 
 def _check(spec: ClaimSpec, place: Place) -> None:
@@ -82,14 +84,14 @@ CLAIM_SPEC = Table(
     (
         differs(
             "accessModes",
-            many(choice(*_MODES)),
+            many(choice(*ACCESS_MODES)),
             "any pod of this machine may use the volume at any time",
         ),
         acts("resources", nested(SPACE)),
         acts("volumeMode", only("a raw device is not given to a container", "Filesystem")),
-        idle("storageClassName", "volumes are folders of hyperd"),
-        refused("volumeName", "there are no PersistentVolumes: the claim's name is the volume's"),
-        refused("selector", "there are no PersistentVolumes to choose from"),
+        differs("storageClassName", TEXT, "chooses among the play's PersistentVolumes"),
+        differs("volumeName", DNS_SUBDOMAIN, "a PersistentVolume of the play"),
+        refused("selector", "a PersistentVolume is chosen by its class, modes and size"),
         refused("dataSource", "a volume starts empty"),
         refused("dataSourceRef", "a volume starts empty"),
         idle("volumeAttributesClassName", "volumes are folders of hyperd"),

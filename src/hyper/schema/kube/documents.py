@@ -9,13 +9,14 @@ from hyper.core.errors import InvalidArgument, Unsupported
 from hyper.schema.kube.claim import CLAIM, Claim
 from hyper.schema.kube.configuration import CONFIG_MAP, SECRET, ConfigMap, Secret
 from hyper.schema.kube.fields import Table
+from hyper.schema.kube.persistent import PERSISTENT, Persistent
 from hyper.schema.kube.place import Place
 from hyper.schema.kube.pod import POD, Pod
 from hyper.schema.kube.service import SERVICE, Service
 from hyper.schema.kube.text import load_all
 from hyper.schema.kube.workloads import WORKLOADS, Workload
 
-Document = Pod | Workload | ConfigMap | Secret | Claim | Service
+Document = Pod | Workload | ConfigMap | Secret | Claim | Persistent | Service
 
 _APPS, _CORE, _BATCH = "apps/v1", "v1", "batch/v1"
 KINDS: dict[str, tuple[str, Table[Any]]] = {
@@ -29,6 +30,7 @@ KINDS: dict[str, tuple[str, Table[Any]]] = {
     "ConfigMap": (_CORE, CONFIG_MAP),
     "Secret": (_CORE, SECRET),
     "PersistentVolumeClaim": (_CORE, CLAIM),
+    "PersistentVolume": (_CORE, PERSISTENT),
     "Service": (_CORE, SERVICE),
 }
 NOTED_KINDS: dict[str, str] = {
@@ -43,7 +45,6 @@ NOTED_KINDS: dict[str, str] = {
 _NO_CLUSTER = "there is no cluster"
 REFUSED_KINDS: dict[str, str] = {
     "CronJob": "nothing here starts pods by the clock: use a systemd timer with `hyper play kube`",
-    "PersistentVolume": "a PersistentVolumeClaim makes its volume itself",
     "Ingress": "nothing here routes HTTP: publish ports with hostPort",
     "NetworkPolicy": "pods are separated by their networks",
     "HorizontalPodAutoscaler": "the number of replicas is fixed",

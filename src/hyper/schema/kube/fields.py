@@ -54,9 +54,9 @@ def acts(name: str, codec: Codec[Any], note: str = "", *, required: bool = False
     return Field(name, Decision.ACTS, note, codec, required=required)
 
 
-def differs(name: str, codec: Codec[Any], note: str) -> Field:
+def differs(name: str, codec: Codec[Any], note: str, *, required: bool = False) -> Field:
     """Return a field that means something a little different here; `note` says what."""
-    return Field(name, Decision.DIFFERS, note, codec)
+    return Field(name, Decision.DIFFERS, note, codec, required=required)
 
 
 def idle(name: str, why: str, *neutral: object) -> Field:

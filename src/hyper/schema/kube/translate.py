@@ -33,6 +33,7 @@ from hyper.schema.kube.container_model import (
 from hyper.schema.kube.containers import ALWAYS, Container
 from hyper.schema.kube.documents import Document
 from hyper.schema.kube.environment import Variable
+from hyper.schema.kube.persistent import OWN, Binding, Carried, Persistent
 from hyper.schema.kube.place import Place
 from hyper.schema.kube.pod import Pod
 from hyper.schema.kube.service import Service, balanced, is_headless, pod_names_of
@@ -47,6 +48,9 @@ from hyper.schema.kube.workloads import (
     pod_names,
 )
 
+NamedClaim = tuple[str, Claim]
+"""A claim with the name of its volume."""
+
 NETWORK = "kube"
 INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
@@ -60,6 +64,7 @@ class PlannedVolume:
     name: str
     size_bytes: int
     labels: tuple[tuple[str, str], ...] = ()
+    carried: Carried = OWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +110,12 @@ def make_plan(
     documents = tuple(documents)
     around = Surroundings(_contents((*configuration, *documents)), node_name)
     services = [document for document in documents if isinstance(document, Service)]
+    binding = Binding(document for document in documents if isinstance(document, Persistent))
     volumes: dict[str, PlannedVolume] = {}
     pods: list[PlannedPod] = []
     for document in documents:
         if isinstance(document, Claim):
-            _add_volume(volumes, _volume(document, document.metadata.name))
+            _add_volume(volumes, _volume(document, document.metadata.name, binding, told))
         for pod, claims, title in _pods(document):
             place = Place(title, "spec", told)
             if len(pods) == MAXIMUM_PODS:
@@ -122,8 +128,12 @@ def make_plan(
             if isinstance(document, Workload) and isinstance(document.spec, JobSpec):
                 planned = _of_job(planned, document.metadata.name, document.spec)
             pods.append(_served(planned, services))
-            for claim in claims:
-                _add_volume(volumes, claim)
+            for name, claim in claims:
+                _add_volume(volumes, _volume(claim, name, binding, told))
+    told += [
+        f'PersistentVolume "{name}": has no effect: no claim of this play fits it'
+        for name in binding.left()
+    ]
     return Plan(
         tuple(volumes.values()),
         tuple(pods),
@@ -183,8 +193,14 @@ def _add_volume(volumes: dict[str, PlannedVolume], volume: PlannedVolume) -> Non
     volumes[volume.name] = volume
 
 
-def _volume(claim: Claim, name: str) -> PlannedVolume:
-    return PlannedVolume(name, int(claim.spec.resources.requests), claim.metadata.labels)
+def _volume(claim: Claim, name: str, binding: Binding, told: list[str]) -> PlannedVolume:
+    labels = claim.metadata.labels
+    if carried := binding.bind(claim, name):
+        return PlannedVolume(name, 0, labels, carried)
+    if claim.spec.storage_class_name:
+        place = Place(f'PersistentVolumeClaim "{name}"', "spec", told)
+        place.at("storageClassName").note("volumes are folders of hyperd")
+    return PlannedVolume(name, int(claim.spec.resources.requests), labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,14 +222,14 @@ def planned_names(documents: Iterable[Document]) -> PlannedNames:
             volumes.append(document.metadata.name)
         for pod, claims, _ in _pods(document):
             pods.append(pod.metadata.name)
-            volumes += [claim.name for claim in claims]
+            volumes += [name for name, _ in claims]
     return PlannedNames(tuple(pods), tuple(volumes), tuple(services))
 
 
 # --- pods of workloads ----------------------------------------------------------------------------
 
 
-def _pods(document: Document) -> Iterable[tuple[Pod, tuple[PlannedVolume, ...], str]]:
+def _pods(document: Document) -> Iterable[tuple[Pod, tuple[NamedClaim, ...], str]]:
     """Give the pods of a document, each with the volumes claimed for it and its title."""
     if isinstance(document, Pod):
         yield document, (), f'Pod "{document.metadata.name}"'
@@ -223,7 +239,7 @@ def _pods(document: Document) -> Iterable[tuple[Pod, tuple[PlannedVolume, ...], 
     for name in pod_names(document):
         metadata = replace(template.metadata, name=name, namespace=document.metadata.namespace)
         pod = replace(template, metadata=metadata)
-        claims: tuple[PlannedVolume, ...] = ()
+        claims: tuple[NamedClaim, ...] = ()
         if isinstance(document.spec, Stateful):
             pod, claims = _stateful(pod, document.spec)
         elif isinstance(document.spec, JobSpec) and document.spec.completion_mode == INDEXED:
@@ -231,7 +247,7 @@ def _pods(document: Document) -> Iterable[tuple[Pod, tuple[PlannedVolume, ...], 
         yield pod, claims, f'pod "{name}" of "{document.metadata.name}"'
 
 
-def _stateful(pod: Pod, spec: Stateful) -> tuple[Pod, tuple[PlannedVolume, ...]]:
+def _stateful(pod: Pod, spec: Stateful) -> tuple[Pod, tuple[NamedClaim, ...]]:
     """Return a StatefulSet's pod with its own claims in the place of the templates."""
     name = pod.metadata.name
     claimed = {
@@ -249,9 +265,7 @@ def _stateful(pod: Pod, spec: Stateful) -> tuple[Pod, tuple[PlannedVolume, ...]]
         hostname=pod.spec.hostname or name,
         subdomain=pod.spec.subdomain or spec.service_name,
     )
-    claims = tuple(
-        _volume(claim, claimed[claim.metadata.name]) for claim in spec.volume_claim_templates
-    )
+    claims = tuple((claimed[claim.metadata.name], claim) for claim in spec.volume_claim_templates)
     return replace(pod, spec=changed), claims
 
 

@@ -303,8 +303,8 @@ def _check_volume(volume: Volume, place: Place) -> None:
         raise place.at(given[1]).forbidden("may not specify more than 1 volume type")
 
 
-_DRIVER = "a storage driver that hyperd does not have: use persistentVolumeClaim or hostPath"
-_DRIVERS = (
+DRIVER_WORDS = "a storage driver that hyperd does not have: use persistentVolumeClaim or hostPath"
+DRIVERS = (
     "awsElasticBlockStore azureDisk azureFile cephfs cinder csi fc flexVolume flocker "
     "gcePersistentDisk glusterfs iscsi photonPersistentDisk portworxVolume quobyte rbd scaleIO "
     "storageos vsphereVolume"
@@ -325,7 +325,7 @@ VOLUME = Table(
         refused("ephemeral", "use emptyDir, or a persistentVolumeClaim"),
         refused("gitRepo", "removed from Kubernetes: use an init container"),
         refused("image", "an image is not mounted as a volume: run it as a container"),
-        *(refused(name, _DRIVER) for name in _DRIVERS),
+        *(refused(name, DRIVER_WORDS) for name in DRIVERS),
     ),
     _check_volume,
 )
