@@ -40,7 +40,11 @@ def _differs(method: str, path: str, operation: str, handler: str, status: int, 
 
 _NO_PLUGINS = "Hyper has no plugins: volumes, networks and log drivers are built in"
 _NO_BUILD = "building images is not implemented yet: build elsewhere and load or pull the image"
-_NETWORK_KINDS = "driver bridge with one IPv4 subnet; unknown options are refused"
+_NETWORK_KINDS = (
+    "driver bridge with one IPv4 subnet and, with EnableIPv6, one IPv6 subnet; unknown options "
+    "are refused"
+)
+_NO_ATTACH_EVENTS = "attaching and detaching are no events"
 
 _CONTAINERS = (
     Route("GET", "/containers/json", "ContainerList", "containers.list_all"),
@@ -119,7 +123,7 @@ _SYSTEM = (
     Route("GET", "/version", "SystemVersion", "system.version"),
     Route("GET", "/_ping", "SystemPing", "system.ping"),
     Route("HEAD", "/_ping", "SystemPingHead", "system.ping"),
-    Route("GET", "/events", "SystemEvents", "system.events"),
+    _differs("GET", "/events", "SystemEvents", "system.events", 200, _NO_ATTACH_EVENTS),
     Route("GET", "/system/df", "SystemDataUsage", "system.usage"),
     _refused("POST", "/session", "Session", _NO_BUILD),
 )
