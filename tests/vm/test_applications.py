@@ -63,7 +63,13 @@ def _psql(daemon: Daemon, statement: str, status: int | None = 0) -> str:
     return daemon.hyper("exec", "store-client", *argv, status=status).stdout.strip()
 
 
-def _await_database(daemon: Daemon) -> None:
+def _await_database(daemon: Daemon, starts: int) -> None:
+    def starting() -> bool:
+        # Asked of the log: a client asking again and again takes the emulated CPU from the server.
+        log = daemon.hyper("logs", "store-server", status=None).stderr
+        return log.count("ready to accept connections") < starts
+
+    leaks.settle(starting, START_S)
     assert leaks.settle(lambda: _psql(daemon, "SELECT 1", status=None) != "1", START_S), (
         daemon.hyper("logs", "store-server", status=None).stderr
     )
@@ -89,11 +95,11 @@ def test_a_database_and_its_client(daemon: Daemon) -> None:
             ],
         },
     )
-    _await_database(daemon)
+    _await_database(daemon, starts=1)
     _psql(daemon, "CREATE TABLE visit (name text); INSERT INTO visit VALUES ('first')")
     daemon.hyper("pod", "stop", "store")
     daemon.hyper("pod", "start", "store")
-    _await_database(daemon)
+    _await_database(daemon, starts=2)
     assert _psql(daemon, "SELECT name FROM visit") == "first"
     # A clean end both times: the server's log ends with its shutdown, not with a recovery.
     log = daemon.hyper("logs", "store-server").stderr
