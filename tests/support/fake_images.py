@@ -1,6 +1,7 @@
 """Images and volumes in memory, for the engine in `fake_engine`."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from hyper.core.ids import new_id
 from hyper.engine.views import VolumeView
 from hyper.images.catalog import Image
 from hyper.images.http import Http, RegistryOptions, Traffic
-from hyper.images.manifest import ImageConfig
+from hyper.images.manifest import ImageConfig, Platform
 from hyper.images.reference import parse
 
 
@@ -33,6 +34,8 @@ class FakeImages:
             layers=layers,
             image=self.get,
             catalog=SimpleNamespace(state=state),
+            transfer=contextlib.nullcontext,
+            platform=Platform(),
         )
         self.pulling: asyncio.Event | None = None
         self.cancelled = False
