@@ -1,7 +1,7 @@
 """Owns what is said of the memory that pods take from the host: a VMM each, and the daemon's share.
 
-Measured when somebody asks, and at most every few seconds: reading a VMM's figure costs the host
-about a millisecond for 50 MiB.
+Measured when somebody asks, and at most every few seconds: for each figure the kernel walks
+all page tables of a VMM.
 """
 
 import os
