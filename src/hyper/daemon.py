@@ -153,7 +153,7 @@ async def _run(settings: Settings, places: Places, ready_fd: int | None) -> None
         if ready_fd is not None:
             os.write(ready_fd, b"1")
             os.close(ready_fd)
-        memory.settle()
+        memory.trim()
         await stop.wait()
         _log.info("stopping; pods go on running")
 

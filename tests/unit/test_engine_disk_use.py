@@ -29,7 +29,7 @@ def test_a_pod_that_writes_has_a_disk_for_itself(
     with pytest.raises(Conflict, match=r"volume data: pod a (reads|writes to) it"):
         uses.claim(disk, "volume data", _use("b", read_only=second))
     assert [use.pod_id for use in uses.users(disk)] == ["a"]
-    uses.settle("a")
+    uses.release("a")
     uses.claim(disk, "volume data", _use("b", read_only=second))
 
 
@@ -38,7 +38,7 @@ def test_many_may_read_a_disk_and_one_pod_use_it_twice(disk: tuple[int | str, ..
     for pod in "aab":
         uses.claim(disk, "volume data", _use(pod, read_only=True))
     assert [use.pod_id for use in uses.users(disk)] == ["a", "b"]
-    uses.settle("b")
+    uses.release("b")
     with pytest.raises(Conflict, match="pod a has it read-only already"):
         uses.claim(disk, "volume data", _use("a", read_only=False))
 
@@ -47,7 +47,7 @@ def test_a_pod_gives_up_what_it_does_not_keep(disk: tuple[int | str, ...]) -> No
     uses = DiskUses()
     uses.claim(disk, "volume data", _use("a", read_only=False))
     uses.claim(memory_identity("mem"), "volume mem", _use("a", read_only=False, name="mem"))
-    uses.settle("a", kept=("mem",))
+    uses.release("a", kept=("mem",))
     assert not uses.users(disk)
     with pytest.raises(Conflict, match="volume mem: it is in the memory of pod a"):
         uses.claim(memory_identity("mem"), "volume mem", _use("b", read_only=True))

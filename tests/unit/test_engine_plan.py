@@ -37,3 +37,24 @@ def test_a_cpu_the_host_lacks_is_refused() -> None:
     spec = ContainerSpec("busybox", resources=Resources(cpuset="0,4"))
     with pytest.raises(InvalidArgument, match="requested 0,4, available: 0-3"):
         plan.vm_vcpus([spec], 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("limits_mib", "vm_mib"), [((64,), 128), ((32, 32), 128), ((320,), 512), ((1984,), 2176)]
+)
+def test_a_vm_has_what_its_containers_may_use_and_the_kernels_share(
+    limits_mib: tuple[int, ...], vm_mib: int
+) -> None:
+    specs = [
+        ContainerSpec("busybox", resources=Resources(memory_bytes=limit << 20))
+        for limit in limits_mib
+    ]
+    assert plan.vm_memory_bytes(specs, 512 << 20) == vm_mib << 20
+
+
+def test_a_vm_of_a_container_without_a_limit_has_the_default() -> None:
+    specs = [
+        ContainerSpec("busybox"),
+        ContainerSpec("busybox", resources=Resources(memory_bytes=1)),
+    ]
+    assert plan.vm_memory_bytes(specs, 512 << 20) == 512 << 20

@@ -3,7 +3,6 @@
 A guest is believed its own addresses and nothing else, and is told of its gateway alone.
 """
 
-import asyncio
 import os
 import select
 import struct
@@ -17,11 +16,10 @@ import pytest_asyncio
 
 from hyper.core.errors import Conflict
 from hyper.network import ipam
-from hyper.network.choice import networks
 from hyper.network.directory import Directory
-from hyper.network.networks import Link, Network, Networks, Wanted
+from hyper.network.networks import Link, Network, Wanted
 from hyper.network.routed import RoutedNetworks
-from tests.support import leaks
+from tests.support.tapped import Host, tapped
 
 pytestmark = pytest.mark.root
 
@@ -130,46 +128,16 @@ def _checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-@dataclass
-class Host:
-    """The back end under test and the guests that were made."""
-
-    networks: Networks
-    guests: list[Guest]
-
-    async def guest(self, *members: Network, address6: str = "") -> Guest:
-        """Make a pod on these networks."""
-        name = f"pod{len(self.guests):09}"
-        wanted = [Wanted(network.id, address6=address6) for network in members]
-        link = await self.networks.connect(name, wanted, (), None)
-        made = Guest(link, os.dup(link.nic.tap_fd))
-        self.networks.settle(name)
-        self.guests.append(made)
-        return made
-
-    def name(self, guest: Guest) -> str:
-        """Return the pod's id."""
-        return f"pod{self.guests.index(guest):09}"
-
-
 @pytest_asyncio.fixture
-async def host(run_dir: Path) -> AsyncIterator[Host]:
-    """Give networks in a namespace of the test's own; nothing of it may be left."""
+async def host(run_dir: Path) -> AsyncIterator[Host[Guest]]:
+    """Give networks with guests that are this test's."""
     if not Path("/proc/sys/net/ipv6").exists():
         pytest.skip("this host's kernel has no IPv6")
-    async with networks(run_dir, "namespace", Directory()) as backend:
-        for network in (BACK, FRONT, LONELY):
-            await backend.define(network)
-        made = Host(backend, [])
+    async with tapped(run_dir, (BACK, FRONT, LONELY), Guest) as made:
         yield made
-        for guest in made.guests:
-            os.close(guest.fd)
-            await backend.disconnect(made.name(guest))
-    left = await asyncio.to_thread(leaks.settle, lambda: leaks.processes_naming(str(run_dir)))
-    assert left, "the keeper or its uplink is left"
 
 
-async def test_the_host_answers_for_the_gateway_alone(host: Host) -> None:
+async def test_the_host_answers_for_the_gateway_alone(host: Host[Guest]) -> None:
     one, two = await host.guest(BACK), await host.guest(BACK)
     assert one.address == "fd00:b::2" and two.address == "fd00:b::3"
     mac = one.ask(BACK.gateway6)
@@ -178,7 +146,7 @@ async def test_the_host_answers_for_the_gateway_alone(host: Host) -> None:
         assert one.is_ignored(target)
 
 
-async def test_members_hear_each_other_and_nobody_else(host: Host) -> None:
+async def test_members_hear_each_other_and_nobody_else(host: Host[Guest]) -> None:
     one, two, other = await host.guest(BACK), await host.guest(BACK), await host.guest(FRONT)
     one.send(two.address, b"to a member")
     assert two.hears(b"to a member")
@@ -187,14 +155,14 @@ async def test_members_hear_each_other_and_nobody_else(host: Host) -> None:
     assert other.misses(b"to a stranger")
 
 
-async def test_members_of_an_isolated_network_do_not_hear_each_other(host: Host) -> None:
+async def test_members_of_an_isolated_network_do_not_hear_each_other(host: Host[Guest]) -> None:
     one, two = await host.guest(LONELY), await host.guest(LONELY)
     assert one.ask(LONELY.gateway6)
     one.send(two.address, b"hello")
     assert two.misses(b"hello")
 
 
-async def test_what_is_forged_is_heard_by_nobody(host: Host) -> None:
+async def test_what_is_forged_is_heard_by_nobody(host: Host[Guest]) -> None:
     victim, evil, target = await host.guest(BACK), await host.guest(BACK), await host.guest(BACK)
     evil.send(target.address, b"honest")
     assert target.hears(b"honest")
@@ -207,7 +175,7 @@ async def test_what_is_forged_is_heard_by_nobody(host: Host) -> None:
     assert target.heard_until(b"honest again") == [b"honest again"]
 
 
-async def test_a_guest_is_no_router_and_nobody_elses_neighbour(host: Host) -> None:
+async def test_a_guest_is_no_router_and_nobody_elses_neighbour(host: Host[Guest]) -> None:
     victim, evil, sender = await host.guest(BACK), await host.guest(BACK), await host.guest(BACK)
     option = b"\2\1" + evil.mac
     taken = ip_address(victim.address).packed
@@ -227,7 +195,7 @@ async def test_a_guest_is_no_router_and_nobody_elses_neighbour(host: Host) -> No
     assert evil.misses(b"for the victim")
 
 
-async def test_a_guest_cannot_fill_the_hosts_table_of_neighbours(host: Host) -> None:
+async def test_a_guest_cannot_fill_the_hosts_table_of_neighbours(host: Host[Guest]) -> None:
     evil = await host.guest(BACK)
     assert evil.ask(BACK.gateway6, source=evil.own)
     for number in range(3):
@@ -235,7 +203,7 @@ async def test_a_guest_cannot_fill_the_hosts_table_of_neighbours(host: Host) -> 
         assert evil.is_ignored(BACK.gateway6, source=f"fd00:b::{number + 1000:x}")
 
 
-async def test_who_leaves_is_cut_off_at_once(host: Host) -> None:
+async def test_who_leaves_is_cut_off_at_once(host: Host[Guest]) -> None:
     one, two = await host.guest(BACK), await host.guest(BACK, FRONT)
     one.send(two.address, b"before")
     assert two.hears(b"before")
@@ -248,7 +216,7 @@ async def test_who_leaves_is_cut_off_at_once(host: Host) -> None:
     assert two.hears(b"again")
 
 
-async def test_a_restarted_daemon_finds_the_addresses_taken(host: Host) -> None:
+async def test_a_restarted_daemon_finds_the_addresses_taken(host: Host[Guest]) -> None:
     one, two = await host.guest(BACK, address6="fd00:b::77"), await host.guest(BACK)
     assert isinstance(host.networks, RoutedNetworks)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from hyper.network import dns
 from hyper.network.directory import Answer, Change, Directory
+from hyper.network.fallback import FallbackResolver
 from hyper.network.networks import Joined, Network
-from hyper.network.understudy import Understudy
 
 BACK = Network("n1", "10.0.0.0/24", "10.0.0.1", name="back")
 FRONT = Network("n2", "10.1.0.0/24", "10.1.0.1", name="front", internal=True)
@@ -141,17 +141,17 @@ def test_who_follows_knows_what_the_directory_does(directory: Directory) -> None
     first.put("gone", [_joined(FRONT, "10.1.0.4", "gone")], ())
     first.drop("gone")
     first.drop("never there")
-    understudy = Understudy("127.0.0.1", 0)
+    fallback = FallbackResolver("127.0.0.1", 0)
     for change in told:
-        understudy.note(json.loads(json.dumps(change)))
-    second = understudy._directory()
+        fallback.note(json.loads(json.dumps(change)))
+    second = fallback._directory()
     for who in ("10.0.0.2", "10.0.0.3", "10.1.0.3", "10.1.0.4"):
         for name in ("web", "site", "site.back", "db", "gone", "mine", "example.com"):
             assert _ask(second, who, name) == _ask(first, who, name), (who, name)
     assert len(told) == 7
-    for descriptor in understudy.step_back():
+    for descriptor in fallback.step_back():
         os.close(descriptor)
-    understudy.dispose()
+    fallback.dispose()
 
 
 def test_a_name_that_only_one_pod_uses_is_found_by_no_other(directory: Directory) -> None:

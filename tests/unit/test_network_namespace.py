@@ -10,7 +10,7 @@ import select
 import signal
 import socket
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,8 +23,9 @@ from hyper.core.spec import PortBinding
 from hyper.host.memory import family, process_name
 from hyper.network.choice import networks
 from hyper.network.directory import Directory
-from hyper.network.networks import Balanced, BalancedPort, Link, Network, Networks, Wanted
+from hyper.network.networks import Balanced, BalancedPort, Link, Network, Wanted
 from tests.support import leaks
+from tests.support.tapped import Host, tapped
 
 pytestmark = pytest.mark.root
 
@@ -119,44 +120,14 @@ def _checksum(header: bytes) -> int:
     return ~(total + (total >> 16)) & 0xFFFF
 
 
-@dataclass
-class Host:
-    """The back end under test and the guests that were made."""
-
-    networks: Networks
-    guests: list[Guest]
-
-    async def guest(self, *members: Network, ports: Sequence[PortBinding] = ()) -> Guest:
-        """Make a pod on these networks; it has one tap as any other."""
-        name = f"pod{len(self.guests):09}"
-        wanted = [Wanted(network.id) for network in members]
-        link = await self.networks.connect(name, wanted, ports, None)
-        made = Guest(link, os.dup(link.nic.tap_fd))
-        self.networks.settle(name)
-        self.guests.append(made)
-        return made
-
-    def name(self, guest: Guest) -> str:
-        """Return the pod's id."""
-        return f"pod{self.guests.index(guest):09}"
-
-
 @pytest_asyncio.fixture
-async def host(run_dir: Path) -> AsyncIterator[Host]:
-    """Give networks in a namespace of the test's own; nothing of it may be left."""
-    async with networks(run_dir, "namespace", Directory()) as backend:
-        for network in (BACK, FRONT, SMALL, LONELY):
-            await backend.define(network)
-        made = Host(backend, [])
+async def host(run_dir: Path) -> AsyncIterator[Host[Guest]]:
+    """Give networks with guests that are this test's."""
+    async with tapped(run_dir, (BACK, FRONT, SMALL, LONELY), Guest) as made:
         yield made
-        for guest in made.guests:
-            os.close(guest.fd)
-            await backend.disconnect(made.name(guest))
-    left = await asyncio.to_thread(leaks.settle, lambda: leaks.processes_naming(str(run_dir)))
-    assert left, "the keeper or its uplink is left"
 
 
-async def test_the_host_answers_for_gateway_and_neighbours(host: Host) -> None:
+async def test_the_host_answers_for_gateway_and_neighbours(host: Host[Guest]) -> None:
     one, two = await host.guest(BACK), await host.guest(BACK)
     other = await host.guest(FRONT)
     mine = one.ask_arp(BACK.gateway)
@@ -166,7 +137,7 @@ async def test_the_host_answers_for_gateway_and_neighbours(host: Host) -> None:
     assert other.ask_arp(FRONT.gateway)
 
 
-async def test_members_hear_each_other_and_nobody_else(host: Host) -> None:
+async def test_members_hear_each_other_and_nobody_else(host: Host[Guest]) -> None:
     one, two, other = await host.guest(BACK), await host.guest(BACK), await host.guest(FRONT)
     one.send(two.address, b"to a member")
     assert two.hears(b"to a member")
@@ -174,7 +145,7 @@ async def test_members_hear_each_other_and_nobody_else(host: Host) -> None:
     assert other.misses(b"to a stranger")
 
 
-async def test_what_is_forged_is_heard_by_nobody(host: Host) -> None:
+async def test_what_is_forged_is_heard_by_nobody(host: Host[Guest]) -> None:
     victim, evil, target = await host.guest(BACK), await host.guest(BACK), await host.guest(BACK)
     evil.send(target.address, b"honest")
     assert target.hears(b"honest")
@@ -186,7 +157,7 @@ async def test_what_is_forged_is_heard_by_nobody(host: Host) -> None:
     assert target.heard_until(b"honest again") == [b"honest again"]
 
 
-async def test_a_claim_to_anothers_address_changes_nothing(host: Host) -> None:
+async def test_a_claim_to_anothers_address_changes_nothing(host: Host[Guest]) -> None:
     victim, evil, sender = await host.guest(BACK), await host.guest(BACK), await host.guest(BACK)
     claim = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 2)
     who = evil.mac + ip_address(victim.address).packed
@@ -196,7 +167,7 @@ async def test_a_claim_to_anothers_address_changes_nothing(host: Host) -> None:
     assert evil.misses(b"for the victim")
 
 
-async def test_who_leaves_is_cut_off_at_once(host: Host) -> None:
+async def test_who_leaves_is_cut_off_at_once(host: Host[Guest]) -> None:
     one, two = await host.guest(BACK), await host.guest(BACK)
     one.send(two.address, b"before")
     assert two.hears(b"before")
@@ -212,7 +183,7 @@ async def test_who_leaves_is_cut_off_at_once(host: Host) -> None:
     assert two.hears(b"again")
 
 
-async def test_the_uplink_comes_back_and_a_shell_waits_for_it(host: Host) -> None:
+async def test_the_uplink_comes_back_and_a_shell_waits_for_it(host: Host[Guest]) -> None:
     def processes() -> list[tuple[int, str]]:
         found = family(host.networks.process_id)
         return [(pid, process_name(pid)) for pid in found]
@@ -232,7 +203,7 @@ async def test_the_uplink_comes_back_and_a_shell_waits_for_it(host: Host) -> Non
     assert again, "the uplink did not come back"
 
 
-async def test_a_network_is_forgotten_while_a_pod_is_just_leaving_it(host: Host) -> None:
+async def test_a_network_is_forgotten_while_a_pod_is_just_leaving_it(host: Host[Guest]) -> None:
     one, two = await host.guest(BACK), await host.guest(BACK)
     one.send(two.address, b"before")
     assert two.hears(b"before")
@@ -248,13 +219,13 @@ async def test_a_network_is_forgotten_while_a_pod_is_just_leaving_it(host: Host)
     assert other.hears(b"anew")
 
 
-async def test_members_of_an_isolated_network_do_not_hear_each_other(host: Host) -> None:
+async def test_members_of_an_isolated_network_do_not_hear_each_other(host: Host[Guest]) -> None:
     one, two = await host.guest(LONELY), await host.guest(LONELY)
     one.send(two.address, b"hello")
     assert two.misses(b"hello")
 
 
-async def test_a_taken_port_is_refused_and_gives_everything_back(host: Host) -> None:
+async def test_a_taken_port_is_refused_and_gives_everything_back(host: Host[Guest]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = PortBinding(80, "tcp", "127.0.0.1", taken.getsockname()[1])
         for _ in range(8):  # more than the network has addresses
@@ -264,7 +235,7 @@ async def test_a_taken_port_is_refused_and_gives_everything_back(host: Host) -> 
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-async def test_a_port_of_every_address_is_one_of_ipv6_too(host: Host, protocol: str) -> None:
+async def test_a_port_of_every_address_is_one_of_ipv6_too(host: Host[Guest], protocol: str) -> None:
     guest = await host.guest(BACK, ports=[PortBinding(80, protocol)])
     (published,) = guest.link.ports
     port = published.host_port
@@ -282,7 +253,7 @@ async def test_a_port_of_every_address_is_one_of_ipv6_too(host: Host, protocol: 
         await host.guest(BACK, ports=[PortBinding(80, protocol, "", port)])
 
 
-async def test_ports_come_and_go_while_a_pod_runs(host: Host) -> None:
+async def test_ports_come_and_go_while_a_pod_runs(host: Host[Guest]) -> None:
     guest = await host.guest(BACK, ports=[PortBinding(80, "tcp", "127.0.0.1")])
     (kept,) = guest.link.ports
     added = PortBinding(81, "tcp", "127.0.0.1")
@@ -302,7 +273,7 @@ def _balanced(*backends: Guest, sticky: bool = False) -> Balanced:
     return Balanced("service", BACK.id, ports=(BalancedPort(9, "udp", behind, sticky),))
 
 
-async def test_a_virtual_address_leads_to_its_backends_in_turn(host: Host) -> None:
+async def test_a_virtual_address_leads_to_its_backends_in_turn(host: Host[Guest]) -> None:
     client, one, two = [await host.guest(BACK) for _ in range(3)]
     stranger = await host.guest(FRONT)
     balancer = host.networks.balancer
@@ -328,7 +299,7 @@ async def test_a_virtual_address_leads_to_its_backends_in_turn(host: Host) -> No
     assert not client.ask_arp(made.address, _SILENCE_S)
 
 
-async def test_a_backend_reaches_itself_by_its_service(host: Host) -> None:
+async def test_a_backend_reaches_itself_by_its_service(host: Host[Guest]) -> None:
     (one,) = [await host.guest(BACK)]
     made = await host.networks.balancer.put(_balanced(one))
     one.send(made.address, b"to myself", port=200)
@@ -336,7 +307,7 @@ async def test_a_backend_reaches_itself_by_its_service(host: Host) -> None:
     await host.networks.balancer.drop("service")
 
 
-async def test_a_published_service_s_port_is_given_back_with_it(host: Host) -> None:
+async def test_a_published_service_s_port_is_given_back_with_it(host: Host[Guest]) -> None:
     port = PortBinding(9, "tcp", "127.0.0.1", 30000, host_port_end=32767)
     (bound,) = (await host.networks.balancer.put(replace(_balanced(), published=(port,)))).published
     with contextlib.suppress(ConnectionResetError):  # nobody is behind it

@@ -106,11 +106,6 @@ def read_pairs(value: object, where: str) -> Pairs:
     )
 
 
-def read_keys(value: object, where: str) -> tuple[str, ...]:
-    """Return the keys of an object used as a set. Raises InvalidArgument."""
-    return tuple(read_object(value, where))
-
-
 def _list(value: tuple[str, ...]) -> list[str]:
     return list(value)
 

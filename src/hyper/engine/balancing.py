@@ -69,8 +69,8 @@ class ServiceRegistry:
     async def run(self) -> None:
         """Follow the pods: when one comes, goes or gets ready, its services change."""
         while True:
-            await self._services.stirred.wait()
-            self._services.stirred.clear()
+            await self._services.pods_changed.wait()
+            self._services.pods_changed.clear()
             await self.refresh()
 
     def on_network(self, network_id: str) -> tuple[str, ...]:

@@ -135,7 +135,7 @@ async def start_visit(pod: Booting, services: Services, first: Container, watch:
 async def release_visit(pod: Booting, services: Services) -> None:
     """Give back what a visit's VM had on the host, once it is gone."""
     name = _visit_name(pod)
-    services.disk_uses.settle(pod.row.id)
+    services.disk_uses.release(pod.row.id)
     await services.networks.disconnect(name)
     await in_thread("delete", shutil.rmtree, services.places.pods / name, True)
 
@@ -146,7 +146,7 @@ def _visit_name(pod: Booting) -> str:
 
 async def release(services: Services, pod_id: str) -> None:
     """Give back what a pod's VM had on the host, once it is gone: its link and its run folder."""
-    services.disk_uses.settle(pod_id)
+    services.disk_uses.release(pod_id)
     await services.networks.disconnect(pod_id)
     await in_thread("delete", shutil.rmtree, services.places.pods / pod_id[:12], True)
 
@@ -214,7 +214,7 @@ async def forget(
     try:
         await machine.forget(container, detach=detach)
     finally:
-        services.disk_uses.settle(pod.row.id, machine.volumes)
+        services.disk_uses.release(pod.row.id, machine.volumes)
 
 
 async def prepare_disks(services: Services, container: Container) -> tuple[Disk, Disk]:

@@ -124,9 +124,7 @@ class Containers:
         number = signal_number(signal or container.row.command.stop_signal)
         limit_s = ending.grace_s(pod, container) if timeout_s is None else timeout_s
         await ending.end(pod, container, number, limit_s)
-        stopped = container.event("stop")
-        await self._services.store.call(self._services.store.put_events, (stopped,))
-        self._services.feed.publish(stopped)
+        await self._services.tell(container.event("stop"))
 
     async def kill(self, reference: str, signal: str = "KILL") -> None:
         """Send a signal to a container's first process; SIGKILL returns when it has ended.
@@ -159,9 +157,7 @@ class Containers:
         except HyperError as err:
             raise Failure(f"Cannot restart container {reference}: {err}") from err
         _, container = find_container(self._pods, reference)
-        restarted = container.event("restart")
-        await self._services.store.call(self._services.store.put_events, (restarted,))
-        self._services.feed.publish(restarted)
+        await self._services.tell(container.event("restart"))
 
     async def remove(
         self, reference: str, *, force: bool = False, volumes: bool = False, link: bool = False

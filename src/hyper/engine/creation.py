@@ -66,7 +66,7 @@ class Creation:
             spec.network_mode if spec.network_mode != "default" else mode
         ):
             cut_off = bool(self._services.networks.fixed_subnet)
-            links = linking.settle(self._pods, spec, names_only=cut_off)
+            links = linking.resolve(self._pods, spec, names_only=cut_off)
         return replace(
             spec,
             links=links,

@@ -71,11 +71,6 @@ def given(pod: PodSpec, container: ContainerSpec) -> GivenDevices:
     return GivenDevices(disks, tuple(nodes))
 
 
-def volume_names(pod: PodSpec, container: ContainerSpec) -> tuple[str, ...]:
-    """Return the names in the VM of the disks a container is given."""
-    return tuple(given(pod, container).disks)
-
-
 def check(spec: PodSpec, memory_bytes: int) -> None:
     """Check that this host can give a pod its devices. Raises HyperError with the reason."""
     passthrough.nodes_for(pci_devices(spec), memory_bytes)

@@ -52,7 +52,7 @@ class DiskUses:
         """Return who uses a disk."""
         return tuple(self._uses.get(identity, ()))
 
-    def settle(self, pod_id: str, kept: Container[str] = ()) -> None:
+    def release(self, pod_id: str, kept: Container[str] = ()) -> None:
         """Forget the uses of a pod but those under these names."""
         for identity, uses in tuple(self._uses.items()):
             left = [use for use in uses if use.pod_id != pod_id or use.name in kept]

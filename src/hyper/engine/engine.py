@@ -23,7 +23,6 @@ from hyper.engine.creation import Creation
 from hyper.engine.disk_use import DiskUses
 from hyper.engine.events import EventFeed
 from hyper.engine.files import Files
-from hyper.engine.foresight import expect_known
 from hyper.engine.kernels import Kernels
 from hyper.engine.membership import Memberships
 from hyper.engine.memory import Memory
@@ -32,6 +31,7 @@ from hyper.engine.pod_changes import PodChanges
 from hyper.engine.pod_verbs import PodVerbs
 from hyper.engine.pods import Pods
 from hyper.engine.pool import Pool
+from hyper.engine.prewarm import expect_known
 from hyper.engine.restore import restore
 from hyper.engine.services import Services
 from hyper.engine.sessions import Sessions
@@ -121,7 +121,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 initrd=parts.initrd,
                 metrics=parts.metrics,
                 disk_uses=DiskUses(),
-                stirred=asyncio.Event(),
+                pods_changed=asyncio.Event(),
                 release_volumes=volumes.release,
                 pods=pods.all,
             )
@@ -139,7 +139,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             )
             making = tasks.create_task(parts.factory.run(), name="factory")
             following = tasks.create_task(balancing.run(), name="services")
-            expecting = tasks.create_task(expect_known(services, pods.all()), name="foresight")
+            expecting = tasks.create_task(expect_known(services, pods.all()), name="prewarm")
             yield Engine(
                 parts.settings,
                 parts.places,

@@ -183,10 +183,7 @@ class Files:
             yield machine
 
     async def _tell(self, container: Container, action: str, **attributes: str) -> None:
-        happened = container.event(action, **attributes)
-        store = self._services.store
-        await store.call(store.put_events, (happened,))
-        self._services.feed.publish(happened)
+        await self._services.tell(container.event(action, **attributes))
 
 
 # --- paths and archives ---------------------------------------------------------------------------

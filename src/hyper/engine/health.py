@@ -59,10 +59,7 @@ def after(health: Health, probe: HealthProbe, retries: int, *, excused: bool) ->
 async def _take(pod: Pod, container: Container, health: Health) -> None:
     before, container.health = container.health, health
     if before and before.status != health.status:
-        changed = container.event(f"health_status: {health.status}")
-        store = pod.services.store
-        await store.call(store.put_events, (changed,))
-        pod.services.feed.publish(changed)
+        await pod.services.tell(container.event(f"health_status: {health.status}"))
 
 
 async def _probe(

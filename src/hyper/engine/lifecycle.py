@@ -92,10 +92,7 @@ async def _take_events(pod: Pod, machine: Machine) -> None:
                 pod.supervisor.spawn(ended, "exit")
             case guest.Oom():
                 if container := pod.containers.get(event.container):
-                    happened = container.event("oom")
-                    store = pod.services.store
-                    await store.call(store.put_events, (happened,))
-                    pod.services.feed.publish(happened)
+                    await pod.services.tell(container.event("oom"))
             case guest.VmOom():
                 pod.supervisor.post(partial(_record_vm_oom, pod, event.container))
             case guest.Log():

@@ -45,7 +45,7 @@ def on_default_network(mode: str) -> bool:
     return mode in ("", "default", BRIDGE, NONE)
 
 
-def settle(pods: Pods, spec: ContainerSpec, *, names_only: bool) -> tuple[LinkSpec, ...]:
+def resolve(pods: Pods, spec: ContainerSpec, *, names_only: bool) -> tuple[LinkSpec, ...]:
     """Return links that name by id whom they mean. Raises InvalidArgument, Unsupported.
 
     `names_only` says that the host's pods cannot reach each other.

@@ -380,13 +380,14 @@ def _seccomp(spec: ContainerSpec, capabilities: int) -> bytes:
 def vm_memory_bytes(specs: Sequence[ContainerSpec], default_bytes: int) -> int:
     """Return the memory of a pod's VM: what its containers may use, and the kernel's own share.
 
-    In steps of 128 MiB, so that few shapes of VM exist.
+    That share grows with the memory: measured, 49 MiB of 128, 100 of 1024, 271 of 4224. In steps of
+    128 MiB, so that few shapes of VM exist.
     """
     limits = [spec.resources.memory_bytes for spec in specs]
     if not limits or not all(limits):
         wanted = max(default_bytes, sum(limits))
     else:
-        wanted = sum(limits) + 64 * MIB
+        wanted = sum(limits) + max(64 * MIB, 56 * MIB + sum(limits) // 16)
     step = 128 * MIB
     return max(step, math.ceil(wanted / step) * step)
 

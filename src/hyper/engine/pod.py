@@ -86,7 +86,7 @@ class Pod:
         if state in _STORED:
             store = self.services.store
             await store.call(store.pod_table.put_state, self.row.id, state, vm, resources)
-        self.services.stirred.set()
+        self.services.pods_changed.set()
         self.log.info("%s", state)
 
     async def stop_machine(self, *, graceful: bool) -> None:
@@ -152,7 +152,7 @@ class Pod:
         store = self.services.store
         await store.call(store.put_status, container.id, status, events)
         container.set_status(status)
-        self.services.stirred.set()
+        self.services.pods_changed.set()
         self.services.feed.publish(*events)
         self.log.info("container %s: %s", container.id[:12], status.state)
         await settle_pause(self)
@@ -180,9 +180,7 @@ class Pod:
         except GuestError as err:
             if err.errno != errno.ESRCH:  # otherwise it has ended, and its exit is on the way
                 raise
-        killed = container.event("kill", signal=str(number))
-        await self.services.store.call(self.services.store.put_events, (killed,))
-        self.services.feed.publish(killed)
+        await self.services.tell(container.event("kill", signal=str(number)))
 
     async def set_paused(self, container: Container, paused: bool) -> None:
         """Freeze or thaw a container's processes. Raises Conflict when it does not run."""

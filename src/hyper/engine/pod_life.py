@@ -54,9 +54,7 @@ async def _stop_at_deadline(pod: Pod, machine: Machine) -> None:
     if pod.machine is not machine or machine.ending:
         return  # it was stopped, and maybe started again: that start has its own deadline
     pod.log.warning("its deadline of %g s is over: it is stopped", spec.deadline_s)
-    exceeded = pod_event(pod.row, "deadline_exceeded")
-    await pod.services.store.call(pod.services.store.put_events, (exceeded,))
-    pod.services.feed.publish(exceeded)
+    await pod.services.tell(pod_event(pod.row, "deadline_exceeded"))
     with contextlib.suppress(NotModified):
         await stop(pod)
 

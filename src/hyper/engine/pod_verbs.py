@@ -200,9 +200,7 @@ class PodVerbs:
         self._services.feed.publish(updated)
 
     async def _tell(self, pod: Pod, action: str, **attributes: str) -> None:
-        happened = pod_event(pod.row, action, **attributes)
-        await self._services.store.call(self._services.store.put_events, (happened,))
-        self._services.feed.publish(happened)
+        await self._services.tell(pod_event(pod.row, action, **attributes))
 
 
 def _as_hostname(name: str) -> str:

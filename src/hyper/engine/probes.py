@@ -35,7 +35,7 @@ def begin(pod: Pod, container: Container) -> None:
 
 def _probed(pod: Pod, container: Container, *, started: bool, ready: bool) -> None:
     container.readiness.probed(started=started, ready=ready)
-    pod.services.stirred.set()
+    pod.services.pods_changed.set()
 
 
 async def _run_all(pod: Pod, container: Container) -> None:
@@ -83,10 +83,7 @@ async def _watch_readiness(pod: Pod, container: Container, probe: Probe) -> None
 async def _give_up(pod: Pod, container: Container, name: str, probe: Probe) -> None:
     """End a container whose probe failed for good; its restart policy decides what follows."""
     pod.log.warning("container %s: its %s probe failed: it is ended", container.id[:12], name)
-    failed = container.event(f"probe_failed: {name}")
-    store = pod.services.store
-    await store.call(store.put_events, (failed,))
-    pod.services.feed.publish(failed)
+    await pod.services.tell(container.event(f"probe_failed: {name}"))
     number = signal_number(container.row.command.stop_signal)
     grace_s = probe.termination_grace_s
     limit_s = ending.grace_s(pod, container) if grace_s is None else grace_s

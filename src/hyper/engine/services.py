@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hyper.core.metrics import Metrics
 from hyper.engine.disk_use import DiskUses
-from hyper.engine.events import EventFeed
+from hyper.engine.events import Event, EventFeed
 from hyper.engine.networks import NetworkRegistry
 from hyper.engine.settings import Places, Settings
 from hyper.engine.store import Store
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The collaborators of a pod. `kernel_of` resolves a kernel's name; `stirred` is set when a pod
-    came, went, or became ready or not; `pods` are all of them.
+    """The collaborators of a pod. `kernel_of` resolves a kernel's name; `pods_changed` is set when
+    a pod came, went, or became ready or not; `pods` are all of them.
     """
 
     settings: Settings
@@ -45,6 +45,16 @@ class Services:
     initrd: Path
     metrics: Metrics
     disk_uses: DiskUses
-    stirred: asyncio.Event
+    pods_changed: asyncio.Event
     release_volumes: Callable[[Sequence[MountView]], Awaitable[None]]
     pods: Callable[[], "list[Pod]"]
+
+    async def tell(self, *events: Event) -> None:
+        """Store events that come with no other change, then hand them to those who listen."""
+        await self.store.call(self.store.put_events, events)
+        self.feed.publish(*events)
+
+    def tell_at_once(self, *events: Event) -> None:
+        """As `tell`, but nobody waits for the disk."""
+        self.feed.publish(*events)
+        self.store.post(self.store.put_events, events)

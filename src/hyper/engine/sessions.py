@@ -22,7 +22,6 @@ from hyper.core.ids import new_id
 from hyper.core.spec import ExecSpec
 from hyper.engine import linking, plan
 from hyper.engine.container import Container
-from hyper.engine.events import Event
 from hyper.engine.execs import Exec
 from hyper.engine.logs import LogRecord
 from hyper.engine.machine import Machine
@@ -146,7 +145,9 @@ class Sessions:
         if container.spec.tty:
             size = guest.ProcessResize(container.status.process_id, rows, columns)
             await _resize(machine, size, f"container {container.id}")
-            _keep(pod, container.event("resize", height=str(rows), width=str(columns)))
+            pod.services.tell_at_once(
+                container.event("resize", height=str(rows), width=str(columns))
+            )
 
     def exec_create(self, reference: str, spec: ExecSpec) -> str:
         """Prepare an exec and return its id. Raises Conflict unless the container runs."""
@@ -159,7 +160,7 @@ class Sessions:
         linking.linked(pod, container)
         exec_id = new_id()
         pod.execs[exec_id] = Exec(exec_id, container, spec)
-        _keep(pod, pod.execs[exec_id].note("exec_create"))
+        pod.services.tell_at_once(pod.execs[exec_id].note("exec_create"))
         return exec_id
 
     async def exec_start(
@@ -194,8 +195,8 @@ class Sessions:
             pod.processes.discard(machine, request.process_id)
             asked.ended(plan.exec_failure_code(err))
             raise plan.start_error(err) from err
-        _keep(pod, asked.note("exec_start"))
-        pod.supervisor.spawn(partial(_keep_end, pod, asked), "exec")
+        pod.services.tell_at_once(asked.note("exec_start"))
+        pod.supervisor.spawn(partial(_tell_end, pod, asked), "exec")
         if detach:
             feed.close()
             return None
@@ -226,7 +227,7 @@ class Sessions:
         pod, container = find_container(self._pods, reference)
         machine = self._machine(pod, container)
         listed = await machine.agent.request(guest.ContainerProcesses(container=container.id))
-        _keep(pod, container.event("top"))
+        pod.services.tell_at_once(container.event("top"))
         return Processes(listed.ticks_per_second, listed.boottime_ns, listed.processes)
 
     async def statistics(self, reference: str) -> guest.ContainerStatistics:
@@ -258,18 +259,9 @@ async def _resize(machine: Machine, size: guest.ProcessResize, what: str) -> Non
         raise Conflict(f"{what} is not running") from err
 
 
-def _keep(pod: Pod, happened: Event) -> None:
-    """Tell of an event and store it, without waiting for the disk."""
-    store = pod.services.store
-    pod.services.feed.publish(happened)
-    pod.supervisor.spawn(partial(store.call, store.put_events, (happened,)), "event")
-
-
-async def _keep_end(pod: Pod, asked: Exec) -> None:
+async def _tell_end(pod: Pod, asked: Exec) -> None:
     code = await asked.wait()
-    died = asked.note("exec_die", exitCode=str(code))
-    pod.services.feed.publish(died)
-    await pod.services.store.call(pod.services.store.put_events, (died,))
+    pod.services.tell_at_once(asked.note("exec_die", exitCode=str(code)))
 
 
 async def _only(records: AsyncIterator[LogRecord], wanted: set[int]) -> AsyncIterator[LogRecord]:

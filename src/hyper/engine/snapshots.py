@@ -165,4 +165,4 @@ class Snapshots:
         try:
             yield
         finally:
-            uses.settle(key)
+            uses.release(key)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -315,8 +315,15 @@ class Store:
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
+    def post(self, function: Callable[..., object], *args: object) -> None:
+        """Have one of this store's methods run in its thread, after what was asked for before.
+
+        It is run whoever ends, the daemon included; what it raises is logged.
+        """
+        self._thread.submit(function, *args).add_done_callback(_report)
+
     def close(self) -> None:
-        """Finish what is running and close the file."""
+        """Finish what was asked for and close the file."""
         self._thread.shutdown(wait=True)
         self._database.connection.close()
 
@@ -401,6 +408,11 @@ class Store:
             (since_ns, until_ns),
         )
         return [_load(Event, row[0]) for row in rows]
+
+
+def _report(done: Future[object]) -> None:
+    if failed := done.exception():
+        _log.error("nobody waited for this change, and it failed: %s", failed)
 
 
 def _insert_pod(db: sqlite3.Connection, pod: PodRow) -> None:

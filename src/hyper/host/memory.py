@@ -77,7 +77,7 @@ def share_one_heap() -> None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
-def settle() -> None:
+def trim() -> None:
     """Give back what only starting needed; look for no garbage in what it left for good."""
     gc.freeze()
     with contextlib.suppress(AttributeError):

@@ -32,9 +32,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from hyper.network import nft, uplink
+from hyper.network.fallback import FallbackResolver
 from hyper.network.netlink import Netlink, link_events
 from hyper.network.relay import Relay, make_relay, sources
-from hyper.network.understudy import Understudy
 
 PACKET_BYTES = 1 << 17
 MAX_DESCRIPTORS = 253  # SCM_MAX_FD, linux/net/scm.h
@@ -75,7 +75,7 @@ class Keeper:
         self._ruleset = nft.Ruleset()
         self._ruleset.run(nft.base(uplink.subnets(program)))
         self._check_tap()
-        self._understudy = Understudy(uplink.RESOLVER)
+        self._fallback = FallbackResolver(uplink.RESOLVER)
         self._relays: dict[str, Relay] = {}
         self._control: socket.socket | None = None
         self._served = False
@@ -94,7 +94,7 @@ class Keeper:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             await self._end.wait()
-            self._understudy.close()
+            self._fallback.close()
             for relay in self._relays.values():
                 relay.close()
 
@@ -106,7 +106,7 @@ class Keeper:
         connection.setblocking(False)
         self._served = True
         self._hang_up()  # the daemon before is dead: there is one at a time
-        self._understudy.forget()
+        self._fallback.forget()
         self._control = connection
         asyncio.get_running_loop().add_reader(connection.fileno(), self._receive)
 
@@ -115,7 +115,7 @@ class Keeper:
             asyncio.get_running_loop().remove_reader(self._control.fileno())
             self._control.close()
             self._control = None
-            self._understudy.take_over(self._tasks)
+            self._fallback.take_over(self._tasks)
 
     def _links_changed(self, events: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -181,10 +181,10 @@ class Keeper:
         return {}, [tap]
 
     def _sockets(self, request: Request, fds: list[int]) -> tuple[Request, list[int]]:
-        return {}, self._understudy.step_back()
+        return {}, self._fallback.step_back()
 
     def _names(self, request: Request, fds: list[int]) -> tuple[Request, list[int]]:
-        self._understudy.note(request["change"])
+        self._fallback.note(request["change"])
         return {}, []
 
     def _change(self, request: Request, fds: list[int]) -> tuple[Request, list[int]]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hyper.network.resolver import Resolver
 
 
-class Understudy:
+class FallbackResolver:
     """Knows the names, and has the resolver's sockets, which the daemon gets copies of."""
 
     def __init__(self, address: str, port: int = 53) -> None:

@@ -19,7 +19,7 @@ from hyper.engine.store import PodRow
 from hyper.hypervisor.driver import Driver
 from hyper.hypervisor.factory import Factory
 
-_log = logging.getLogger("engine.foresight")
+_log = logging.getLogger("engine.prewarm")
 
 
 async def expect_known(services: Services, pods: Iterable[Pod]) -> None:

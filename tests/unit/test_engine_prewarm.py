@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import cast
 
 from hyper.core.spec import VmSpec
-from hyper.engine.foresight import expect
+from hyper.engine.prewarm import expect
 from hyper.hypervisor.driver import Driver
 from hyper.hypervisor.factory import Factory, Shape
 
