@@ -123,10 +123,14 @@ def test_without_sig_proxy_the_container_goes_on(docker: Docker, typed: Typed) -
 
 
 def test_attach_without_stdin_shows_only(docker: Docker, typed: Typed) -> None:
-    docker("run -d -i --name web busybox sh -c 'while read line; do echo got $line; done; exit 3'")
+    ticking = "while sleep 0.2; do echo tick; done &"
+    reading = "while read line; do echo got $line; done; exit 3"
+    docker(f"run -d -i --name web busybox sh -c '{ticking} {reading}'")
     first = typed("attach --no-stdin web")
     first.send("ignored\r")
+    first.expect("tick")  # attached: who comes later does not see what was printed before
     second = typed("attach web")
+    second.expect("tick")
     second.send("typed\r")
     first.expect("got typed\r\n")
     second.expect("got typed\r\n")
