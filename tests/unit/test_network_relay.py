@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
+from typing import cast
 
 import pytest
 
-from hyper.network.relay import make_relay, sources
+from hyper.network.relay import TcpRelay, _Half, make_relay, sources
 
 
 def _bound(kind: socket.SocketKind) -> socket.socket:
@@ -78,3 +79,45 @@ def test_who_may_connect() -> None:
     allowed = ("192.0.2.9", "::ffff:192.0.2.9", "2001:db8::1", "2001:db8::1%eth0")
     assert [some(address) for address in allowed] == [True] * 4
     assert not some("192.0.3.1") and not some("::1")
+
+
+async def test_what_comes_before_both_ends_are_there_is_kept() -> None:
+    class Transport(asyncio.Transport):
+        """Takes what is written; reads on although it was told to pause, as Python 3.11.2's."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.got: list[bytes] = []
+
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            self.got.append(bytes(data))
+
+        def write_eof(self) -> None:
+            self.got.append(b"<eof>")
+
+        def can_write_eof(self) -> bool:
+            return True
+
+        def is_closing(self) -> bool:
+            return False
+
+        def pause_reading(self) -> None: ...
+
+        def resume_reading(self) -> None: ...
+
+        def set_write_buffer_limits(
+            self, high: int | None = None, low: int | None = None
+        ) -> None: ...
+
+    class Owner:
+        connections: set[_Half] = set()  # noqa: RUF012
+
+    ends = [(_Half(cast(TcpRelay, Owner())), Transport()) for _ in range(2)]
+    (pod, from_pod), (ours, to_client) = ends
+    pod.connection_made(from_pod)
+    pod.get_buffer(-1)[:5] = b"hello"
+    pod.buffer_updated(5)
+    assert pod.eof_received()
+    ours.connection_made(to_client)
+    ours.join(pod)
+    assert to_client.got == [b"hello", b"<eof>"] and not from_pod.got

@@ -19,6 +19,8 @@ from hyper.hypervisor.driver import (
     create_driver,
     read_record,
 )
+from hyper.hypervisor.drivers.qemu import hotplug
+from hyper.hypervisor.drivers.qemu.vm import QemuVm
 from tests.support.bare_guest import shell
 from tests.vm.conftest import Keep, NewSpec
 
@@ -158,6 +160,9 @@ async def test_a_later_daemon_finds_the_vm(
     spec = new_spec("vm")
     vm = await driver.start(spec)
     await vm.attach_disk(Disk("a", extents, True))
+    # As if the daemon had died while it plugged another in, or took it away.
+    assert isinstance(vm, QemuVm)
+    await hotplug._add_node(vm.monitor, hotplug.lun_node(1), Disk("b", extents[:1], True))
     await vm.close()
     await options.launcher.close()
     record = read_record(spec.run_dir)
@@ -168,6 +173,7 @@ async def test_a_later_daemon_finds_the_vm(
     keep(again)
     assert again.device_of("a") == DeviceAddress(Bus.SCSI, 0)
     async with shell(again.agent_socket):
+        assert await again.attach_disk(Disk("b", extents[:1], True)) == DeviceAddress(Bus.SCSI, 1)
         await again.detach_disk("a")
     await again.kill()
     assert (await again.wait()).status is None  # not this daemon's child

@@ -243,17 +243,20 @@ def image_config(raw: object) -> ImageConfig:
 
 
 def write_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
-    """Return a manifest as JSON: OCI's if any layer is, else Docker's, known everywhere."""
+    """Return a manifest as JSON: OCI's if any layer is, else Docker's, known everywhere.
+
+    Docker's in the form of its own encoder (moby distribution/manifest/schema2): `docker manifest
+    push` before 23 encodes again what it read, and the digest must come out the same.
+    """
     oci = any(".oci." in layer.media_type for layer in layers)
     kind, config_kind = (OCI_MANIFEST, OCI_CONFIG) if oci else (DOCKER_MANIFEST, DOCKER_CONFIG)
-    return encode(
-        {
-            "schemaVersion": 2,
-            "mediaType": kind,
-            "config": config.as_json() | {"mediaType": config_kind},
-            "layers": [layer.as_json() for layer in layers],
-        }
-    )
+    value = {
+        "schemaVersion": 2,
+        "mediaType": kind,
+        "config": config.as_json() | {"mediaType": config_kind},
+        "layers": [layer.as_json() for layer in layers],
+    }
+    return encode(value) if oci else json.dumps(value, indent=3, ensure_ascii=False).encode()
 
 
 def encode(value: Mapping[str, object] | Sequence[object]) -> bytes:

@@ -1,16 +1,17 @@
 """Answers the pods' DNS queries while no daemon does: the keeper's part in name resolution.
 
-Keeps what the daemon tells of names as it came, JSON; what understands it is imported when it is
-needed. Names outside are asked from inside the namespace, so of servers that pods reach as well.
+Keeps what the daemon tells of names as it came, JSON. All it needs is imported before the keeper
+becomes a user that may not be let into the folder the program is in (1.5 MiB). Names outside are
+asked from inside the namespace, so of servers that pods reach as well.
 """
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from hyper.network.directory import Directory
-    from hyper.network.resolver import Resolver
+from hyper.network.directory import Directory
+from hyper.network.networks import Joined, Network
+from hyper.network.resolver import Resolver
 
 
 class FallbackResolver:
@@ -41,8 +42,6 @@ class FallbackResolver:
 
     def take_over(self, tasks: asyncio.TaskGroup) -> None:
         """Answer, until `step_back`."""
-        from hyper.network.resolver import Resolver
-
         if self._resolver is None and self._pods:
             self._resolver = Resolver(self._directory().lookup, tasks)
             self._resolver.serve(self._datagrams.dup(), self._streams.dup())
@@ -64,10 +63,7 @@ class FallbackResolver:
         self._datagrams.close()
         self._streams.close()
 
-    def _directory(self) -> "Directory":
-        from hyper.network.directory import Directory
-        from hyper.network.networks import Joined, Network
-
+    def _directory(self) -> Directory:
         made = Directory()
         for network_id, name in self._networks.items():
             made.define(Network(network_id, name=name))

@@ -47,6 +47,7 @@ class _Half(asyncio.BufferedProtocol):
         self.peer: _Half | None = None
         self.transport: asyncio.Transport | None = None
         self._buffer = memoryview(bytearray(0))
+        self._early = b""  # received before there was a peer
         self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -54,13 +55,26 @@ class _Half(asyncio.BufferedProtocol):
         self.transport.set_write_buffer_limits(high=_READ_BYTES)
         self._owner.connections.add(self)
         if self.peer is None:
-            self.transport.pause_reading()  # until there is somebody to give it to
+            # Until there is somebody to give it to; before Python 3.11.4 it is read all the same.
+            self.transport.pause_reading()
 
     def join(self, peer: "_Half") -> None:
         self.peer, peer.peer = peer, self
         for half in (self, peer):
-            if half.transport is not None and not half.transport.is_closing():
-                half.transport.resume_reading()
+            half._begin()
+
+    def _begin(self) -> None:
+        assert self.transport is not None and self.peer is not None
+        assert self.peer.transport is not None
+        if self._early:
+            self.peer.transport.write(self._early)
+            self._early = b""
+        if self.transport.is_closing():
+            self.peer.transport.close()
+        elif self._ended and not self.eof_received():
+            self.transport.close()
+        else:
+            self.transport.resume_reading()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         if not len(self._buffer):
@@ -68,9 +82,11 @@ class _Half(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self.peer is not None and self.peer.transport is not None:
-            # A copy: the transport may keep what it cannot send at once.
-            self.peer.transport.write(bytes(self._buffer[:nbytes]))
+        data = bytes(self._buffer[:nbytes])  # a copy: the transport may keep what it cannot send
+        if self.peer is None:
+            self._early += data
+        elif self.peer.transport is not None:
+            self.peer.transport.write(data)
 
     def eof_received(self) -> bool:
         self._ended = True

@@ -9,6 +9,7 @@ end fails, too.
 
 import contextlib
 import os
+import re
 from dataclasses import dataclass, field
 
 from hyper.core.errors import HypervisorError
@@ -23,6 +24,8 @@ from hyper.hypervisor.drivers.qemu.files import (
     single_node,
 )
 from hyper.hypervisor.qmp import Qmp
+
+_LUN_NODE = re.compile(r"lun-\d+-disk")
 
 
 def slot_node(slot: int) -> str:
@@ -48,9 +51,7 @@ async def fill_slot(qmp: Qmp, slot: int, disk: Disk) -> None:
 
 async def empty_slot(qmp: Qmp, slot: int) -> None:
     """Take the disk out of a slot."""
-    nodes = await qmp.execute("query-named-block-nodes", {"flat": True})
-    assert isinstance(nodes, list)
-    if not any(node["node-name"] == empty_node(slot) for node in nodes):  # filled at the boot
+    if empty_node(slot) not in await _nodes(qmp):  # filled at the boot
         node = disks.null_node(empty_node(slot), SLOT_READ_ONLY[slot])
         await qmp.execute("blockdev-add", node)
     await _set_drive(qmp, slot, empty_node(slot))
@@ -76,12 +77,26 @@ async def remove_lun(qmp: Qmp, lun: int) -> None:
     await _remove_node(qmp, lun_node(lun))
 
 
+async def remove_unused_nodes(qmp: Qmp) -> None:
+    """Close the disks that no LUN has: who plugged or unplugged one died in between."""
+    used = {lun_node(lun) for lun in await plugged_luns(qmp)}
+    for node in await _nodes(qmp):
+        if _LUN_NODE.fullmatch(node) and node not in used:
+            await _remove_node(qmp, node)
+
+
 async def plugged_luns(qmp: Qmp) -> set[int]:
     """Return the LUNs that are plugged in."""
     listed = await qmp.execute("qom-list", {"path": "/machine/peripheral"})
     assert isinstance(listed, list)
     names = [str(entry["name"]) for entry in listed]
     return {int(name.removeprefix("lun-")) for name in names if name.startswith("lun-")}
+
+
+async def _nodes(qmp: Qmp) -> set[str]:
+    listed = await qmp.execute("query-named-block-nodes", {"flat": True})
+    assert isinstance(listed, list)
+    return {str(node["node-name"]) for node in listed}
 
 
 @dataclass(slots=True)

@@ -229,6 +229,7 @@ async def reconcile(vm: QemuVm) -> None:
     recorded = {disk.index for disk in vm.record.disks if disk.bus == Bus.SCSI}
     for lun in present - recorded:
         await hotplug.remove_lun(vm.monitor, lun)
+    await hotplug.remove_unused_nodes(vm.monitor)
     gone = recorded - present
     kept = tuple(d for d in vm.record.disks if d.bus != Bus.SCSI or d.index not in gone)
     vm._store(replace(vm.record, disks=kept))
