@@ -183,6 +183,35 @@ def test_containers_share_the_host_name_ipc_and_network(hyper: Hyper) -> None:
     assert hyper("exec", "same-b", "ps", "-o", "comm").lines.count("sh") <= 1
 
 
+def test_what_a_document_sets_is_seen_inside(hyper: Hyper) -> None:
+    script = (
+        "cat /etc/resolv.conf; df -k /dev/shm | tail -1 | tr -s ' ' | cut -d' ' -f2; "
+        "cat /proc/sys/net/ipv4/ip_default_ttl /proc/sys/kernel/msgmax /proc/sys/kernel/domainname;"
+        "ulimit -Sn; ulimit -Hn; nproc; pwd; echo $COLOUR"
+    )
+    shown = pod(
+        hyper,
+        "--rm",
+        id="set",
+        domainname="home.test",
+        resource={"vcpu": 2},
+        shmSize="8m",
+        sysctl={"net.ipv4.ip_default_ttl": "77"},
+        dns=["192.0.2.53"],
+        dnsOptions=["ndots:3"],
+        dnsSearch=["example.test"],
+        containers=[
+            container("a", script, workdir="/tmp", envs=[{"env": "COLOUR", "value": "blue"}],
+                      sysctl={"kernel.msgmax": "9000"},
+                      ulimits=[{"name": "nofile", "soft": 100, "hard": 200}]),
+        ],
+    )  # fmt: skip
+    assert shown.lines == [
+        "search example.test", "nameserver 192.0.2.53", "options ndots:3", f"{8 << 10}",
+        "77", "9000", "home.test", "100", "200", "2", "/tmp", "blue",
+    ]  # fmt: skip
+
+
 def test_processes_are_shared_when_asked(hyper: Hyper) -> None:
     pod(
         hyper,

@@ -62,8 +62,8 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
             raise
         undo.push_async_callback(_abandon, machine)
         machine.disks.update(disk.disk_id for disk in spec.disks)
-        shm_bytes = max(
-            (spec.shm_size_bytes for spec in specs), default=pod.row.spec.shm_size_bytes
+        shm_bytes = pod.row.spec.shm_size_bytes or max(
+            (spec.shm_size_bytes for spec in specs), default=0
         )
         await machine.setup(links.interfaces(link), shm_bytes, pod.row.spec)
         for service in pod.row.spec.services:

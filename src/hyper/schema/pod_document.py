@@ -310,17 +310,7 @@ def _pod(values: Values, where: str) -> PodDocument:
         devices=_devices(values),
         machine=values.get("machine", ""),
     )
-    common = {
-        key: values[name]
-        for name, key in (
-            ("dns", "dns"),
-            ("dnsOptions", "dns_options"),
-            ("dnsSearch", "dns_search"),
-        )
-        if name in values
-    }
-    if "log" in values:
-        common["log"] = values["log"]
+    common = {name: values[name] for name in _COMMON if name in values}
     containers = tuple(_named(part, at, common, values) for at, part in enumerate(parts))
     return PodDocument(spec, containers, files, tuple(part.files for part in parts))
 
