@@ -119,7 +119,10 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "dnsConfig": ("spec.dnsConfig", {"nameservers": ["9.9.9.9"], "searches": ["x"],
                                      "options": []}),
     "dnsConfig.options[]": ("spec.dnsConfig.options.0", {"name": "x", "value": "x"}),
-    "emptyDir": ("spec.volumes.0.emptyDir", {"medium": "Memory", "sizeLimit": "1Mi"}),
+    "emptyDir": (
+        "spec.volumes.0.emptyDir",
+        {"medium": "Memory", "sizeLimit": "1Mi", "mode": 0o1777},
+    ),
     "configMap": ("spec.volumes.1.configMap", {
         "name": "other", "items": [{"key": "a", "path": "x"}], "defaultMode": 0o600,
         "optional": None}),
@@ -356,7 +359,7 @@ def test_probes_and_hooks_become_actions() -> None:
 def test_volumes_become_volumes_of_the_pod_and_mounts() -> None:
     volumes = [
         {"name": "disk"},
-        {"name": "mem", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        {"name": "mem", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi", "mode": 0o1777}},
         {"name": "conf", "configMap": {"name": "conf"}},
         {"name": "host", "hostPath": {"path": "/srv", "type": "Directory"}},
         {"name": "claim", "persistentVolumeClaim": {"claimName": "c", "readOnly": True}},
@@ -366,6 +369,7 @@ def test_volumes_become_volumes_of_the_pod_and_mounts() -> None:
     media = {volume.name: volume.source.medium for volume in pod.spec.volumes}
     assert media == {"disk": Medium.DISK, "mem": Medium.MEMORY, "conf": Medium.MEMORY}
     assert pod.spec.volumes[1].source.size_bytes == 1 << 20
+    assert [item.source.options for item in pod.spec.volumes[:2]] == ["mode=0777", "mode=1777"]
     found = [(m.kind, m.source, m.read_only) for m in pod.containers[0].spec.mounts]
     assert found == [
         (MountKind.POD, "disk", False),

@@ -352,11 +352,25 @@ def test_a_pod_is_paused_while_all_that_is_active_in_it_is(daemon: Daemon, hyper
 
 
 def test_containers_are_added_and_removed_while_it_runs(hyper: Hyper) -> None:
-    pod(hyper, id="grow", containers=[container("a", SLEEP)])
+    pod(hyper, id="grow", resource={"memory": 200}, containers=[container("a", SLEEP)])
     hyper("run", "-d", "--pod", "grow", "--name", "late", BOX, "sleep", "600")
     assert hyper("exec", "late", "hostname").stdout == "grow\n"
     assert "late" in hyper("pod", "ps", "grow", "--format", "{{.Names}}").lines
     hyper("pod", "container", "rm", "-f", "grow", "late")
+    added = ("pod", "container", "add", "--env", "A=b", "--name", "again", "grow", BOX)
+    hyper(*added, "sleep", "600")
+    assert hyper("pod", "exec", "-c", "again", "grow", "sh", "-c", "echo $A").stdout == "b\n"
+    refused = hyper(*added, "true", status=1)
+    assert "two containers of the pod are named 'again'" in refused.error
+    refused = hyper("pod", "container", "add", "grow", BOX, "nosuch", status=1)
+    assert '"nosuch": executable file not found' in refused.error
+    limit = "{{.MemUsage}}"
+    (shown,) = set(
+        line.split(" / ")[1]
+        for line in hyper("pod", "stats", "--no-stream", "--format", limit, "grow").lines
+    )
+    assert shown == "200MiB"
+    hyper("pod", "container", "rm", "-f", "grow", "again")
     assert hyper("pod", "ps", "grow", "--format", "{{.Name}}").lines == ["a"]
     assert (
         "has no container named late"

@@ -1,5 +1,6 @@
 """Services inside a pod (IPVS), published ports, probes, hooks, size."""
 
+import json
 import re
 import socket
 import urllib.request
@@ -49,6 +50,8 @@ def test_a_service_answers_round_robin_and_changes_live(hyper: Hyper) -> None:
         f"{ADDRESS}:80",
         "late",
     ]
+    shown = json.loads(hyper("pod", "service", "ls", "--format", "json", "svc").lines[1])
+    assert (shown["Name"], shown["Backends"]) == ("late", "127.0.0.1:8081")
     hyper("pod", "service", "rm", "svc", "late")
     assert not set(_ask(hyper, "svc", "10.254.0.25", 81, 1)) & {"one", "two"}
     refused = hyper("pod", "service", "rm", "svc", "late", status=1)
@@ -99,6 +102,10 @@ def test_published_ranges_answer_on_the_host_and_a_taken_port_is_told(hyper: Hyp
         with urllib.request.urlopen(f"http://127.0.0.1:{first + at}/", timeout=20) as answer:
             assert answer.read().decode().strip() == text
     assert len(hyper("pod", "port", "ls", "ports").lines) == 2
+    shown = json.loads(hyper("pod", "port", "ls", "--format", "json", "ports").lines[0])
+    assert (shown["ContainerPort"], shown["HostPort"]) == ("8081", str(first))
+    refused = hyper("pod", "port", "add", "ports", "99999", status=1)
+    assert "containerPort: '99999' is no port" in refused.error
     late = _free_port()
     hyper("pod", "port", "add", "ports", f"{late}:8082")
     with urllib.request.urlopen(f"http://127.0.0.1:{late}/", timeout=20) as answer:
@@ -169,6 +176,8 @@ def test_a_pod_is_resized_where_a_running_vm_can_be(daemon: Daemon, hyper: Hyper
     )
     refused = hyper("pod", "resize", "-m", "512m", "size", status=1)
     assert "was started with 256 MiB: a running VM can only be given less" in refused.error
+    for nothing in (("-m", "0"), ("--vcpus", "0"), ("--vcpus", "-1")):
+        assert "needs more than that" in hyper("pod", "resize", *nothing, "size", status=1).error
     for vcpus in ("1", "2", "1"):
         hyper("pod", "resize", "--vcpus", vcpus, "size")
         assert hyper("exec", "size-a", "nproc").lines == [vcpus]

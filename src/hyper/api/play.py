@@ -5,11 +5,18 @@ What documents mean is decided in schema.kube; here is only what needs the engin
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hyper.core.errors import Conflict, InvalidArgument, NotFound, NotModified, Unsupported
+from hyper.core.errors import (
+    Conflict,
+    HyperError,
+    InvalidArgument,
+    NotFound,
+    NotModified,
+    Unsupported,
+)
 from hyper.core.pod_spec import NetworkService
 from hyper.core.spec import NetworkSpec
 from hyper.engine.engine import Engine
@@ -197,9 +204,7 @@ class Player:
                 continue
             self.tell({"serviceRemoved": name})
         found = [view for name in reversed(names.pods) if (view := self._find(name))]
-        for view in found:
-            await self._stop(view)
-            self.tell({"stopped": view.id})
+        await self._stop_all(found)
         for view in found:
             await self.engine.pod_verbs.remove(view.id, force=True, volumes=True)
             self.tell({"removed": view.id})
@@ -209,6 +214,24 @@ class Player:
             except NotFound:
                 continue
             self.tell({"volumeRemoved": name})
+
+    async def _stop_all(self, views: Sequence[PodView]) -> None:
+        """Stop pods at the same time; raise the first failure once all had their chance."""
+        failures: list[HyperError] = []
+
+        async def stop(view: PodView) -> None:
+            try:
+                await self._stop(view)
+            except HyperError as err:
+                failures.append(err)
+            else:
+                self.tell({"stopped": view.id})
+
+        async with asyncio.TaskGroup() as group:
+            for view in views:
+                group.create_task(stop(view), name=f"stop {view.id[:12]}")
+        if failures:
+            raise failures[0]
 
     async def _stop(self, view: PodView) -> None:
         try:

@@ -169,7 +169,10 @@ GROUPS: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
     ),
     "pod container": (
         "Manage the containers of a pod",
-        (("rm", "pod:RM_CONTAINER", "Remove containers from a pod"),),
+        (
+            ("add", "pod_container", "Add a container to a pod, and start it if the pod runs"),
+            ("rm", "pod:RM_CONTAINER", "Remove containers from a pod"),
+        ),
     ),
     "pod port": (
         "Manage the published ports of a pod",

@@ -213,6 +213,7 @@ class Pod:
             vmm_pid=record.pid if record else 0,
             accelerator=record.accelerator if record else "",
             network=self.machine.network if self.machine else NetworkView(),
+            memory_bytes=(self.row.spec.memory_bytes or record.memory_bytes) if record else 0,
         )
 
 

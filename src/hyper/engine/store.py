@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from hyper.core.errors import Conflict, Failure
+from hyper.core.errors import Conflict, Failure, NotFound
 from hyper.core.pod_spec import NetworkService, PodSpec
 from hyper.core.serialize import dump
 from hyper.core.serialize import load as load_plain
@@ -332,7 +332,10 @@ class Store:
     def add_container(
         self, container: ContainerRow, new_pod: PodRow | None, events: Sequence[Event]
     ) -> None:
-        """Add a container and, for a lone one, its pod. Raises Conflict when the name is taken."""
+        """Add a container and, for a lone one, its pod.
+
+        Raises Conflict when the name is taken, NotFound when the pod is gone.
+        """
         with self._database.transaction() as db:
             if new_pod:
                 _insert_pod(db, new_pod)
@@ -436,7 +439,10 @@ def _insert_container(db: sqlite3.Connection, container: ContainerRow) -> None:
         dump(container.spec),
         dump(container.command),
     )
-    db.execute("INSERT INTO container VALUES (?, ?, ?, ?, ?)", values)
+    try:
+        db.execute("INSERT INTO container VALUES (?, ?, ?, ?, ?)", values)
+    except sqlite3.IntegrityError as err:  # the pod was removed in the meantime
+        raise NotFound("pod", container.pod_id) from err
     _insert_name(db, container.name, container.id)
     for position, mount in enumerate(container.mounts):
         named = mount.name if mount.kind is MountKind.VOLUME else ""

@@ -141,7 +141,7 @@ class ContainerView:
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """A pod at one moment."""
+    """A pod at one moment; `memory_bytes` is what its VM may use, 0 while it has none."""
 
     id: str
     spec: PodSpec
@@ -151,6 +151,7 @@ class PodView:
     vmm_pid: int = 0
     accelerator: str = ""
     network: NetworkView = NetworkView()
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

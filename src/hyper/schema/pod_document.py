@@ -188,10 +188,19 @@ VOLUME = Table(
 )  # fmt: skip
 
 
+def _range(text: str, where: str) -> tuple[int, int]:
+    try:
+        return parse_range(text, "range")
+    except InvalidArgument as err:
+        raise InvalidArgument(
+            f"{where}: {text!r} is no port, and no range from a lower to a higher one: 1 to 65535"
+        ) from err
+
+
 def _ports(values: Values, where: str) -> tuple[PodPort, ...]:
-    first, last = parse_range(values["containerPort"], f"{where}.containerPort")
+    first, last = _range(values["containerPort"], f"{where}.containerPort")
     host_text = values.get("hostPort", "0")
-    host_first, host_last = parse_range(host_text, f"{where}.hostPort")
+    host_first, host_last = _range(host_text, f"{where}.hostPort")
     count = last - first
     if host_text != "0" and host_last - host_first != count:
         raise InvalidArgument(

@@ -23,7 +23,6 @@ from hyper.api.render import processes, statistics
 from hyper.api.times import log_time, parse_time
 from hyper.core.errors import Conflict, InvalidArgument
 from hyper.engine.logs import LogRecord
-from hyper.engine.plan import vm_memory_bytes
 from hyper.engine.views import ContainerView
 
 _BATCH_BYTES = 32 * 1024
@@ -226,7 +225,7 @@ async def _samples(
     """Yield statistics every second; a single one is taken over a second unless `one_shot`."""
     before: statistics.Sample | None = None
     # Without a limit of its own a container may use the memory of its VM.
-    limit_bytes = vm_memory_bytes([view.spec], call.engine.settings.memory_bytes)
+    limit_bytes = call.engine.pods.get(view.pod_id).memory_bytes
     while True:
         try:
             counters = await call.engine.sessions.statistics(view.id)

@@ -1,9 +1,12 @@
 """Owns what of a pod is changed live: /hyper/v1/pods/{id}/services, /ports, /resize."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from hyper.api.call import Call, json_response, no_content
 from hyper.api.render import pods as render
+from hyper.core.errors import InvalidArgument
 from hyper.core.pod_spec import PodPort, PodService
 from hyper.core.values import read_int, read_list
 from hyper.schema.pod_document import PORT, SERVICE
@@ -55,12 +58,21 @@ async def remove_ports(call: Call) -> web.StreamResponse:
     return no_content()
 
 
+def _amount(body: Mapping[str, object], name: str) -> int:
+    """Return what a body wants to have of something, 0 if it does not say."""
+    if body.get(name) is None:
+        return 0
+    amount = read_int(body[name], name)
+    if amount < 1:
+        raise InvalidArgument(f"{name}: {amount}: a pod needs more than that")
+    return amount
+
+
 async def resize(call: Call) -> web.StreamResponse:
     """POST /hyper/v1/pods/{id}/resize: {"VCpus": 2, "Memory": 268435456}"""
     body = await call.body()
-    view = await call.engine.pod_changes.resize(
-        call.parameters["id"],
-        read_int(body.get("VCpus") or 0, "VCpus"),
-        read_int(body.get("Memory") or 0, "Memory"),
-    )
+    vcpus, memory_bytes = _amount(body, "VCpus"), _amount(body, "Memory")
+    if not vcpus and not memory_bytes:
+        raise InvalidArgument("VCpus or Memory is needed")
+    view = await call.engine.pod_changes.resize(call.parameters["id"], vcpus, memory_bytes)
     return json_response({"VCpus": view.spec.vcpus, "Memory": view.spec.memory_bytes})

@@ -12,6 +12,7 @@ from hyper.core.errors import HyperError, InvalidArgument
 from hyper.core.spec import ContainerSpec
 from hyper.core.values import read_pairs, read_string, read_strings
 from hyper.engine.file_sources import encoded, fetch
+from hyper.engine.states import PodState
 from hyper.engine.views import ContainerView, PodView
 from hyper.schema.container import parse_create
 from hyper.schema.pod_api import document
@@ -28,6 +29,9 @@ async def api_document(call: Call) -> web.StreamResponse:
 async def list_all(call: Call) -> web.StreamResponse:
     """GET /hyper/v1/pods"""
     filters = parse_filters(call.text("filters"), _FILTERS)
+    for state in filters.get("state", ()):
+        if state not in tuple(PodState):
+            raise InvalidArgument(f"invalid filter 'state={state}': {', '.join(PodState)} exist")
     lone = call.flag("lone", True)
     return json_response(
         [

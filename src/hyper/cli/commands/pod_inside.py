@@ -19,6 +19,18 @@ _PS_HEADERS = {
     "ExitCode": "EXIT CODE",
     "Names": "NAMES",
 }
+_PORT_HEADERS = {
+    "ContainerPort": "CONTAINER PORT",
+    "Protocol": "PROTOCOL",
+    "HostIP": "HOST IP",
+    "HostPort": "HOST PORT",
+}
+_SERVICE_HEADERS = {
+    "Name": "NAME",
+    "Service": "SERVICE",
+    "Scheduler": "SCHEDULER",
+    "Backends": "BACKENDS",
+}
 _SINCE = '(e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)'
 
 
@@ -193,12 +205,21 @@ def events(call: Invocation) -> int:
 def ports(call: Invocation) -> int:
     """List the published ports of a pod."""
     found = call.daemon.call("GET", path_of("hyper/v1/pods", call.arguments[0], "/ports"))
+    layout = call.options.text("format")
+    rows = []
     for item in answers.objects(found):
-        address = answers.text(item, "HostIP") or "0.0.0.0"
-        if ":" in address:
-            address = f"[{address}]"
-        inner = f"{answers.number(item, 'ContainerPort')}/{answers.text(item, 'Protocol')}"
-        print(f"{inner} -> {address}:{answers.number(item, 'HostPort')}")
+        row = {
+            "ContainerPort": str(answers.number(item, "ContainerPort")),
+            "Protocol": answers.text(item, "Protocol"),
+            "HostIP": answers.text(item, "HostIP") or "0.0.0.0",
+            "HostPort": str(answers.number(item, "HostPort")),
+        }
+        rows.append(row)
+        if not layout:
+            address = f"[{row['HostIP']}]" if ":" in row["HostIP"] else row["HostIP"]
+            print(f"{row['ContainerPort']}/{row['Protocol']} -> {address}:{row['HostPort']}")
+    if layout:
+        show(rows, layout, tuple(_PORT_HEADERS), _PORT_HEADERS)
     return 0
 
 
@@ -232,10 +253,15 @@ def services(call: Invocation) -> int:
             for one in answers.objects(item, "Backends")
         ]
         address = f"{answers.text(item, 'Address')}:{answers.number(item, 'Port')}"
-        kind = answers.text(item, "Protocol")
-        how = answers.text(item, "Scheduler")
-        rows.append([answers.text(item, "Name"), f"{address}/{kind}", how, ",".join(backends)])
-    print_table(["NAME", "SERVICE", "SCHEDULER", "BACKENDS"], rows)
+        rows.append(
+            {
+                "Name": answers.text(item, "Name"),
+                "Service": f"{address}/{answers.text(item, 'Protocol')}",
+                "Scheduler": answers.text(item, "Scheduler"),
+                "Backends": ",".join(backends),
+            }
+        )
+    show(rows, call.options.text("format"), tuple(_SERVICE_HEADERS), _SERVICE_HEADERS)
     return 0
 
 
@@ -350,10 +376,18 @@ STATS = Command(
 )
 TOP = Command(top, "POD [ps OPTIONS]", minimum=1, interspersed=False, names="running-pod")
 EVENTS = Command(events, "[OPTIONS] [POD...]", names="pod", flags=_of("events", ""))
-PORT_LS = Command(ports, "POD", minimum=1, maximum=1, names="pod")
+_FORMAT = Flag("format", TEXT, FORMAT_HELP)
+PORT_LS = Command(
+    ports,
+    "[OPTIONS] POD",
+    minimum=1,
+    maximum=1,
+    names="pod",
+    flags=(_FORMAT,),
+)
 PORT_ADD = Command(add_ports, "POD [IP:][HOST:]PORT[/PROTOCOL]...", minimum=2, names="pod")
 PORT_RM = Command(remove_ports, "POD [IP:][HOST:]PORT[/PROTOCOL]...", minimum=2, names="pod")
-SERVICE_LS = Command(services, "POD", minimum=1, maximum=1, names="pod")
+SERVICE_LS = Command(services, "[OPTIONS] POD", minimum=1, maximum=1, names="pod", flags=(_FORMAT,))
 SERVICE_ADD = Command(
     add_service,
     "[OPTIONS] POD ADDRESS:PORT=HOST:PORT[,HOST:PORT...]",

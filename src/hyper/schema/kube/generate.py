@@ -42,6 +42,7 @@ from hyper.schema.kube.volumes import (
 )
 
 _GROUP = re.compile(r"(?:^|,)gid=(\d+)")
+_MODE = re.compile(r"mode=([0-7]+)")
 _HEAD = "# Made by `hyper generate kube`; play it with `hyper play kube`.\n"
 _PLAIN_NETWORKS = ("bridge", "default", NETWORK)  # where a played pod is anyhow
 # Filled in when a container is made, from its image, its pod or the daemon's settings.
@@ -246,7 +247,17 @@ def _volume(pod: str, volume: PodVolume) -> Volume:
         server, _, path = source.source.rpartition(":")
         return Volume(volume.name, nfs=NfsVolume(server, path, source.read_only))
     medium = "Memory" if source.medium is Medium.MEMORY else ""
-    return Volume(volume.name, empty_dir=EmptyDir(medium, Fraction(source.size_bytes)))
+    size = Fraction(source.size_bytes)
+    return Volume(volume.name, empty_dir=EmptyDir(medium, size, _folder_mode(source.options)))
+
+
+def _folder_mode(options: str) -> int | None:
+    """Return the mode of an emptyDir where it is not the one that needs no saying."""
+    match = _MODE.search(options)
+    mode = int(match[1], 8) if match else 0o777
+    if _GROUP.search(options):
+        mode &= ~0o2000  # fsGroup adds it
+    return None if mode == 0o777 else mode
 
 
 # --- what is not in it ----------------------------------------------------------------------------

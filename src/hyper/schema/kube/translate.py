@@ -423,9 +423,12 @@ def _source(volume: Volume, files: Files, place: Place) -> VolumeSource:
 
 
 def _empty_dir(volume: Volume, fs_group: int | None) -> VolumeSource:
-    # A folder everyone may write; with fsGroup new files belong to that group.
-    options = "mode=0777" if fs_group is None else f"mode=2777,gid={fs_group}"
+    # A folder everyone may write, unless told otherwise; with fsGroup new files are that group's.
     asked = volume.empty_dir
+    mode = 0o777 if asked is None or asked.mode is None else asked.mode
+    options = f"mode={mode:04o}"
+    if fs_group is not None:
+        options = f"mode={mode | 0o2000:04o},gid={fs_group}"
     size_bytes = int(asked.size_limit) if asked else 0
     if asked and asked.medium == "Memory":
         return VolumeSource(Medium.MEMORY, size_bytes=size_bytes, options=options)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from hyper.schema.kube.codecs import (
     BOOLEAN,
     DNS_LABEL,
+    FOLDER_MODE,
     MODE,
     NONEMPTY,
     QUANTITY,
@@ -31,6 +32,7 @@ class EmptyDir:
 
     medium: str = ""
     size_limit: Fraction = Fraction(0)
+    mode: int | None = None
 
 
 EMPTY_DIR = Table(
@@ -39,6 +41,7 @@ EMPTY_DIR = Table(
     (
         acts("medium", only("the guest has no huge pages set aside", "", "Memory"), "Memory"),
         differs("sizeLimit", QUANTITY, "a hard limit: writing beyond it fails; nobody is evicted"),
+        acts("mode", FOLDER_MODE),
     ),
 )
 
