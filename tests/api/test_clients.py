@@ -131,6 +131,27 @@ def test_stdin_through_an_attached_socket(docker_py: docker.DockerClient) -> Non
     made.remove(force=True)
 
 
+def test_who_leaves_with_the_detach_keys_is_told_of(docker_py: docker.DockerClient) -> None:
+    events = docker_py.events(decode=True, filters={"type": "container"})
+    made = docker_py.containers.create("busybox", ["cat"], stdin_open=True, tty=True)
+    attached = made.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
+    made.start()
+    attached._sock.sendall(b"\x10\x11")
+    assert attached.read() == b""
+    asked = docker_py.api.exec_create(made.id, ["cat"], stdin=True, tty=True)["Id"]
+    inside = docker_py.api.exec_start(asked, tty=True, socket=True)
+    inside._sock.sendall(b"\x10\x11")
+    assert inside.read() == b""
+    assert docker_py.api.exec_inspect(asked)["Running"]
+    seen = [next(events) for _ in range(7)]
+    events.close()
+    made.remove(force=True)
+    actions = [event["Action"] for event in seen]
+    begun = ["create", "attach", "start", "detach"]
+    assert actions == [*begun, "exec_create: cat", "exec_start: cat", "exec_detach"]
+    assert seen[-1]["Actor"]["Attributes"]["execID"] == asked
+
+
 def test_statistics_once_and_as_a_stream(docker_py: docker.DockerClient) -> None:
     made = docker_py.containers.run("busybox", ["sleep", "1000"], detach=True)
     once = made.stats(stream=False)

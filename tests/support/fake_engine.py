@@ -72,6 +72,7 @@ class Process:
         self.hub = OutputHub()
         self.log: list[LogRecord] = []
         self.size = (0, 0)
+        self.left_by_keys = False
         self.signal: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._input: asyncio.Queue[bytes] = asyncio.Queue()
         self.closed = False
@@ -178,8 +179,9 @@ class FakeSession:
         if self.closes_stdin and not self.process.closed and not self.tty:
             self.process.feed(b"")
 
-    def detach(self) -> None:
+    def detach(self, *, keys: bool = False) -> None:
         self.output.close()
+        self.process.left_by_keys |= keys
 
 
 class FakeContainers:
@@ -211,7 +213,9 @@ class FakeContainers:
         views = [found.view for found in self.all.values() if all or found.view.active]
         return sorted(views, key=lambda view: view.created_ns, reverse=True)
 
-    async def create(self, spec: ContainerSpec, name: str = "") -> ContainerView:
+    async def create(
+        self, spec: ContainerSpec, name: str = "", *, attached: bool = False
+    ) -> ContainerView:
         image = self._engine.images.get(spec.image)
         name = check_name(name.removeprefix("/")) if name else new_name()
         for other in self.all.values():
@@ -359,7 +363,13 @@ class FakeSessions:
         self.execs: dict[str, tuple[ExecView, Process]] = {}
 
     async def attach(
-        self, ref: str, *, stdin: bool = False, stdout: bool = True, stderr: bool = True
+        self,
+        ref: str,
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        told: bool = False,
     ) -> FakeSession:
         found = self._engine.containers.find(ref)
         feed = found.process.hub.open(stdout=stdout, stderr=stderr)

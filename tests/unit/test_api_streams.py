@@ -70,6 +70,7 @@ async def test_a_terminal_is_not_framed_and_detaches_by_keys(served: Served) -> 
         raw.writer.write(b"\x11")
         assert await raw.reader.read() == b""
     assert engine.containers.get(container_id).active
+    assert engine.containers.find(container_id).process.left_by_keys
 
 
 async def test_detach_keys_can_be_chosen_and_are_checked(served: Served) -> None:

@@ -12,10 +12,12 @@ from hyper.images.catalog import Image
 from hyper.schema.ports import parse_port
 
 
-async def create_container(call: Call, spec: ContainerSpec, name: str) -> ContainerView:
-    """Create a container. Raises what the engine raises."""
+async def create_container(
+    call: Call, spec: ContainerSpec, name: str, *, attached: bool = False
+) -> ContainerView:
+    """Create a container; `attached`: for who is attached to it. Raises what the engine raises."""
     image = call.engine.images.get(spec.image)
-    return await call.engine.containers.create(inherit(spec, image), name)
+    return await call.engine.containers.create(inherit(spec, image), name, attached=attached)
 
 
 async def remove_unstarted(call: Call, view: ContainerView) -> None:

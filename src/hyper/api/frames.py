@@ -51,6 +51,8 @@ class DetachParser:
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
         """Return what to pass on, and whether the keys were pressed (the rest is dropped then)."""
+        if not self._matched and self._keys[0] not in data:
+            return data, False
         passed = bytearray()
         for byte in data:
             if byte == self._keys[self._matched]:

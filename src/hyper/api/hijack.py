@@ -166,7 +166,7 @@ class _Input:
             if data:
                 await self._write(data)
             if self.detached:
-                self._session.detach()
+                self._session.detach(keys=True)
                 return
         if self._wanted:
             await self._session.close_stdin()

@@ -65,10 +65,13 @@ class Containers:
 
     # --- life cycle ---------------------------------------------------------------------------
 
-    async def create(self, spec: ContainerSpec, name: str = "") -> ContainerView:
+    async def create(
+        self, spec: ContainerSpec, name: str = "", *, attached: bool = False
+    ) -> ContainerView:
         """Create a container, and a pod for it unless the spec names one, or a container of one.
 
-        Raises NotFound (image, pod), Conflict (name), InvalidArgument.
+        `attached`: somebody attaches at once, and the event of that is stored with it. Raises
+        NotFound (image, pod), Conflict (name), InvalidArgument.
         """
         if name:
             check_name(name)
@@ -78,14 +81,14 @@ class Containers:
         names = [name.removeprefix("/")] if name else [new_name() for _ in range(8)]
         for attempt, chosen in enumerate(names, 1):
             try:
-                return await self._add(replace(row, name=chosen), host)
+                return await self._add(replace(row, name=chosen), host, attached)
             except Conflict:
                 if attempt == len(names):
                     await self._volumes.release(row.mounts)
                     raise
         raise AssertionError("unreachable")
 
-    async def _add(self, row: ContainerRow, host: Pod | None) -> ContainerView:
+    async def _add(self, row: ContainerRow, host: Pod | None, attached: bool) -> ContainerView:
         store = self._services.store
         new_pod = None
         if host is None:
@@ -96,12 +99,12 @@ class Containers:
             pod = host
         row = replace(row, pod_id=pod.row.id)
         container = Container(row, self._services.places.containers / row.id)
-        created = container.event("create")
-        await store.call(store.add_container, row, new_pod, (created,))
+        events = [container.event("create"), *([container.event("attach")] if attached else ())]
+        await store.call(store.add_container, row, new_pod, events)
         pod.containers[row.id] = container
         if host is None:
             self._pods.add(pod)
-        self._services.feed.publish(created)
+        self._services.feed.publish(*events)
         return container.view()
 
     async def start(self, reference: str) -> None:

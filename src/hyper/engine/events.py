@@ -4,7 +4,7 @@ Actions and attributes follow the Docker Engine API, "Monitor events".
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from time import time_ns
 
@@ -13,13 +13,20 @@ BACKLOG = 1024
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; `kind` is container, image, volume, network, pod or daemon."""
+    """One event; `kind` is container, image, volume, network, builder, pod or service."""
 
     kind: str
     action: str
     actor_id: str
     attributes: tuple[tuple[str, str], ...] = ()
     time_ns: int = field(default_factory=time_ns)
+
+
+def image_event(
+    action: str, image_id: str, name: str = "", labels: Iterable[tuple[str, str]] = ()
+) -> Event:
+    """Return an event about an image, which has its id for a name where it has no other."""
+    return Event("image", action, image_id, (*labels, ("name", name or image_id)))
 
 
 class EventFeed:

@@ -33,7 +33,8 @@ class Exec:
 
     def note(self, step: str, **attributes: str) -> Event:
         """Return an event about it, with the command in its name as Docker has it."""
-        action = step if step == "exec_die" else f"{step}: {' '.join(self.spec.command)}"
+        named = step in ("exec_create", "exec_start")
+        action = f"{step}: {' '.join(self.spec.command)}" if named else step
         return self.container.event(action, execID=self.id, **attributes)
 
     def ended(self, exit_code: int) -> None:

@@ -24,6 +24,7 @@ from hyper.core.errors import (
 )
 from hyper.engine import lifecycle
 from hyper.engine.container import Container
+from hyper.engine.events import image_event
 from hyper.engine.jobs import Job, job
 from hyper.engine.machine import Machine
 from hyper.engine.pod import Pod
@@ -34,6 +35,7 @@ from hyper.engine.visits import files_of
 from hyper.images import repack
 from hyper.images.build import Change
 from hyper.images.catalog import Image
+from hyper.images.reference import parse
 
 CHANGES_MAX_BYTES = 256 << 20
 _PATH_MAX_BYTES = 1 << 20
@@ -164,6 +166,7 @@ class Files:
             author=author,
             created_by=" ".join(container.row.command.command),
         )
+        familiar = parse(name).tagged().familiar() if name else ""
         async with (
             _paused(pod, container, pause),
             self._machine(pod, container) as machine,
@@ -173,8 +176,10 @@ class Files:
             image = await self._services.images.create(
                 layer, change, base=container.spec.image_id, name=name
             )
-        reference_given = {"imageRef": name} if name else {}
-        await self._tell(container, "commit", comment=comment, imageID=image.id, **reference_given)
+            named = {"imageRef": familiar} if name else {}
+            done = container.event("commit", comment=comment, imageID=image.id, **named)
+            tagged = image_event("tag", image.id, familiar, image.config.labels)
+            await self._services.tell(*((tagged,) if name else ()), done)
         return image
 
     @asynccontextmanager

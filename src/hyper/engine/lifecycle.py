@@ -37,6 +37,7 @@ from hyper.engine.machine import Machine
 from hyper.engine.pod import Pod, pod_event, settle_pause
 from hyper.engine.states import ACTIVE, ContainerEvent, ContainerState, PodEvent
 from hyper.engine.views import NetworkView, Status
+from hyper.engine.volumes import mounted, unmounted
 from hyper.hypervisor.driver import VmExit
 
 LOST_VM = 255
@@ -179,6 +180,7 @@ async def start(pod: Pod, container: Container, *, again: bool = False) -> None:
         stopped_by_user=False,
     )
     joined = membership.moves(pod, container, "connect")
+    joined += mounted(container.mounts, container.id)
     await pod.store_status(container, status, *joined, container.event("start"))
     metrics.starts.observe(monotonic() - began)
     begin_checks(pod, container)
@@ -282,6 +284,7 @@ async def record_exit(
         finished_ns=ended.exited_ns or time_ns(),
     )
     left = membership.moves(pod, container, "disconnect")
+    left += unmounted(container.mounts, container.id)
     died = (container.event("die", exitCode=str(code)), *left)
     container.log.close()
     container.network = NetworkView()

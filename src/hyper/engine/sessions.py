@@ -44,12 +44,14 @@ class Session:
         tty: bool,
         close_stdin: bool,
         stream_bytes: Counter[str],
+        on_detach_keys: Callable[[], None],
     ) -> None:
         self.output = feed
         self.tty = tty
         self._source = source
         self._close_stdin = close_stdin
         self._stream_bytes = stream_bytes
+        self._on_detach_keys = on_detach_keys
 
     async def write(self, data: bytes) -> None:
         """Write to the process' stdin; waits until the process started and reads.
@@ -72,9 +74,11 @@ class Session:
         # The future belongs to the container and must survive this client's cancellation.
         return await asyncio.shield(self._source.stdin)
 
-    def detach(self) -> None:
-        """Leave; the process goes on."""
+    def detach(self, *, keys: bool = False) -> None:
+        """Leave; the process goes on. With the detach `keys`, that is an event."""
         self.output.close()
+        if keys:
+            self._on_detach_keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +98,20 @@ class Sessions:
         self._stream_bytes = stream_bytes
 
     async def attach(
-        self, reference: str, *, stdin: bool = False, stdout: bool = True, stderr: bool = True
+        self,
+        reference: str,
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        told: bool = False,
     ) -> Session:
         """Attach to a container's first process from now on; also before it starts.
 
-        Raises Conflict while it is paused or restarting.
+        `told` says that there is an event about it already. Raises Conflict while it is paused or
+        restarting.
         """
-        _, container = find_container(self._pods, reference)
+        pod, container = find_container(self._pods, reference)
         if container.status.state in (ContainerState.PAUSED, ContainerState.RESTARTING):
             raise Conflict(
                 f"container {container.id} is {container.status.state}, unpause the container "
@@ -110,7 +121,17 @@ class Sessions:
             )
         feed = container.hub.open(stdout=stdout, stderr=stderr)
         close_stdin = stdin and container.spec.stdin_once
-        return Session(container, feed, container.spec.tty, close_stdin, self._stream_bytes)
+        tell = pod.services.tell_at_once
+        if not told:
+            tell(container.event("attach"))
+        return Session(
+            container,
+            feed,
+            container.spec.tty,
+            close_stdin,
+            self._stream_bytes,
+            lambda: tell(container.event("detach")),
+        )
 
     def logs(
         self,
@@ -200,7 +221,9 @@ class Sessions:
         if detach:
             feed.close()
             return None
-        return Session(asked, feed, spec.tty, True, self._stream_bytes)
+        tell = pod.services.tell_at_once
+        detached = lambda: tell(asked.note("exec_detach"))  # noqa: E731
+        return Session(asked, feed, spec.tty, True, self._stream_bytes, detached)
 
     def exec_inspect(self, exec_id: str) -> ExecView:
         """Return an exec's view. Raises NotFound."""

@@ -13,7 +13,8 @@ from hyper.network.networks import Joined
 @dataclass(frozen=True, slots=True)
 class MountView:
     """A mount as resolved at create; `name` is the volume's, `source` a host path or volume
-    data; `volume` is what carries it when that is not a directory of the host.
+    data; `volume` is what carries it when that is not a directory of the host, `driver`
+    the volume's.
     """
 
     kind: MountKind
@@ -30,6 +31,7 @@ class MountView:
     size_bytes: int = 0
     mode: int = 0o1777
     volume: VolumeSource | None = None
+    driver: str = ""
 
 
 @dataclass(frozen=True, slots=True)

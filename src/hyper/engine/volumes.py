@@ -193,7 +193,7 @@ class Volumes:
             options=mount.driver_options,
             anonymous=not mount.source,
         )
-        view = replace(view, name=volume.name, source=volume.mountpoint)
+        view = replace(view, name=volume.name, source=volume.mountpoint, driver=volume.driver)
         return replace(_carried(view, volume.source), anonymous=not mount.source)
 
     async def release(self, mounts: Sequence[MountView]) -> None:
@@ -204,6 +204,34 @@ class Volumes:
                     await self.remove(mount.name, force=True)
                 except Conflict:
                     continue  # shared through --volumes-from with a container that lives on
+
+
+def mounted(mounts: Sequence[MountView], container_id: str) -> tuple[Event, ...]:
+    """Return the events of a container's start about the volumes among its mounts."""
+    return tuple(
+        _use(
+            "mount",
+            mount,
+            container_id,
+            ("destination", mount.destination),
+            ("propagation", mount.propagation),
+            ("read/write", str(not mount.read_only).lower()),
+        )
+        for mount in mounts
+        if mount.kind is MountKind.VOLUME
+    )
+
+
+def unmounted(mounts: Sequence[MountView], container_id: str) -> tuple[Event, ...]:
+    """Return the events of a container's end about the volumes among its mounts."""
+    return tuple(
+        _use("unmount", mount, container_id) for mount in mounts if mount.kind is MountKind.VOLUME
+    )
+
+
+def _use(action: str, mount: MountView, container_id: str, *more: tuple[str, str]) -> Event:
+    attributes = (("container", container_id), ("driver", mount.driver or LOCAL), *more)
+    return Event("volume", action, mount.name, attributes)
 
 
 def _view(mount: Mount, destination: str) -> MountView:

@@ -9,6 +9,7 @@ from aiohttp import web
 from hyper.api.call import Call, json_response, no_content
 from hyper.api.container_filters import ALLOWED, PRUNE_ALLOWED, ContainerFilter, prunable
 from hyper.api.creation import create_container, remove_unstarted
+from hyper.api.event_records import record_prune
 from hyper.api.filters import parse_filters
 from hyper.api.render import containers as render
 from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound
@@ -151,6 +152,7 @@ async def prune(call: Call) -> web.StreamResponse:
             continue  # somebody started or removed it meanwhile
         deleted.append(view.id)
         space += size
+    await record_prune(call, "container", space)
     return json_response({"ContainersDeleted": deleted or None, "SpaceReclaimed": space})
 
 

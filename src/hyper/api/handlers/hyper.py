@@ -44,13 +44,14 @@ async def run(call: Call) -> web.StreamResponse:
         with call.connection.cancelling():
             await _pull(call, request.spec.image, platform)
     name = read_string(body.get("Name") or call.text("name"), "Name")
-    view = await create_container(call, request.spec, name)
+    view = await create_container(call, request.spec, name, attached=True)
     try:
         session = await call.engine.sessions.attach(
             view.id,
             stdin=view.spec.open_stdin,
             stdout=view.spec.attach_stdout,
             stderr=view.spec.attach_stderr,
+            told=True,
         )
     except BaseException:
         await call.engine.containers.remove(view.id, force=True, volumes=True)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
-from hyper.api import image_events
+from hyper.api import event_records
 from hyper.api.call import Call, json_response
 from hyper.api.filters import flag, parse_filters
 from hyper.api.image_filters import ALLOWED, PRUNE_ALLOWED, ImageFilter
@@ -57,7 +57,7 @@ async def tag(call: Call) -> web.StreamResponse:
     target = f"{repository}:{label}" if label else repository
     image = call.engine.images.get(call.parameters["name"])
     await call.engine.images.tag(call.parameters["name"], target)
-    await image_events.record(call, "tag", image.id, parse(target).tagged().familiar())
+    await event_records.record(call, "tag", image.id, name=parse(target).tagged().familiar())
     return web.Response(status=201)
 
 
@@ -71,7 +71,7 @@ async def remove(call: Call) -> web.StreamResponse:
         used_by=render.uses(call.engine.containers.list(all=True)),
     )
     shown = [item.as_json() for item in removed]
-    await image_events.record_removal(call, image.id, shown)
+    await event_records.record_removal(call, image.id, shown)
     return json_response(shown)
 
 
@@ -85,7 +85,8 @@ async def prune(call: Call) -> web.StreamResponse:
         used_by=render.uses(call.engine.containers.list(all=True)),
     )
     deleted = [item.as_json() for item in removed]
-    await image_events.record_removal(call, "", deleted)
+    await event_records.record_removal(call, "", deleted)
+    await event_records.record_prune(call, "image", space)
     return json_response({"ImagesDeleted": deleted or None, "SpaceReclaimed": space})
 
 
@@ -103,13 +104,13 @@ async def save_many(call: Call) -> web.StreamResponse:
 async def _save(call: Call, names: tuple[str, ...]) -> web.StreamResponse:
     if not names:
         raise InvalidArgument("no image is named: give its name")
-    for name in names:
-        call.engine.images.get(name)
+    images = dict.fromkeys(call.engine.images.get(name).id for name in names)
     response = web.StreamResponse(headers={"Content-Type": "application/x-tar", **call.headers})
     with call.connection.cancelling():
         await response.prepare(call.request)
         async for chunk in call.engine.images.save(names):
             await response.write(chunk)
+    await event_records.record(call, "save", *images)
     return response
 
 
@@ -128,6 +129,7 @@ async def load(call: Call) -> web.StreamResponse:
         for item in loaded:
             for message in item.messages:
                 put({"stream": message + "\n"})
+        await event_records.record(call, "load", *(item.id for item in loaded))
 
     # dockerd answers 200 whatever the archive is; docker-py looks for the error in the stream.
     return await stream_progress(call, work, errors_in_stream=True)

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from hyper.api.call import Call, json_response
+from hyper.api.event_records import record_prune
 from hyper.api.filters import (
     Filters,
     excludes_labels,
@@ -114,7 +115,9 @@ async def prune(call: Call) -> web.StreamResponse:
         and not excludes_labels(filters, dict(info.spec.labels))
         and not call.engine.balancing.on_network(info.id)
     ]
-    return json_response({"NetworksDeleted": await call.engine.networks.prune(chosen) or None})
+    deleted = await call.engine.networks.prune(chosen)
+    await record_prune(call, "network")
+    return json_response({"NetworksDeleted": deleted or None})
 
 
 def _show(info: NetworkInfo) -> JSON:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
-from hyper.api import image_events
+from hyper.api import event_records
 from hyper.api.call import Call, json_response
 from hyper.api.progress import Line, stream_progress
 from hyper.core.errors import Failure, InvalidArgument, Unauthorized, Unsupported
@@ -82,7 +82,7 @@ async def create(call: Call) -> web.StreamResponse:
         except Unauthorized as err:
             # With 401, which dockerd never answers here, the docker command asks for a password.
             raise Failure(str(err)) from err
-        await image_events.record(call, "pull", wanted.familiar(), wanted.familiar_name)
+        await event_records.record(call, "pull", wanted.familiar(), name=wanted.familiar_name)
 
     return await stream_progress(call, work)
 
@@ -112,7 +112,10 @@ async def _import(call: Call, source: str) -> web.StreamResponse:
     async def work(put: Callable[[Line], None]) -> None:
         image = await call.engine.images.create(body(), change, name=name)
         put({"status": image.id})
-        await image_events.record(call, "import", image.id)
+        if name:
+            familiar = parse(name).tagged().familiar()
+            await event_records.record(call, "tag", image.id, name=familiar)
+        await event_records.record(call, "import", image.id)
 
     return await stream_progress(call, work)
 
@@ -129,7 +132,7 @@ async def push(call: Call) -> web.StreamResponse:
         await push_image(
             call.engine.images.shelf, name, auth=auth, progress=lambda step: put(step.as_json())
         )
-        await image_events.record(call, "push", wanted.familiar(), wanted.familiar_name)
+        await event_records.record(call, "push", wanted.familiar(), name=wanted.familiar_name)
 
     # dockerd has said which repository it pushes to before anything can fail.
     return await stream_progress(call, work, errors_in_stream=True)

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from hyper.api.call import Call, json_response
 from hyper.api.event_filters import ALLOWED, matches
+from hyper.api.event_records import record_prune
 from hyper.api.filters import parse_filters
 from hyper.api.handlers.images import image_users
 from hyper.api.render import containers, images, older, system, volumes
@@ -77,6 +78,7 @@ async def usage(call: Call) -> web.StreamResponse:
 
 async def prune_builds(call: Call) -> web.StreamResponse:
     """POST /build/prune: no build leaves anything (`docker system prune` asks for it)."""
+    await record_prune(call, "builder")
     return json_response({"CachesDeleted": None, "SpaceReclaimed": 0})
 
 

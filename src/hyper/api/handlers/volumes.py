@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from hyper.api.call import Call, json_response, no_content
+from hyper.api.event_records import record_prune
 from hyper.api.filters import (
     Filters,
     excludes_labels,
@@ -90,4 +91,5 @@ async def prune(call: Call) -> web.StreamResponse:
             continue  # a container took it meanwhile
         deleted.append(volume.name)
         space += max(size, 0)
+    await record_prune(call, "volume", space)
     return json_response({"VolumesDeleted": deleted or None, "SpaceReclaimed": space})

@@ -10,6 +10,7 @@ from hyper.core.units import human_duration
 from hyper.engine.networks import predefined_id
 from hyper.engine.states import ContainerState
 from hyper.engine.views import ContainerView, Health, MountView
+from hyper.engine.volume_options import LOCAL
 from hyper.schema.container import show_config, show_host_config
 from hyper.schema.hostconfig import RUNTIME
 from hyper.schema.networks import show_links
@@ -154,7 +155,7 @@ def _mount(mount: MountView) -> JSON:
         shown["Name"] = mount.name
     shown |= {"Source": mount.source, "Destination": mount.destination}
     if mount.kind is MountKind.VOLUME:
-        shown["Driver"] = "local"
+        shown["Driver"] = mount.driver or LOCAL
     bind = mount.kind is MountKind.BIND
     return shown | {
         "Mode": ",".join(flags) if mount.kind is not MountKind.TMPFS else "",
