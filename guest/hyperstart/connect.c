@@ -10,6 +10,8 @@
 #include "commands.h"
 #include "loop.h"
 
+static const char http2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* RFC 9113, section 3.4 */
+
 enum { ANSWER_BYTES_MAX = 1024, CONTENT_BYTES_MAX = 16384 };
 
 struct attempt {
@@ -19,7 +21,7 @@ struct attempt {
     uint8_t *content; /* what is still to be sent */
     uint32_t sent, length;
     uint32_t received;
-    bool connected;
+    bool connected, http2;
     uint8_t answer[ANSWER_BYTES_MAX];
 };
 
@@ -89,6 +91,38 @@ static bool send_content(struct attempt *attempt)
     return true;
 }
 
+/* Whether an HTTP/2 server's frames end the first stream, or the connection. RFC 9113, section 4.1: a
+ * frame is its length (24 bits), type, flags and stream (31 bits), then what it carries. */
+static bool stream_has_ended(const uint8_t *frames, uint32_t length)
+{
+    enum { HEADER = 9, DATA = 0, HEADERS = 1, RESET = 3, GOAWAY = 7, END_STREAM = 1 };
+    uint32_t at = 0;
+
+    while (length - at >= HEADER) {
+        const uint8_t *frame = frames + at;
+        uint32_t size = (uint32_t)frame[0] << 16 | (uint32_t)frame[1] << 8 | frame[2];
+        bool first = !(frame[5] & 0x7f) && !frame[6] && !frame[7] && frame[8] == 1;
+
+        if (size > length - at - HEADER)
+            return false;
+        if (frame[3] == GOAWAY || (first && frame[3] == RESET))
+            return true;
+        if (first && (frame[3] == DATA || frame[3] == HEADERS) && frame[4] & END_STREAM)
+            return true;
+        at += HEADER + size;
+    }
+    return false;
+}
+
+static bool answer_is_whole(const struct attempt *attempt)
+{
+    if (attempt->received == sizeof attempt->answer)
+        return true;
+    if (attempt->http2)
+        return stream_has_ended(attempt->answer, attempt->received);
+    return memchr(attempt->answer, '\n', attempt->received) != NULL;
+}
+
 /* A line is enough to judge an answer by; more than that is not waited for. */
 static void receive_answer(struct attempt *attempt)
 {
@@ -102,8 +136,7 @@ static void receive_answer(struct attempt *attempt)
         return;
     }
     attempt->received += (uint32_t)size;
-    if (size == 0 || attempt->received == sizeof attempt->answer ||
-        memchr(attempt->answer, '\n', attempt->received))
+    if (size == 0 || answer_is_whole(attempt))
         succeed(attempt);
 }
 
@@ -181,6 +214,8 @@ COMMAND(connect)
     }
     if (asked->content.length > 0)
         memcpy(attempt->content, asked->content.data, asked->content.length);
+    attempt->http2 = asked->content.length >= sizeof http2_preface - 1 &&
+                     !memcmp(asked->content.data, http2_preface, sizeof http2_preface - 1);
     if (loop_add(&attempt->watch, EPOLLOUT, err) < 0) {
         close(attempt->watch.fd);
         free(attempt->content);

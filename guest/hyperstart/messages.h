@@ -585,7 +585,8 @@ struct message_file_write {
 };
 
 /* Connect to a TCP port from inside the pod; when content is not empty, send it and answer with
- * the first bytes received. */
+ * the first bytes received: a line, or where content begins an HTTP/2 connection the frames to
+ * the end of its first stream. */
 struct message_connect {
     /* 4 or 16 bytes, network order */
     struct wire_bytes address;

@@ -194,7 +194,7 @@ def test_a_kind_that_means_nothing_here_is_refused_by_name(kind: str) -> None:
         (_container(readinessProbe={"exec": {"command": ["a"]},
                                     "terminationGracePeriodSeconds": 2}),
          "readinessProbe.terminationGracePeriodSeconds: Invalid value: 2: must not be set"),
-        (_container(readinessProbe={"grpc": {"port": 1}}), "readinessProbe.grpc: not supported"),
+        (_container(readinessProbe={"grpc": {"port": 0}}), "Probe.grpc.port: Invalid value"),
         (_container(livenessProbe={"httpGet": {"port": 1, "scheme": "HTTPS"}}),
          "livenessProbe.httpGet.scheme: not supported: HTTPS: probes and hooks speak no TLS"),
         (_container(lifecycle={"preStop": {"tcpSocket": {"port": 1}}}),

@@ -79,7 +79,13 @@ _ACTIONS = st.one_of(
 )
 _PROBES = st.builds(
     model.Probe,
-    _ACTIONS,
+    _ACTIONS
+    | st.builds(
+        model.Action,
+        st.just(model.ActionKind.GRPC),
+        port=st.integers(1, 65535),
+        service=st.just("") | _NAMES,
+    ),
     st.integers(0, 99).map(float),
     st.integers(1, 99).map(float),
     st.integers(1, 99).map(float),

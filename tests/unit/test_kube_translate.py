@@ -94,9 +94,11 @@ SAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         "name": "conf", "mountPath": "/x", "subPath": "s", "subPathExpr": "$(A)",
         "readOnly": True, "mountPropagation": None}),
     "probe": (_PROBE, {
-        "exec": None, "httpGet": {"port": 1}, "tcpSocket": None, "initialDelaySeconds": 5,
+        "exec": None, "httpGet": {"port": 1}, "tcpSocket": None, "grpc": None,
+        "initialDelaySeconds": 5,
         "timeoutSeconds": 5, "periodSeconds": 5, "successThreshold": None, "failureThreshold": 5,
         "terminationGracePeriodSeconds": 5}),
+    "grpc": (f"{_PROBE.rsplit('.', 1)[0]}.readinessProbe.grpc", {"port": 9, "service": "s"}),
     "httpGet": (f"{_PROBE}.httpGet", {"port": 8, "path": "/p", "host": "h", "scheme": None,
                                       "httpHeaders": [{"name": "a", "value": "b"}]}),
     "lifecycle": (f"{_CONTAINER}.lifecycle", {

@@ -122,7 +122,7 @@ def test_port_ranges_are_taken_apart() -> None:
         ("containers: [{image: x, role: boss}]", "containers[0].role: 'boss' is not one of"),
         (
             "containers: [{image: x, probes: {liveness: {period: 1}}}]",
-            "containers[0].probes.liveness: one of exec, http and tcp is needed",
+            "containers[0].probes.liveness: one action is needed",
         ),
         ("services: [{serviceip: x, serviceport: 1}]", "services[0].serviceip: 'x' is not an IP"),
         ("a: &b 1\nc: *b", "line 2: YAML aliases are not supported"),

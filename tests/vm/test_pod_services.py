@@ -119,6 +119,12 @@ def test_published_ranges_answer_on_the_host_and_a_taken_port_is_told(hyper: Hyp
     assert "port is already allocated" in refused.error
 
 
+def _health_server(status: int) -> str:
+    """Return a shell command: a gRPC server of canned frames, SETTINGS and an answer."""
+    answer = rf"\0\0\0\4\0\0\0\0\0\0\0\7\0\1\0\0\0\1\0\0\0\0\2\10\{status}"
+    return f"while :; do printf '{answer}' | nc -l -p 5005{status}; done"
+
+
 def test_a_failed_liveness_probe_restarts_the_container(hyper: Hyper) -> None:
     alive = {"exec": ["test", "-f", "/alive"], "period": 0.2, "timeout": 5, "initialDelay": 2}
     pod(
@@ -130,9 +136,20 @@ def test_a_failed_liveness_probe_restarts_the_container(hyper: Hyper) -> None:
                 "touch /alive; trap exit TERM; sleep 600 & wait",
                 restartPolicy="always",
                 probes={"liveness": alive, "startup": alive | {"initialDelay": 0, "period": 0.2}},
-            )
+            ),
+            *(
+                container(
+                    f"grpc{status}",
+                    _health_server(status),
+                    probes={"readiness": {"grpc": {"port": 50050 + status}, "period": 0.5,
+                                          "timeout": 5}},
+                )
+                for status in (1, 2)
+            ),
         ],
-    )
+    )  # fmt: skip
+    assert leaks.settle(lambda: not containers(hyper, "live")["grpc1"]["Ready"], limit_s=60)
+    assert not containers(hyper, "live")["grpc2"]["Ready"]
     assert leaks.settle(lambda: not containers(hyper, "live")["a"]["Started"])
     before = containers(hyper, "live")["a"]["RestartCount"]
     hyper("exec", "live-a", "rm", "/alive")

@@ -1622,7 +1622,8 @@ def _write_file_write(out: bytearray, value: FileWrite) -> None:
 @dataclass(frozen=True, slots=True)
 class Connect:
     """Connect to a TCP port from inside the pod; when content is not empty, send it and answer with
-    the first bytes received.
+    the first bytes received: a line, or where content begins an HTTP/2 connection the frames to the
+    end of its first stream.
     """
 
     TYPE: ClassVar[int] = 31

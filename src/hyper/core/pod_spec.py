@@ -28,6 +28,7 @@ class ActionKind(StrEnum):
     EXEC = "exec"
     HTTP = "http"
     TCP = "tcp"
+    GRPC = "grpc"
     SLEEP = "sleep"
 
 
@@ -36,8 +37,8 @@ class Action:
     """One thing done to a running container.
 
     EXEC runs `command` in it; HTTP asks http://host:port/path (2xx and 3xx are success), TCP
-    connects to host:port, both from inside the pod; an empty `host` is the pod itself. SLEEP
-    (hooks only) waits `seconds`.
+    connects to host:port, GRPC (probes only) asks there how `service` is by gRPC's health protocol,
+    all from inside the pod; an empty `host` is the pod itself. SLEEP (hooks only) waits `seconds`.
     """
 
     kind: ActionKind
@@ -47,6 +48,7 @@ class Action:
     path: str = "/"
     headers: Pairs = ()
     seconds: float = 0.0
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from hyper.core.pod_spec import Action, ActionKind
 from hyper.core.signals import SIGKILL
 from hyper.core.spec import ExecSpec
 from hyper.core.units import go_duration
-from hyper.engine import linking, plan, pod_plan
+from hyper.engine import grpc_health, linking, plan, pod_plan
 from hyper.engine.container import Container
 from hyper.engine.execs import Exec
 from hyper.engine.machine import Machine
@@ -46,7 +46,7 @@ async def perform(
     match action.kind:
         case ActionKind.EXEC:
             return await run(pod, machine, container, action.command, limit_s)
-        case ActionKind.HTTP | ActionKind.TCP:
+        case ActionKind.HTTP | ActionKind.TCP | ActionKind.GRPC:
             return await _ask(machine, action, limit_s)
         case ActionKind.SLEEP:
             await asyncio.sleep(min(action.seconds, limit_s))
@@ -109,21 +109,37 @@ async def _kill(machine: Machine, started: Exec) -> None:
 
 
 async def _ask(machine: Machine, action: Action, timeout_s: float) -> ActionResult:
-    """Have the guest connect, and for HTTP ask; the guest looks the host's name up nowhere."""
-    http = action.kind is ActionKind.HTTP
+    """Have the guest connect, and ask if there is something to ask; it looks no name up."""
     asked = guest.Connect(
         address=pod_plan.pack_address(action.host or "127.0.0.1"),
         port=action.port,
         timeout_ms=max(1, round(timeout_s * 1000)),
-        content=_http_request(action) if http else b"",
+        content=_content(action),
     )
     try:
         answer = await machine.agent.request(asked, timeout_s=timeout_s + _CONNECT_ANSWER_S)
     except HyperError as err:
         return ActionResult(False, 1, str(err))
-    if not http:
-        return ActionResult(True, 0, "")
-    return _judge(answer.content)
+    match action.kind:
+        case ActionKind.HTTP:
+            return _judge(answer.content)
+        case ActionKind.GRPC:
+            ok, text = grpc_health.judge(answer.content)
+            return ActionResult(ok, 0 if ok else 1, f"gRPC health check: {text}")
+        case _:
+            return ActionResult(True, 0, "")
+
+
+def _content(action: Action) -> bytes:
+    match action.kind:
+        case ActionKind.HTTP:
+            return _http_request(action)
+        case ActionKind.GRPC:
+            host = action.host or "127.0.0.1"
+            authority = f"[{host}]" if ":" in host else host
+            return grpc_health.request(f"{authority}:{action.port}", action.service)
+        case _:
+            return b""
 
 
 def _http_request(action: Action) -> bytes:

@@ -203,6 +203,16 @@ TCP = Table(
     lambda values, where: Action(ActionKind.TCP, **values),
 )
 
+GRPC = Table(
+    "A question by gRPC's health protocol from inside the pod; SERVING is success.",
+    (
+        Key("port", Whole(1, 65535), "port", required=True),
+        Key("service", Text(), "service; the server as a whole unless given"),
+        Key("host", Text(), "address; the pod itself unless given"),
+    ),
+    lambda values, where: Action(ActionKind.GRPC, **values),
+)
+
 _ACTIONS = (
     Key("exec", ListOf(Text()), "a command in the container"),
     Key("http", HTTP, "an HTTP request"),
@@ -211,9 +221,9 @@ _ACTIONS = (
 
 
 def _action(values: Values, where: str) -> Action:
-    given = [name for name in ("exec", "http", "tcp", "sleep") if name in values]
+    given = [name for name in ("exec", "http", "tcp", "grpc", "sleep") if name in values]
     if len(given) != 1:
-        raise InvalidArgument(f"{where}: one of exec, http and tcp is needed")
+        raise InvalidArgument(f"{where}: one action is needed: exec, http, tcp...")
     match given[0]:
         case "exec":
             if not values["exec"]:
@@ -242,6 +252,7 @@ PROBE = Table(
     "A check repeated while the container runs.",
     (
         *_ACTIONS,
+        Key("grpc", GRPC, "a question by gRPC's health protocol"),
         Key("initialDelay", Number(), "seconds before the first", "initial_delay_s"),
         Key("period", Number(), "seconds between two; 10 unless given", "period_s"),
         Key("timeout", Number(), "seconds one may take; 1 unless given", "timeout_s"),

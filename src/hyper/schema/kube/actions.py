@@ -79,6 +79,19 @@ TCP_SOCKET = Table(
 
 
 @dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """A question by gRPC's health protocol; success is SERVING."""
+
+    port: int = 0
+    service: str = ""
+
+
+GRPC = Table(
+    "grpc", HealthCheck, (acts("port", integer(1, 65535), required=True), acts("service", TEXT))
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """A pause."""
 
@@ -95,6 +108,7 @@ class Probe:
     exec: Command | None = None
     http_get: Request | None = None
     tcp_socket: Connection | None = None
+    grpc: HealthCheck | None = None
     initial_delay_seconds: int = 0
     timeout_seconds: int = 1
     period_seconds: int = 10
@@ -108,7 +122,7 @@ _PROBE_FIELDS: tuple[Field, ...] = (
     acts("exec", nested(EXEC)),
     acts("httpGet", nested(HTTP_GET)),
     acts("tcpSocket", nested(TCP_SOCKET)),
-    refused("grpc", "the gRPC health protocol is not spoken here: use exec, httpGet or tcpSocket"),
+    acts("grpc", nested(GRPC)),
     acts("initialDelaySeconds", NUMBER),
     acts("timeoutSeconds", _POSITIVE),
     acts("periodSeconds", _POSITIVE),
@@ -130,7 +144,12 @@ def _one_action(actions: tuple[tuple[str, object], ...], place: Place, optional:
 
 
 def _check_probe(probe: Probe, place: Place) -> None:
-    actions = (("exec", probe.exec), ("httpGet", probe.http_get), ("tcpSocket", probe.tcp_socket))
+    actions = (
+        ("exec", probe.exec),
+        ("httpGet", probe.http_get),
+        ("tcpSocket", probe.tcp_socket),
+        ("grpc", probe.grpc),
+    )
     _one_action(actions, place, optional=False)
 
 

@@ -171,6 +171,7 @@ def _probe(probe: model.Probe | None) -> actions.Probe | None:
             if action.kind is model.ActionKind.TCP
             else None
         ),
+        grpc=_grpc(action),
         initial_delay_seconds=math.ceil(probe.initial_delay_s),
         timeout_seconds=max(1, math.ceil(probe.timeout_s)),
         period_seconds=max(1, math.ceil(probe.period_s)),
@@ -181,12 +182,18 @@ def _probe(probe: model.Probe | None) -> actions.Probe | None:
 
 
 def _hook(action: model.Action | None) -> actions.Hook | None:
-    if action is None or action.kind is model.ActionKind.TCP:
+    if action is None or action.kind in (model.ActionKind.TCP, model.ActionKind.GRPC):
         return None
     sleep = None
     if action.kind is model.ActionKind.SLEEP:
         sleep = actions.Sleep(math.ceil(action.seconds))
     return actions.Hook(_exec(action), _request(action), sleep)
+
+
+def _grpc(action: model.Action) -> actions.HealthCheck | None:
+    if action.kind is not model.ActionKind.GRPC:
+        return None
+    return actions.HealthCheck(action.port, action.service)
 
 
 def _exec(action: model.Action) -> actions.Command | None:

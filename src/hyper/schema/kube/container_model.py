@@ -268,6 +268,9 @@ def _action(action: actions.Probe | actions.Hook, ports: dict[str, int]) -> mode
             headers=tuple((header.name, header.value) for header in request.http_headers),
         )
     if isinstance(action, actions.Probe):
+        if action.grpc:
+            grpc = action.grpc
+            return model.Action(model.ActionKind.GRPC, port=grpc.port, service=grpc.service)
         assert action.tcp_socket is not None  # the table's check
         socket = action.tcp_socket
         return model.Action(
