@@ -112,7 +112,8 @@ class FakeImages:
         if not size:
             raise Failure("tar: unexpected end of the archive")
         self.loaded_bytes = size
-        return [SimpleNamespace(messages=("Loaded image: busybox:latest",))]
+        loaded = self.get("busybox")
+        return [SimpleNamespace(id=loaded.id, messages=("Loaded image: busybox:latest",))]
 
 
 @dataclass(frozen=True, slots=True)
