@@ -110,6 +110,15 @@ def test_ps_asks_for_what_the_flags_say(hyper: Hyper, daemon: FakeDaemon) -> Non
     assert json.loads(query["filters"]) == {"name": ["a", "b"]}
 
 
+@pytest.mark.parametrize(("options", "asked"), [((), "0"), (("--all",), "1")])
+def test_pods_made_for_one_container_are_listed_only_with_all(
+    hyper: Hyper, daemon: FakeDaemon, options: tuple[str, ...], asked: str
+) -> None:
+    daemon.on("GET", "/hyper/v1/pods", [])
+    assert hyper("pod", "ls", *options)[0] == 0
+    assert daemon.requests[-1].query["lone"] == asked
+
+
 def test_a_wrong_template_is_told(hyper: Hyper) -> None:
     status, _, err = hyper("ps", "--format", "{{.ID")
     assert (status, err) == (1, "failed to parse template: template: :1: unclosed action\n")

@@ -1,14 +1,21 @@
 """NFS: one pod serves, another mounts it as a volume."""
 
+import os
+import signal
+
 import pytest
 
-from tests.support import nfs
-from tests.support.pods import Hyper, container, pod
+from tests.support import leaks, nfs
+from tests.support.daemon import Daemon
+from tests.support.pods import Hyper, container, inspect, pod
 
 pytestmark = pytest.mark.root  # pods reach each other on networks only
 
 
-def test_pods_share_files_over_nfs(hyper: Hyper) -> None:
+_V3 = "vers=3,nolock,proto=tcp,port=2049,mountproto=tcp,mountport=635"
+
+
+def test_pods_share_files_over_nfs(daemon: Daemon, hyper: Hyper) -> None:
     hyper("network", "create", "--subnet", "172.30.0.0/24", "nfs")
     nfs.serve(hyper, "server", "nfs", "172.30.0")
     uses = [{"volume": "n", "path": "/n"}]
@@ -31,5 +38,48 @@ def test_pods_share_files_over_nfs(hyper: Hyper) -> None:
     assert "volume n: cannot mount the NFS export 172.30.0." in refused.error
     assert "the server exports no such path" in refused.error
 
+    old = volume | {"source": "server:/export", "options": _V3}
+    show = container("a", "cat /n/answer; grep -o ,vers=3 /proc/mounts", volumes=uses)
+    shown = pod(hyper, "--rm", id="v3", volumes=[old], interfaces=interfaces, containers=[show])
+    assert shown.lines == ["from the client", ",vers=3"]
+
+    _a_silent_server_keeps_no_pod(daemon, hyper, volume)
     hyper("rm", "--force", "server")
     hyper("network", "rm", "nfs")
+
+
+def _a_silent_server_keeps_no_pod(daemon: Daemon, hyper: Hyper, volume: dict[str, str]) -> None:
+    """Its server's vCPUs stand still, and the client is in the middle of writing."""
+    uses = [{"volume": "n", "path": "/n"}]
+    script = "while :; do dd if=/dev/zero of=/n/big bs=64k count=64 2>/dev/null; done"
+    pod(
+        hyper,
+        id="stuck",
+        volumes=[volume],
+        interfaces=[{"network": "nfs"}],
+        containers=[container("a", script, volumes=uses), container("b", "sleep 600")],
+    )
+    assert leaks.settle(
+        lambda: hyper("exec", "server", "test", "-s", "/export/big", status=None).status, 60
+    )
+    client, server = inspect(hyper, "stuck")["Pid"], _vmm_of(hyper, "server")
+    os.kill(server, signal.SIGSTOP)
+    try:
+        assert hyper("exec", "stuck-b", "echo", "well").stdout == "well\n"
+        hyper("pod", "rm", "-f", "stuck")
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert hyper("pod", "ls", "--format", "{{.Name}} {{.State}}").lines == []
+    assert client not in daemon.vmms()
+
+
+def _vmm_of(hyper: Hyper, container: str) -> int:
+    pods = hyper("pod", "ls", "--all", "--format", "{{.ID}}").lines
+    (name,) = hyper("inspect", "--format", "{{.Id}}", container).lines
+    for found in (inspect(hyper, each) for each in pods):
+        listed = found["Containers"]
+        assert isinstance(listed, list)
+        if any(item["Id"] == name for item in listed):
+            assert isinstance(found["Pid"], int)
+            return found["Pid"]
+    raise AssertionError(f"no pod has {container}")

@@ -42,8 +42,9 @@ def _names(daemon: Daemon, kind: str) -> list[str]:
         case "network":
             found = answers.objects(daemon.call("GET", "/networks"))
         case "pod" | "running-pod":
-            query = {"lone": False, "filters": _RUNNING_PODS if kind == "running-pod" else None}
-            found = answers.objects(daemon.call("GET", "/hyper/v1/pods", query))
+            running = _RUNNING_PODS if kind == "running-pod" else None
+            lone: dict[str, object] = {"lone": "0", "filters": running}
+            found = answers.objects(daemon.call("GET", "/hyper/v1/pods", lone))
         case "kernel":
             found = answers.objects(daemon.call("GET", "/hyper/v1/kernels"))
         case _:

@@ -35,7 +35,7 @@ def pod_path(name: str, rest: str = "") -> str:
 def list_pods(call: Invocation) -> int:
     """List pods; those made for a lone container only with --all."""
     options = call.options
-    query = {"lone": options.on("all"), "filters": options.filters()}
+    query = {"lone": "1" if options.on("all") else "0", "filters": options.filters()}
     found = answers.objects(call.daemon.call("GET", "/hyper/v1/pods", query))
     rows = [_row(item, options.on("no-trunc")) for item in found]
     quiet = "ID" if options.on("quiet") else ""
