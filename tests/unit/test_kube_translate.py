@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from hyper.core.errors import HyperError, InvalidArgument, Unsupported
 from hyper.core.pod_spec import ActionKind, Medium, Role
 from hyper.core.spec import MountKind
 from hyper.schema.kube import report
+from hyper.schema.kube.documents import read_documents
 from hyper.schema.kube.fields import Table
+from hyper.schema.kube.translate import make_plan
 from tests.support import kube_bodies as bodies
 from tests.support.kube_bodies import Body
 
@@ -258,6 +261,47 @@ def test_a_missing_config_map_is_named() -> None:
     )
 
 
+def test_a_container_without_limits_has_those_of_its_machine() -> None:
+    def value(resource: str, spec: Body) -> str:
+        reference = {"resourceFieldRef": {"resource": resource}}
+        body = bodies.pod(spec, env=[{"name": "X", "valueFrom": reference}])
+        documents = read_documents(yaml.safe_dump(body)).documents
+        sizes = {"cpu": 2, "memory": 512 << 20}
+        (made,) = make_plan(documents, node_sizes=sizes).pods
+        return made.containers[0].spec.env[0]
+
+    assert value("limits.cpu", {}) == "X=2"
+    assert value("limits.memory", {}) == f"X={512 << 20}"
+    assert value("limits.memory", {"resources": {"limits": {"memory": "1Gi"}}}) == f"X={1 << 30}"
+    assert value("requests.cpu", {}) == "X=0"
+
+
+@pytest.mark.parametrize(
+    ("without", "error"),
+    [(("runAsUser", "runAsGroup"), "securityContext.runAsUser"),
+     (("runAsGroup",), "securityContext.runAsGroup")],
+)  # fmt: skip
+def test_strict_groups_need_a_user_and_a_group(without: tuple[str, ...], error: str) -> None:
+    security = {"runAsUser": 1, "runAsGroup": 2, "supplementalGroups": [3]}
+    strict = security | {"supplementalGroupsPolicy": "Strict"}
+    spec = bodies.planned({"securityContext": strict}).containers[0].spec
+    assert (spec.user, spec.groups) == ("1:2", ("3",))
+    for name in without:
+        del strict[name]
+    with pytest.raises(InvalidArgument, match=error):
+        bodies.planned({"securityContext": strict})
+
+
+def test_an_apparmor_profile_by_annotation_is_refused_as_its_field_is() -> None:
+    body = bodies.pod()
+    key = "container.apparmor.security.beta.kubernetes.io/one"
+    body["metadata"]["annotations"] = {key: "localhost/deny-write"}
+    with pytest.raises(Unsupported, match=r"metadata.annotations.*AppArmor"):
+        bodies.plan(body)
+    body["metadata"]["annotations"] = {key: "unconfined"}
+    assert bodies.plan(body).pods
+
+
 @pytest.mark.parametrize(
     ("reference", "error"),
     [
@@ -265,7 +309,10 @@ def test_a_missing_config_map_is_named() -> None:
         ({"fieldRef": {"fieldPath": "metadata.uid"}}, "a pod has no uid of its own"),
         ({"fieldRef": {"fieldPath": "status.hostIP"}}, "does not learn the addresses"),
         ({"fieldRef": {"fieldPath": "spec.foo"}}, 'Unsupported value: "spec.foo"'),
-        ({"resourceFieldRef": {"resource": "limits.cpu"}}, "container one does not set it"),
+        (
+            {"resourceFieldRef": {"resource": "limits.ephemeral-storage"}},
+            "container one does not set it",
+        ),
         ({"configMapKeyRef": {"name": "conf", "key": "bin"}}, "its value is no text"),
     ],
 )

@@ -243,6 +243,9 @@ def test_a_headless_service_is_a_name_of_the_pods_it_selects() -> None:
     served, unserved = (pod.containers[0].spec.endpoints for pod in plan.pods)
     assert served[0].aliases == (*NAMES, *(f"web.{name}" for name in NAMES))
     assert unserved == ()
+    assert plan.notes == ()
+    nowhere = bodies.plan(_service(clusterIP="None"), other)
+    assert "no pod of this play has its labels" in nowhere.notes[0]
 
 
 def test_ports_of_a_service_have_targets_and_ports_of_the_host() -> None:

@@ -46,10 +46,12 @@ async def play(call: Call) -> web.StreamResponse:
     What is wrong with the documents is an ordinary error; then lines tell what is done.
     """
     documents, configuration = await _read(call)
+    settings = call.engine.settings
     plan: Plan = make_plan(
         documents.documents,
         configuration.documents,
         node_name=platform.node(),
+        node_sizes={"cpu": settings.vcpus, "memory": settings.memory_bytes},
         notes=documents.notes,
     )
     if not plan.pods and not plan.volumes and not plan.services:

@@ -129,7 +129,19 @@ def _user(own: ContainerSecurity, pod: PodSecurity, place: Place) -> str:
                 .at("runAsGroup")
                 .invalid(group, "needs runAsUser: a group alone is not given to a process")
             )
+        if pod.supplemental_groups_policy == "Strict":
+            raise (
+                place.at("securityContext")
+                .at("runAsUser")
+                .required("supplementalGroupsPolicy Strict needs it, and runAsGroup")
+            )
         return ""
+    if group is None and pod.supplemental_groups_policy == "Strict":
+        raise (
+            place.at("securityContext")
+            .at("runAsGroup")
+            .required("supplementalGroupsPolicy Strict needs it, else /etc/group says more groups")
+        )
     return str(user) if group is None else f"{user}:{group}"
 
 

@@ -133,10 +133,10 @@ POD_SECURITY = Table(
         acts("fsGroup", IDENTITY, "the group of emptyDir and of injected files"),
         idle("fsGroupChangePolicy", "volumes of the host keep their owners", "OnRootMismatch"),
         acts("supplementalGroups", _IDENTITIES),
-        acts(
+        differs(
             "supplementalGroupsPolicy",
-            only("groups of the image's /etc/group are always added", "Merge"),
-            "Merge",
+            choice("Merge", "Strict"),
+            "a process with runAsGroup gets no groups of the image's /etc/group in either case",
         ),
         acts("sysctls", many(nested(SYSCTL)), "of the namespaces a container has for itself"),
         refused("seLinuxChangePolicy", _NO_SELINUX),

@@ -5,7 +5,7 @@ What only the host can tell (an image's user, whether a path exists) is handed o
 
 import ipaddress
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -54,6 +54,8 @@ NamedClaim = tuple[str, Claim]
 NETWORK = "kube"
 INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+"""Begins annotations that act, as the field appArmorProfile does in later versions."""
 DIRECTORY_MODE = "mode=0755"
 
 
@@ -100,15 +102,18 @@ def make_plan(
     configuration: Iterable[Document] = (),
     *,
     node_name: str = "",
+    node_sizes: Mapping[str, int] | None = None,
     notes: Iterable[str] = (),
 ) -> Plan:
-    """Return what a play makes. ConfigMaps and Secrets of `configuration` may be referred to.
+    """Return what a play makes. ConfigMaps and Secrets of `configuration` may be referred to, and
+    `node_sizes` by those who ask for the limits of a container that has none.
 
     Raises InvalidArgument, Unsupported, each with document and path.
     """
     told = list(notes)
     documents = tuple(documents)
-    around = Surroundings(_contents((*configuration, *documents)), node_name)
+    contents = _contents((*configuration, *documents))
+    around = Surroundings(contents, node_name, node_sizes or {})
     services = [document for document in documents if isinstance(document, Service)]
     binding = Binding(document for document in documents if isinstance(document, Persistent))
     volumes: dict[str, PlannedVolume] = {}
@@ -130,6 +135,13 @@ def make_plan(
             pods.append(_served(planned, services))
             for name, claim in claims:
                 _add_volume(volumes, _volume(claim, name, binding, told))
+    told += [
+        f'Service "{service.metadata.name}": no pod of this play has its labels: its name leads '
+        "nowhere"
+        for service in services
+        if is_headless(service)
+        and not any(set(service.spec.selector) <= set(pod.spec.labels) for pod in pods)
+    ]
     told += [
         f'PersistentVolume "{name}": has no effect: no claim of this play fits it'
         for name in binding.left()
@@ -300,6 +312,10 @@ def _plan_pod(
     pod: Pod, around: Surroundings, place: Place, backoff_limit: int | None
 ) -> PlannedPod:
     spec, metadata = pod.spec, pod.metadata
+    for name, profile in metadata.annotations:
+        if name.startswith(APPARMOR) and profile != "unconfined":
+            where = Place(place.document, "metadata.annotations", place.notes).key(name)
+            raise where.refused("the guest has no AppArmor; the VM is the boundary")
     containers: list[PlannedContainer] = []
     for kind, members in (
         ("initContainers", spec.init_containers),

@@ -7,7 +7,8 @@ import json
 import math
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 
 from hyper.core.pod_spec import InjectedFile
 from hyper.schema.kube.configuration import Contents
@@ -42,10 +43,13 @@ ADDRESS_FIELDS = ("status.podIP", "status.podIPs")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a play knows besides one pod: ConfigMaps and Secrets by kind and name, the node."""
+    """What a play knows besides one pod: ConfigMaps and Secrets by kind and name, the node, and
+    by resource the size of a machine that asks for none.
+    """
 
     contents: Mapping[tuple[str, str], Contents]
     node_name: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def find(self, kind: str, name: str, optional: bool, place: Place) -> Contents | None:
         """Return a ConfigMap's or Secret's contents; None for a missing optional one."""
@@ -147,7 +151,7 @@ def _value(
         return _key(source.secret_key_ref, SECRET, around, where.at("secretKeyRef"))
     if source.resource_field_ref:
         reference = source.resource_field_ref
-        return _amount(reference, container, pod, where.at("resourceFieldRef"))
+        return _amount(reference, container, pod, around, where.at("resourceFieldRef"))
     assert source.field_ref is not None  # the table's check
     place = where.at("fieldRef").at("fieldPath")
     return _field(source.field_ref.field_path, pod, around, place)
@@ -190,7 +194,11 @@ def _field(path: str, pod: Pod, around: Surroundings, place: Place) -> str:
 
 
 def _amount(
-    reference: ResourceReference, container: Container | None, pod: Pod, place: Place
+    reference: ResourceReference,
+    container: Container | None,
+    pod: Pod,
+    around: Surroundings,
+    place: Place,
 ) -> str:
     if reference.container_name:
         every = (*pod.spec.init_containers, *pod.spec.containers)
@@ -199,7 +207,12 @@ def _amount(
         raise place.at("containerName").not_found(reference.container_name)
     kind, _, name = reference.resource.partition(".")
     needs = container.resources
-    amount = needs.limit(name) if kind == "limits" else needs.request(name)
+    if kind == "limits":
+        # Without a limit of its own a container may use its pod's machine.
+        sizes = (needs.limit(name), pod.spec.resources.limit(name), around.sizes.get(name))
+        amount = next((size for size in sizes if size is not None), None)
+    else:
+        amount = needs.request(name) or Fraction(0)
     if amount is None:
         raise place.at("resource").invalid(
             reference.resource, f"container {container.name} does not set it"
@@ -308,7 +321,7 @@ class Files:
     def _downward_text(self, item: DownwardItem, place: Place) -> str:
         if item.resource_field_ref:
             where = place.at("resourceFieldRef")
-            return _amount(item.resource_field_ref, None, self.pod, where)
+            return _amount(item.resource_field_ref, None, self.pod, self.around, where)
         assert item.field_ref is not None  # the table's check
         path, metadata = item.field_ref.field_path, self.pod.metadata
         if path == "metadata.labels":
