@@ -35,8 +35,8 @@ def _pieces(descriptor: int) -> "Iterator[bytes]":
             os.close(descriptor)
 
 
-def save_stream(path: str, fetch: "Callable[[], Response]") -> None:
-    """Write an answer's body to a new file, or to stdout when `path` is "".
+def save_stream(path: str, fetch: "Callable[[], Response]", what: str) -> None:
+    """Write an answer's body, `what` it is, to a new file, or to stdout when `path` is "".
 
     The file appears when it is complete. Raises CommandFailed, ApiError, ConnectionLost.
     """
@@ -51,7 +51,7 @@ def save_stream(path: str, fetch: "Callable[[], Response]") -> None:
     directory = os.path.dirname(path) or "."
     if not os.path.isdir(directory):
         raise CommandFailed(
-            "failed to save image: "
+            f"failed to {what}: "
             f"invalid output path: stat {directory}: no such file or directory"
         )
     if os.path.exists(path) and not os.path.isfile(path):

@@ -109,6 +109,8 @@ class Memberships:
         pod, found = find_container(self._pods, container)
         endpoint = replace(endpoint, network=info.spec.name, network_id=info.id)
         if found.spec.network_disabled or found.spec.network_mode == NONE:
+            if info.spec.name == NONE:
+                raise _already(found, info)
             raise InvalidArgument(
                 "container cannot be connected to multiple networks with one of the networks in "
                 "private (none) mode"
@@ -122,10 +124,7 @@ class Memberships:
         self, pod: Pod, container: Container, info: NetworkInfo, endpoint: EndpointSpec
     ) -> None:
         if any(each.network_id == info.id for each in container.spec.endpoints):
-            raise Forbidden(
-                f"endpoint with name {container.row.name} already exists in network "
-                f"{info.spec.name}"
-            )
+            raise _already(container, info)
         if pod.machine is not None and container.active:
             await self._join(pod, pod.machine, container, endpoint)
         endpoints = (*container.spec.endpoints, endpoint)
@@ -145,19 +144,36 @@ class Memberships:
             raise
 
     async def disconnect(self, reference: str, container: str, *, force: bool) -> None:
-        """Take a container off a network, at once if it runs. Raises NotFound, Forbidden."""
-        info = self.registry.find(reference)
+        """Take a container off a network, at once if it runs; off one that is gone if it does not,
+        or by `force`. Raises NotFound, Forbidden.
+        """
         pod, found = find_container(self._pods, container)
+        try:
+            info = self.registry.find(reference)
+        except NotFound:
+            if found.active and not force:
+                raise
+            await pod.supervisor.call(lambda: self._forget(found, reference))
+            return
         await pod.supervisor.call(lambda: self._disconnect(pod, found, info, force=force))
+
+    async def _forget(self, container: Container, network: str) -> None:
+        """Take a container off a network that was removed, which is known by its name or id."""
+        endpoints = container.spec.endpoints
+        left = tuple(each for each in endpoints if network not in (each.network, each.network_id))
+        if left == endpoints:
+            raise _not_on(container, network)
+        store = self._services.store
+        spec = replace(container.spec, endpoints=left)
+        await store.call(store.put_spec, container.id, spec, ())
+        container.row = replace(container.row, spec=spec)
 
     async def _disconnect(
         self, pod: Pod, container: Container, info: NetworkInfo, *, force: bool
     ) -> None:
         left = tuple(each for each in container.spec.endpoints if each.network_id != info.id)
         if len(left) == len(container.spec.endpoints):
-            raise Forbidden(
-                f"container {container.id} is not connected to network {info.spec.name}"
-            )
+            raise _not_on(container, info.spec.name)
         machine = pod.machine
         others = any(
             each.network_id == info.id
@@ -193,6 +209,15 @@ class Memberships:
 
     def _containers(self) -> list[Container]:
         return [each for pod in self._pods.all() for each in pod.containers.values()]
+
+
+def _already(container: Container, info: NetworkInfo) -> Forbidden:
+    name = container.row.name
+    return Forbidden(f"endpoint with name {name} already exists in network {info.spec.name}")
+
+
+def _not_on(container: Container, network: str) -> Forbidden:
+    return Forbidden(f"container {container.id} is not connected to network {network}")
 
 
 async def _tell(pod: Pod, machine: Machine, link: Link) -> None:

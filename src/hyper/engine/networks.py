@@ -258,7 +258,11 @@ class NetworkRegistry:
         """Raise InvalidArgument when a container cannot have this place on a network."""
         info = self._networks[endpoint.network_id]
         refusal = f"invalid config for network {info.spec.name}: invalid endpoint settings:\n"
-        if info.spec.name in (HOST, NONE):
+        if info.spec.name == HOST:
+            raise InvalidArgument(
+                "container cannot be disconnected from host network or connected to host network"
+            )
+        if info.spec.name == NONE:
             raise InvalidArgument(f"{refusal}containers cannot join the network {info.spec.name}")
         spec = info.spec
         for address, chosen in (

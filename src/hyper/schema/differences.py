@@ -29,7 +29,8 @@ DIFFERENCES = {
     ),
     "versions of the command": (
         "what the docker command checks before it asks, its versions word differently; the hyper "
-        "command leaves some of those checks to the daemon"
+        "command leaves some of those checks to the daemon, and `hyper cp -a` keeps owners on the "
+        "way out of a container as well"
     ),
 }
 

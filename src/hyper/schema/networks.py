@@ -5,7 +5,7 @@ What depends on other networks or the host is the engine's.
 
 import re
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from hyper.core.errors import InvalidArgument, Unsupported
 from hyper.core.spec import ContainerSpec, EndpointSpec, LinkSpec, NetworkSpec, SubnetSpec
@@ -103,17 +103,26 @@ def _subnet(value: object, where: str) -> SubnetSpec:
         if any(texts.values()) or auxiliary:
             raise InvalidArgument(f"{where}: an address plan needs a subnet")
         return SubnetSpec()
-    try:
-        subnet = ip_network(texts["Subnet"])
-    except ValueError as err:
-        raise InvalidArgument(
-            f"invalid network config:\ninvalid subnet {texts['Subnet']}: {err}"
-        ) from None
+    subnet = _network(texts["Subnet"])
     if subnet.prefixlen > subnet.max_prefixlen - 2:
         raise InvalidArgument(f"invalid subnet {subnet}: it has no room for a gateway and a member")
     for key, text in (*texts.items(), *auxiliary):
         _check_inside(key, text, str(subnet))
     return SubnetSpec(str(subnet), texts["Gateway"], texts["IPRange"], auxiliary)
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    """Return a subnet. Raises InvalidArgument in moby's words (api/types/network/ipam.go)."""
+    wrong = f"invalid network config:\ninvalid subnet {text}: "
+    try:
+        subnet = ip_network(text, strict=False)
+    except ValueError:
+        raise InvalidArgument(f"{wrong}invalid CIDR block notation") from None
+    if "/" not in text:
+        raise InvalidArgument(f"{wrong}invalid CIDR block notation")
+    if ip_address(text.partition("/")[0]) != subnet.network_address:
+        raise InvalidArgument(f"{wrong}it should be {subnet}")
+    return subnet
 
 
 def _check_inside(key: str, text: str, subnet: str) -> None:

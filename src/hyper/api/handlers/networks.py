@@ -124,9 +124,10 @@ def _show(info: NetworkInfo) -> JSON:
     spec = info.spec
     plans: list[JSON] = []
     for plan in spec.subnets:
-        shown: JSON = {"Subnet": plan.subnet, "Gateway": plan.gateway}
+        shown: JSON = {"Subnet": plan.subnet}
         if plan.ip_range:
             shown["IPRange"] = plan.ip_range
+        shown["Gateway"] = plan.gateway
         if plan.auxiliary:
             shown["AuxiliaryAddresses"] = dict(plan.auxiliary)
         plans.append(shown)

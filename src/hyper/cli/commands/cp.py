@@ -24,6 +24,9 @@ _GO_SYMLINK = 1 << 27  # io/fs ModeSymlink
 
 def copy(call: Invocation) -> int:
     """Copy from or to a container; - is a tar archive on stdin or stdout."""
+    for word, what in zip(call.arguments, ("source", "destination"), strict=True):
+        if not word:
+            raise CommandFailed(f"{what} can not be empty")
     source_container, source = _split(call.arguments[0])
     target_container, target = _split(call.arguments[1])
     if source_container and target_container:
@@ -44,7 +47,7 @@ def _split(word: str) -> tuple[str, str]:
 
 
 def _copy_out(call: Invocation, container: str, source: str, target: str) -> int:
-    path = source or "/"
+    path = source
     if call.options.on("follow-link"):
         path = _follow(call, container, path)
     response = call.daemon.open("GET", container_path(container, "/archive"), {"path": path})
@@ -77,18 +80,19 @@ def _place(source: str, found: dict[str, object], target: str) -> "tuple[str, _R
         if os.path.exists(target):
             raise CommandFailed("cannot copy directory")
         parent = os.path.dirname(target.rstrip("/")) or "."
-        _check_parent(parent, target)
+        _check_parent(parent)
         return parent, _Rename(root, os.path.basename(target.rstrip("/")))
     if target.endswith("/"):
-        raise CommandFailed(f'destination directory "{target}" must exist')
+        raise CommandFailed("no such directory")
     parent = os.path.dirname(target) or "."
-    _check_parent(parent, target)
+    _check_parent(parent)
     return parent, _Rename(root, os.path.basename(target))
 
 
-def _check_parent(parent: str, target: str) -> None:
+def _check_parent(parent: str) -> None:
     if not os.path.isdir(parent):
-        raise CommandFailed(f'invalid output path: directory "{parent}" does not exist: {target}')
+        shown = os.path.abspath(parent)
+        raise CommandFailed(f'invalid output path: directory "{shown}" does not exist')
 
 
 class _Rename:
@@ -109,10 +113,12 @@ class _Rename:
 
 def _copy_in(call: Invocation, source: str, container: str, target: str) -> int:
     keep = call.options.on("archive")
-    directory, name = target or "/", ""
+    directory, name = target, ""
+    if not target:
+        raise CommandFailed("no such directory")
     if source == "-":
         found = _stat(call, container, directory)
-        if found is not None and not answers.number(found, "mode") & _GO_DIRECTORY:
+        if found is None or not answers.number(found, "mode") & _GO_DIRECTORY:
             raise CommandFailed(f'destination "{container}:{target}" must be a directory')
         pieces: Iterator[bytes] = read_pieces("")
     else:
@@ -120,7 +126,7 @@ def _copy_in(call: Invocation, source: str, container: str, target: str) -> int:
             source = os.path.realpath(source)
         if not os.path.lexists(source.rstrip("/") or "/"):
             raise CommandFailed(f"lstat {os.path.abspath(source)}: no such file or directory")
-        directory, name = _place_inside(call, source, container, target or "/")
+        directory, name = _place_inside(call, source, container, target)
         from hyper.sdk.tars import pack
 
         # docker sends owners as they are; -a gives all to the container's user.
@@ -153,7 +159,7 @@ def _place_inside(call: Invocation, source: str, container: str, target: str) ->
     if found is not None and is_directory:
         raise CommandFailed("cannot copy directory")
     if found is None and target.endswith("/") and not is_directory:
-        raise CommandFailed(f'destination directory "{target}" must exist')
+        raise CommandFailed("no such directory")
     stripped = target.rstrip("/")
     return os.path.dirname(stripped) or "/", os.path.basename(stripped)
 

@@ -8,7 +8,8 @@ from hyper.cli.each import container_path
 def export(call: Invocation) -> int:
     """Write a container's files to a file or to stdout."""
     path = container_path(call.arguments[0], "/export")
-    save_stream(call.options.text("output"), lambda: call.daemon.open("GET", path))
+    target = call.options.text("output")
+    save_stream(target, lambda: call.daemon.open("GET", path), "export container")
     return 0
 
 

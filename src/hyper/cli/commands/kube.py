@@ -138,7 +138,7 @@ def generate(call: Invocation) -> int:
     query = {"names": call.arguments}
     response = call.daemon.open("GET", "/hyper/v1/generate/kube", query)
     if target:
-        save_stream(target, lambda: response)
+        save_stream(target, lambda: response, "save the manifest")
         return 0
     for piece in response.pieces():
         write_all(1, piece)

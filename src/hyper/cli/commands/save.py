@@ -12,7 +12,8 @@ def save(call: Invocation) -> int:
         from hyper.cli.values import platform_object
 
         query["platform"] = platform_object(call.options.text("platform"))
-    save_stream(call.options.text("output"), lambda: call.daemon.open("GET", "/images/get", query))
+    target = call.options.text("output")
+    save_stream(target, lambda: call.daemon.open("GET", "/images/get", query), "save image")
     return 0
 
 
