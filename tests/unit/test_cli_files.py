@@ -114,7 +114,7 @@ def test_what_cannot_be_copied_in(
     assert run(["cp", "tree", "web:/file"]) == 1
     assert capfd.readouterr().err == "cannot copy directory\n"
     assert run(["cp", "a", "web:/none/"]) == 1
-    assert 'no such directory' in capfd.readouterr().err
+    assert "no such directory" in capfd.readouterr().err
     assert run(["cp", "nothing", "web:/"]) == 1
     assert "no such file or directory" in capfd.readouterr().err
     assert run(["cp", "a", "b"]) == 1

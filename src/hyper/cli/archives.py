@@ -51,8 +51,7 @@ def save_stream(path: str, fetch: "Callable[[], Response]", what: str) -> None:
     directory = os.path.dirname(path) or "."
     if not os.path.isdir(directory):
         raise CommandFailed(
-            f"failed to {what}: "
-            f"invalid output path: stat {directory}: no such file or directory"
+            f"failed to {what}: invalid output path: stat {directory}: no such file or directory"
         )
     if os.path.exists(path) and not os.path.isfile(path):
         _save_to(path, fetch)
