@@ -407,7 +407,7 @@ def test_probes_and_hooks_become_actions() -> None:
 
 def test_volumes_become_volumes_of_the_pod_and_mounts() -> None:
     volumes = [
-        {"name": "disk"},
+        {"name": "disk", "emptyDir": {"sizeLimit": "1Mi"}},
         {"name": "mem", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi", "mode": 0o1777}},
         {"name": "conf", "configMap": {"name": "conf"}},
         {"name": "host", "hostPath": {"path": "/srv", "type": "Directory"}},
@@ -417,7 +417,7 @@ def test_volumes_become_volumes_of_the_pod_and_mounts() -> None:
     pod = bodies.planned({"volumes": volumes}, volumeMounts=mounts)
     media = {volume.name: volume.source.medium for volume in pod.spec.volumes}
     assert media == {"disk": Medium.DISK, "mem": Medium.MEMORY, "conf": Medium.MEMORY}
-    assert pod.spec.volumes[1].source.size_bytes == 1 << 20
+    assert [item.source.size_bytes >> 20 for item in pod.spec.volumes[:2]] == [32, 1]
     assert [item.source.options for item in pod.spec.volumes[:2]] == ["mode=0777", "mode=1777"]
     found = [(m.kind, m.source, m.read_only) for m in pod.containers[0].spec.mounts]
     assert found == [

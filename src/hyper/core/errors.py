@@ -66,7 +66,7 @@ _NOT_FOUND = {
 
 class NotFound(HyperError):
     """No object of `kind` is called `name`; the text is Docker's (docker-py matches "no such
-    image"). Of a file, `detail` is the container.
+    image"). Of a file, `detail` is the container, of a container of a pod the pod.
     """
 
     def __init__(self, kind: str, name: str, detail: str = "") -> None:
@@ -74,6 +74,9 @@ class NotFound(HyperError):
         self.name = name
         if kind == "file":
             super().__init__(f"Could not find the file {name} in container {detail}")
+            return
+        if kind == "container of a pod":
+            super().__init__(f"pod {detail} has no container named {name}")
             return
         text = _NOT_FOUND.get(kind, f"no such {kind}: {{}}").replace("{}", name)
         super().__init__(f"{text}: {detail}" if detail else text)

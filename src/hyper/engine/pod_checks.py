@@ -18,6 +18,7 @@ from hyper.core.spec import ContainerSpec, MountKind
 from hyper.core.units import MIB
 from hyper.engine.plan import clean_path
 from hyper.engine.pod_plan import file_content, pack_address
+from hyper.storage.disks import check_size as check_disk_size
 
 FILES_MAX_BYTES = 16 * MIB
 
@@ -32,6 +33,8 @@ def check_pod(spec: PodSpec, containers: Sequence[ContainerSpec], host_cpus: int
         check_short_name(volume.name, "volume")
         if volume.source.files and volume.source.medium is not Medium.MEMORY:
             raise InvalidArgument(f"volume {volume.name}: only one in memory can have files")
+        if volume.source.medium is Medium.DISK and volume.source.size_bytes:
+            check_disk_size(volume.source.size_bytes, f"volume {volume.name}: a disk")
     check_container_names([container.name_in_pod for container in containers])
     if containers and not any(item.role is Role.MAIN for item in containers):
         raise InvalidArgument("a pod with init containers only: it needs one that is not")

@@ -159,9 +159,13 @@ class Snapshots:
         """Keep pods from using a disk while we work on it. Raises Conflict while one does."""
         key = f"work {new_id()}"
         uses = self._services.disk_uses
-        uses.claim(
-            disk_identity(source.source), f"volume {volume.name}", Use(key, work, "", read_only)
-        )
+        identity = disk_identity(source.source)
+        if not read_only and (users := uses.users(identity)):
+            raise Conflict(
+                f"volume {volume.name}: {users[0].user} uses it, and {work} is possible only while "
+                "nobody does: stop it first"
+            )
+        uses.claim(identity, f"volume {volume.name}", Use(key, work, "", read_only))
         try:
             yield
         finally:

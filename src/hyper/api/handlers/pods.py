@@ -8,14 +8,14 @@ from hyper.api.call import Call, json_response, no_content
 from hyper.api.documents import parse_document
 from hyper.api.filters import matches_any, matches_labels, parse_filters
 from hyper.api.render import pods as render
-from hyper.core.errors import HyperError, InvalidArgument
+from hyper.core.errors import HyperError, InvalidArgument, NotFound
 from hyper.core.spec import ContainerSpec
 from hyper.core.values import read_pairs, read_string, read_strings
 from hyper.engine.file_sources import encoded, fetch
 from hyper.engine.states import PodState
 from hyper.engine.views import ContainerView, PodView
 from hyper.schema.container import parse_create
-from hyper.schema.pod_api import document
+from hyper.schema.own_api import document
 from hyper.schema.pod_document import PodDocument, read_document
 
 _FILTERS = frozenset({"label", "name", "state"})
@@ -188,8 +188,8 @@ async def remove_container(call: Call) -> web.StreamResponse:
 
 
 def find_container(containers: list[ContainerView], name: str, pod: PodView) -> ContainerView:
-    """Return a pod's container by its name in the pod, name or id. Raises InvalidArgument."""
+    """Return a pod's container by its name in the pod, name or id. Raises NotFound."""
     for view in containers:
         if name in (view.spec.name_in_pod, view.name, view.id, view.id[:12]):
             return view
-    raise InvalidArgument(f"pod {pod.spec.name} has no container named {name}")
+    raise NotFound("container of a pod", name, pod.spec.name)

@@ -54,6 +54,8 @@ NamedClaim = tuple[str, Claim]
 NETWORK = "kube"
 INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+LEAST_DISK_BYTES = 32 * MIB
+"""What a file system of its own takes at least (storage/disks.py)."""
 APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 """Begins annotations that act, as the field appArmorProfile does in later versions."""
 DIRECTORY_MODE = "mode=0755"
@@ -448,4 +450,6 @@ def _empty_dir(volume: Volume, fs_group: int | None) -> VolumeSource:
     size_bytes = int(asked.size_limit) if asked else 0
     if asked and asked.medium == "Memory":
         return VolumeSource(Medium.MEMORY, size_bytes=size_bytes, options=options)
+    if size_bytes:
+        size_bytes = max(size_bytes, LEAST_DISK_BYTES)
     return VolumeSource(Medium.DISK, size_bytes=size_bytes, options=options)

@@ -40,7 +40,11 @@ EMPTY_DIR = Table(
     EmptyDir,
     (
         acts("medium", only("the guest has no huge pages set aside", "", "Memory"), "Memory"),
-        differs("sizeLimit", QUANTITY, "a hard limit: writing beyond it fails; nobody is evicted"),
+        differs(
+            "sizeLimit",
+            QUANTITY,
+            "a hard limit, on disk of 32Mi at least: writing beyond it fails; nobody is evicted",
+        ),
         acts("mode", FOLDER_MODE),
     ),
 )
