@@ -1,9 +1,11 @@
 """`hyper run`: from the command line to a process in a guest and back."""
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -18,8 +20,6 @@ def test_prints_what_the_container_prints(hyper: Hyper) -> None:
 
 
 def test_the_guest_has_its_own_kernel(hyper: Hyper) -> None:
-    import os
-
     release = hyper("run", "--rm", "busybox", "uname", "-r").stdout.strip()
     assert release and release != os.uname().release
 
@@ -69,6 +69,20 @@ def test_environment_working_directory_and_user(hyper: Hyper) -> None:
     options = ("-e", "WORD=two words", "-e", "EMPTY=", "-w", "/new/folder", "-u", "www-data")
     result = hyper("run", "--rm", *options, "busybox", "sh", "-c", script)
     assert result.stdout == "two words||/new/folder|33:33|/var/www\n"
+
+
+def test_the_whole_host_is_shared_with_what_is_mounted_in_it(hyper: Hyper, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("from the host\n")
+    shown = f"cat /host{tmp_path}/file /host/proc/version /other/version"
+    script = f"{shown}; stat -c %u:%g /host{tmp_path}; echo x > /host{tmp_path}/new"
+    binds = ("-v", "/:/host:ro", "-v", "/proc:/other:ro")
+    result = hyper("run", "--rm", *binds, "busybox", "sh", "-c", script, status=1)
+    version = Path("/proc/version").read_text()
+    assert result.stdout == f"from the host\n{version}{version}{os.getuid()}:{os.getgid()}\n"
+    assert "Read-only file system" in result.error
+    if os.geteuid() == 0:  # who owns what in proc cannot be shown to a VM
+        refused = hyper("run", "--rm", "-v", "/proc:/other", "busybox", "true", status=125)
+        assert "/proc: its file system cannot show a VM who owns what" in refused.error
 
 
 def test_groups_of_the_image_are_taken(hyper: Hyper) -> None:
@@ -223,4 +237,4 @@ def test_interrupt_reaches_the_container(daemon: Daemon) -> None:
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGINT)
     assert process.stdout.read() == b"caught\n"
-    assert process.wait(30) == 7
+    assert process.wait(60) == 7

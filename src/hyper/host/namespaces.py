@@ -22,6 +22,7 @@ MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 0x4, 0x40
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 0x1, 0x2, 0x4
 MOUNT_ATTR_IDMAP = 0x100000
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW = -100, 0x1000, 0x8000, 0x100
+RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH = 0x02, 0x04, 0x08  # linux/openat2.h
 
 PR_SET_CHILD_SUBREAPER, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 36, 24, 38  # linux/prctl.h
 PR_SET_SECCOMP, PR_SET_THP_DISABLE = 22, 41
@@ -29,7 +30,7 @@ SECCOMP_MODE_FILTER = 2  # linux/seccomp.h
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
 # asm-generic/unistd.h: these numbers are the same on every architecture but alpha.
-_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
+_OPEN_TREE, _MOVE_MOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 437, 442
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -37,6 +38,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class _MountAttr(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns_fd")]
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("flags", "mode", "resolve")]
 
 
 class _CapHeader(ctypes.Structure):
@@ -87,10 +92,19 @@ def pivot_root(new_root: str, old_root: str) -> None:
     _call("pivot_root", _PIVOT_ROOT, new_root.encode(), old_root.encode())
 
 
-def open_tree(path: str, *, recursive: bool) -> int:
-    """Return a detached copy of the mounts at `path` (open_tree(2))."""
+def open_tree(path: str, *, recursive: bool, at: int = AT_FDCWD) -> int:
+    """Return a detached copy of the mounts at `path`, "" for `at` itself (open_tree(2))."""
     flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
-    return _call(f"open {path}", _OPEN_TREE, AT_FDCWD, os.fsencode(path), flags)
+    flags |= 0 if path else AT_EMPTY_PATH
+    return _call(f"open {path}", _OPEN_TREE, at, os.fsencode(path), flags)
+
+
+def open_beneath(directory: int, path: str) -> int:
+    """Return a place open with O_PATH, reached from a folder through no symlink (openat2(2))."""
+    resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+    how = _OpenHow(flags=os.O_PATH | os.O_CLOEXEC, resolve=resolve)
+    size = ctypes.c_size_t(ctypes.sizeof(how))
+    return _call(f"open {path}", _OPENAT2, directory, os.fsencode(path), ctypes.byref(how), size)
 
 
 def set_mount_attributes(tree: int, attributes: int, *, userns: int = -1) -> None:

@@ -4,13 +4,17 @@ Needs nothing from the time the VMM was started: the namespaces are found throug
 it works after a restart of the daemon. Nothing appears in the host's /proc/mounts.
 
 Whose files: as root, owners on disk are mapped one to one into the VMM's user namespace (an
-idmapped mount, mount_setattr(2)), so a guest's uid 33 is 33 on the host, as under Docker. As an
-ordinary user the VMM's namespace already maps its root to that user.
+idmapped mount, mount_setattr(2)), so a guest's uid 33 is 33 on the host, as under Docker. File
+systems that cannot be mapped (proc, sysfs; which others is the kernel's) belong to nobody in the
+guest. As an ordinary user the VMM's namespace already maps its root to that user.
 """
 
 import contextlib
+import errno
 import os
+import re
 import stat
+from collections.abc import Iterator
 
 from hyper.host import namespaces as ns
 from hyper.hypervisor.confine import SHARE, SHARE_WRITABLE
@@ -21,9 +25,11 @@ def add(pid: int, name: str, host_path: str, read_only: bool) -> None:
     user, mounts = _open_namespaces(pid)
     attributes = ns.MOUNT_ATTR_NOSUID | ns.MOUNT_ATTR_NODEV
     attributes |= ns.MOUNT_ATTR_RDONLY if read_only else 0
+    beneath: list[tuple[str, int]] = []
     if os.geteuid() == 0:
         tree = ns.open_tree(host_path, recursive=True)
-        ns.set_mount_attributes(tree, attributes, userns=user)
+        if not _set_mapped(tree, attributes, user):
+            tree, beneath = _map_one_by_one(os.path.realpath(host_path), attributes, user)
         ns.setns(user, ns.CLONE_NEWUSER)
     else:
         ns.setns(user, ns.CLONE_NEWUSER)
@@ -34,6 +40,59 @@ def add(pid: int, name: str, host_path: str, read_only: bool) -> None:
     ns.setns(mounts, ns.CLONE_NEWNS)
     _become_root()
     ns.move_mount(tree, _mount_point(name, directory))
+    for place, each in beneath:
+        with contextlib.suppress(PermissionError, FileNotFoundError):  # no guest gets there
+            ns.move_mount(each, ns.open_beneath(tree, place))
+
+
+def _set_mapped(tree: int, attributes: int, user: int) -> bool:
+    """Set attributes and owners of a tree; False if a file system in it cannot be mapped."""
+    try:
+        ns.set_mount_attributes(tree, attributes, userns=user)
+    except OSError as err:
+        if err.errno != errno.EINVAL:
+            raise
+        return False
+    return True
+
+
+def _map_one_by_one(path: str, attributes: int, user: int) -> tuple[int, list[tuple[str, int]]]:
+    """Return the mount at `path`, and those beneath it with their places, mapped where possible.
+
+    Raises OSError: nothing but this mount itself could be written to, and nobody would own it.
+    """
+    top = ns.open_tree(path, recursive=False)
+    if not _set_mapped(top, attributes, user):
+        if not attributes & ns.MOUNT_ATTR_RDONLY:
+            why = "its file system cannot show a VM who owns what: share it read-only (:ro)"
+            raise OSError(errno.EOPNOTSUPP, why, path)
+        ns.set_mount_attributes(top, attributes)
+    beneath = []
+    for place, tree in _mounts_beneath(path):
+        if not _set_mapped(tree, attributes, user):
+            ns.set_mount_attributes(tree, attributes)
+        beneath.append((place, tree))
+    return top, beneath
+
+
+def _mounts_beneath(path: str) -> Iterator[tuple[str, int]]:
+    """Give the mounts that are seen beneath `path`, outer before inner: place and detached copy."""
+    prefix = path.rstrip("/") + "/"
+    with open("/proc/self/mountinfo", errors="surrogateescape") as file:
+        lines = [line.split(" ", 5) for line in file]
+    for number, _, _, _, escaped, _ in sorted(lines, key=lambda fields: fields[4].count("/")):
+        place = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), escaped)
+        if not place.startswith(prefix) or place == prefix:
+            continue
+        with contextlib.suppress(OSError):  # gone meanwhile, hidden by another, or not to be copied
+            there = os.open(place, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            if _mount_of(there) == number:
+                yield place.removeprefix(prefix), ns.open_tree("", recursive=False, at=there)
+
+
+def _mount_of(descriptor: int) -> str:
+    with open(f"/proc/self/fdinfo/{descriptor}") as file:
+        return next(line.split()[1] for line in file if line.startswith("mnt_id:"))
 
 
 def remove(pid: int, name: str) -> None:

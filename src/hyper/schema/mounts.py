@@ -269,7 +269,9 @@ def _show_tmpfs(spec: ContainerSpec) -> object:
 
 _BIND_NOTE = (
     "host directories reach the VM over 9p: changes made on the host raise no inotify event in the "
-    "container; propagation and the SELinux labels z, Z are accepted and have no meaning in a VM"
+    "container; propagation and the SELinux labels z, Z are accepted and have no meaning in a VM; "
+    "with a root daemon, what the kernel cannot map owners for (proc, sysfs, devtmpfs) belongs to "
+    "nobody in the container, and is itself shared only read-only"
 )
 BINDS = Field(
     "Binds",
