@@ -1,5 +1,7 @@
 """Owns the reading of agent.toml and what its types mean. Knows nothing of Python or C output."""
 
+import hashlib
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +101,8 @@ def _check_messages(messages: tuple[Structure, ...]) -> None:
 def load(path: Path) -> Schema:
     """Read agent.toml; raises SchemaError."""
     document = tomllib.loads(path.read_text())
+    # What host and guest must have in common, down to the order of fields; comments do not count.
+    digest = hashlib.sha256(json.dumps(document).encode()).digest()
     known = {*SCALARS, "str", "bytes"}
     structures = []
     for name, table in document["struct"].items():
@@ -111,6 +115,7 @@ def load(path: Path) -> Schema:
     constants += [(f"frame_{name}", value) for name, value in document["frame"].items()]
     constants += [(f"flag_{name}", 1 << bit) for name, bit in document["flags"].items()]
     constants += [(f"feature_{name}", 1 << bit) for name, bit in document["features"].items()]
+    constants.append(("protocol_fingerprint", int.from_bytes(digest[:4])))
     return Schema(
         tuple((name.upper(), value) for name, value in constants), tuple(structures), messages
     )

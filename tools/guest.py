@@ -8,6 +8,9 @@ from tools.console import SetupError, note, output_of, run_logged
 from tools.places import BUILD, CHECKOUT, INITRD, KERNEL, cache
 from tools.stamps import fingerprint, is_done, mark_done
 
+_SOURCES = CHECKOUT / "guest" / "hyperstart"
+_STAMP = BUILD / "guest" / ".initrd.done"
+
 
 def ensure_kernel() -> None:
     """Build the guest kernel unless the cache has it (guest/kernel/build.py decides)."""
@@ -32,21 +35,27 @@ def ensure_kernel() -> None:
     _link(KERNEL, Path(known.strip()))
 
 
+def initrd_is_current() -> bool:
+    """Tell whether the initrd was built from the sources as they are now."""
+    return is_done(_STAMP, _inputs(), INITRD)
+
+
+def _inputs() -> str:
+    return fingerprint([_SOURCES], output_of(["musl-gcc", "-dumpfullversion"]) or "")
+
+
 def ensure_initrd() -> None:
     """Build hyperstart and the initial file system that carries it."""
-    folder = CHECKOUT / "guest" / "hyperstart"
-    inputs = fingerprint([folder], output_of(["musl-gcc", "-dumpfullversion"]) or "")
-    stamp = BUILD / "guest" / ".initrd.done"
-    if is_done(stamp, inputs, INITRD):
+    if initrd_is_current():
         return
     out = BUILD / "hyperstart"
     run_logged(
         "Guest init hyperstart",
-        ["make", "-C", str(folder), f"OUT={out}", "all", "initrd"],
+        ["make", "-C", str(_SOURCES), f"OUT={out}", "all", "initrd"],
         advice="correct what the compiler says, then make guest",
     )
     _link(INITRD, out / "initrd")
-    mark_done(stamp, inputs)
+    mark_done(_STAMP, _inputs())
 
 
 def _link(link: Path, target: Path) -> None:

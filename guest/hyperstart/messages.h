@@ -21,6 +21,7 @@
 #define FEATURE_STATS 4u
 #define FEATURE_PARTITIONS 8u
 #define FEATURE_FILES 16u
+#define PROTOCOL_FINGERPRINT 3257983858u
 
 enum message_id {
     MESSAGE_ERROR = 1,

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from hyper import __version__
 from hyper.agent import capabilities
+from hyper.agent.messages import PROTOCOL_FINGERPRINT
 from hyper.agent.seccomp import default_program
 from hyper.api.server import Server
 from hyper.core.errors import HyperError, Unavailable
@@ -28,7 +29,7 @@ from hyper.engine.engine import Engine, Parts, running
 from hyper.engine.rehearsal import Rehearsal
 from hyper.engine.settings import Places, Settings, default_places, load_settings
 from hyper.host import logs, memory
-from hyper.host.artifacts import find_initrd, find_kernel
+from hyper.host.artifacts import check_protocol, find_initrd, find_kernel
 from hyper.host.files import private_directory
 from hyper.hypervisor.driver import DriverOptions, create_driver
 from hyper.hypervisor.factory import Factory, FactoryOptions
@@ -162,6 +163,7 @@ async def _run(settings: Settings, places: Places, ready_fd: int | None) -> None
 async def _engine(settings: Settings, places: Places) -> AsyncIterator[Engine]:
     kernel = Path(settings.kernel) if settings.kernel else find_kernel()
     initrd = Path(settings.initrd) if settings.initrd else find_initrd()
+    check_protocol(initrd, PROTOCOL_FINGERPRINT)
     async with AsyncExitStack() as stack:
         launcher = Launcher()
         await launcher.start()

@@ -6,6 +6,8 @@ Looks at $HYPER_KERNEL and $HYPER_INITRD, the checkout's build/, then /usr/lib/h
 import os
 from pathlib import Path
 
+from hyper.core.errors import Unavailable
+
 INSTALLED = Path("/usr/lib/hyper")
 BUILT = Path(__file__).resolve().parents[3] / "build" / "guest"
 
@@ -18,6 +20,22 @@ def find_kernel() -> Path:
 def find_initrd() -> Path:
     """Return where the guest's initrd is, or would be once it was built."""
     return _find("HYPER_INITRD", "initrd")
+
+
+def check_protocol(initrd: Path, fingerprint: int) -> None:
+    """Raise Unavailable where an initrd speaks another version of the agent's protocol than ours.
+
+    A missing one is not told here: the driver's checks do.
+    """
+    try:
+        archive = initrd.read_bytes()
+    except OSError:
+        return
+    if b"protocol-%d\0" % fingerprint not in archive:  # guest/hyperstart/initrd.py
+        raise Unavailable(
+            f"the guest {initrd} is not of this hyperd's version, they would not understand each "
+            "other: run make guest, or use the initrd that came with this Hyper"
+        )
 
 
 def _find(variable: str, name: str) -> Path:
