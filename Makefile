@@ -6,6 +6,8 @@ VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
 # Options for pytest, such as ARGS='-k exec -x'.
 ARGS ?=
+# How many processes share the tests (tests/support/sharing_out.py); 0 for none but pytest itself.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help run test vm-test soak check kernel guest bench dev clean distclean
@@ -18,11 +20,11 @@ run: ## install what is missing, then run a container in a virtual machine
 
 test: ## install what the tests need, then run them (ARGS='-k name' to choose)
 	@$(PYTHON) -m tools test
-	@$(PYTEST) --ignore=tests/checks -m 'not soak' $(ARGS)
+	@$(PYTEST) --ignore=tests/checks -m 'not soak' -n $(WORKERS) $(ARGS)
 
 vm-test: ## run only the tests that start virtual machines
 	@$(PYTHON) -m tools test
-	@$(PYTEST) --ignore=tests/checks -m 'vm and not soak' $(ARGS)
+	@$(PYTEST) --ignore=tests/checks -m 'vm and not soak' -n $(WORKERS) $(ARGS)
 
 soak: ## run the long tests, such as 200 cold boots
 	@$(PYTHON) -m tools test

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
 from tests.support import leaks
 from tests.support.daemon import Daemon, Result
+from tests.support.sharing_out import Groups, longest_first
+from tools.guest import initrd_is_current
 from tools.places import BUILD, INITRD, KERNEL, VENV
 
 TEST_LOGS = BUILD / "test-logs"
@@ -54,13 +57,22 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
+    """Share the tests out among several processes (pytest -n) by what they have in common."""
+    config.option.loadscopereorder = False
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what lies in tests/vm and tests/faults; skip what needs root for an ordinary user."""
     for item in items:
         if {"vm", "faults"} & set(item.path.relative_to(item.config.rootpath).parts[:-1]):
             item.add_marker(pytest.mark.vm)
         if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root"))
+    if hasattr(config, "workerinput"):
+        items[:] = longest_first(items)
 
 
 def _failed(request: pytest.FixtureRequest) -> bool:
@@ -83,6 +95,9 @@ def guest_artifacts() -> tuple[Path, Path]:
         if not path.exists():
             text = f"{path} is missing; `make test` builds it"
             pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+    if not initrd_is_current():
+        text = "build/guest/initrd is older than guest/hyperstart: run make guest"
+        pytest.fail(text) if "PYTEST_XDIST_WORKER" in os.environ else pytest.exit(text, 1)
     return KERNEL.resolve(), INITRD.resolve()
 
 

@@ -39,9 +39,20 @@ TARGETS: dict[str, tuple[Step, ...]] = {
         images.ensure_busybox,
         images.first_run,
     ),
-    "check": (_packages("python", "guest", "check"), environment.ensure_development),
+    "check": (
+        _packages("python", "guest", "check"),
+        environment.ensure_development,
+        guest.ensure_initrd,
+    ),
     "test": (
         _packages("python", "run", "kernel", "guest", "test"),
+        environment.ensure_development,
+        guest.ensure_kernel,
+        guest.ensure_initrd,
+    ),
+    # Both of the above at once: each installation of packages has its cost.
+    "ci": (
+        _packages("python", "run", "kernel", "guest", "test", "check"),
         environment.ensure_development,
         guest.ensure_kernel,
         guest.ensure_initrd,

@@ -53,7 +53,7 @@ def memory() -> Iterator[Fuzzer]:
         target=lambda: loop.run_until_complete(serve()), name="server", daemon=True
     )
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield Fuzzer(str(folder / "hyper.sock"), _names(), 0.1, _renew)
     finally:

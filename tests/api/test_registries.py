@@ -24,7 +24,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     found, child = start_private_registry(tmp_path_factory.mktemp("private"))
     yield found
     child.terminate()
-    child.wait(10)
+    child.wait(60)
 
 
 @pytest.fixture

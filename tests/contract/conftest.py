@@ -34,7 +34,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     found, child = start_registry(tmp_path_factory.mktemp("registry"), "")
     yield found
     child.terminate()
-    child.wait(10)
+    child.wait(60)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def private_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regis
     found, child = start_private_registry(tmp_path_factory.mktemp("private"))
     yield found
     child.terminate()
-    child.wait(10)
+    child.wait(60)
 
 
 @dataclass

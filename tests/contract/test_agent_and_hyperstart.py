@@ -17,8 +17,8 @@ from hyper.agent.client import AgentClient
 from hyper.agent.seccomp import default_program
 from hyper.agent.streams import STDERR, STDIN, STDOUT, OutputStream
 from hyper.core.errors import GuestError
+from tests.support.guest_builds import build
 from tests.support.userland import BUSYBOX
-from tools.places import BUILD, CHECKOUT
 
 pytestmark = [
     pytest.mark.root,
@@ -34,10 +34,7 @@ APPLETS = "sh echo cat seq sleep mount id true kill"
 @pytest.fixture(scope="module")
 def hyperstart() -> Path:
     """Return hyperstart, built with the address sanitizer."""
-    out = BUILD / "hyperstart"
-    folder = CHECKOUT / "guest" / "hyperstart"
-    subprocess.run(["make", "-s", "-C", folder, f"OUT={out}", "asan"], check=True)
-    return out / "hyperstart.asan"
+    return build("asan") / "hyperstart.asan"
 
 
 @pytest.fixture
@@ -70,7 +67,7 @@ async def agent(
     path: Path, *, resume: bool = False, main: bool = True
 ) -> AsyncIterator[AgentClient]:
     """Give a running client whose guest has the container `c`, and a first process in it."""
-    client = await AgentClient.connect(path, resume=resume, timeout_s=20)
+    client = await AgentClient.connect(path, resume=resume, timeout_s=60)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(client.run())
         try:
@@ -180,7 +177,7 @@ async def test_a_reconnect_loses_no_byte_and_no_exit(agent_socket: Path) -> None
         stored = b""
         while len(stored) < 5000:
             stored += (await anext(output))[1]
-    client = await AgentClient.connect(agent_socket, resume=True, timeout_s=20)
+    client = await AgentClient.connect(agent_socket, resume=True, timeout_s=60)
     [state] = client.welcome.processes
     assert (state.process_id, state.running, state.container) == (1, True, "c")
     output = client.stream(1, STDOUT, resume_offset=len(stored))

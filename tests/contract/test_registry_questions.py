@@ -15,7 +15,8 @@ from hyper.images.registry import Repository
 from hyper.images.store import ImageStore
 from tests.contract.conftest import IDENTITY, Gate
 from tests.images_support import image, tar
-from tests.support.registry import PASSWORD, USER, Registry, free_port
+from tests.support.ports import free_port
+from tests.support.registry import PASSWORD, USER, Registry
 
 GOOD = Credentials(USER, PASSWORD)
 

@@ -17,8 +17,7 @@ from tools.places import INITRD, KERNEL, VENV
 
 HYPER = VENV / "bin" / "hyper"
 HYPERD = VENV / "bin" / "hyperd"
-_START_S = 30.0
-_STOP_S = 20.0
+_STOP_S = 60.0
 _COMMAND_S = 120.0
 
 # Emulation works everywhere and is the same everywhere; what acceleration does has its own tests.

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from tests.bench.dockerd import Dockerd
 from tests.support.daemon import HYPER, Daemon
-from tests.support.registry import free_port
+from tests.support.ports import free_port
 
 COMMAND_S = 100.0
 START_REGISTRY = Path(__file__).parent / "start-registry"

@@ -94,7 +94,7 @@ async def connected(
 ) -> AsyncIterator[AgentClient]:
     """Give a client that runs, connected to a guest that behaves so."""
     async with listening(path, behaviour), asyncio.TaskGroup() as tasks:
-        client = await AgentClient.connect(path, resume=resume, timeout_s=5)
+        client = await AgentClient.connect(path, resume=resume, timeout_s=60)
         tasks.create_task(client.run())
         try:
             yield client

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-_SETTLE_S = 20.0  # longer than an idle connection to a registry is kept
+_SETTLE_S = 60.0  # longer than an idle connection to a registry is kept
 
 
 def mounts() -> frozenset[str]:

@@ -9,16 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
+
 # htpasswd -Bbn -C 4 tester secret
 USER, PASSWORD = "tester", "secret"
 _HTPASSWD = "tester:$2y$04$gH8iZV/rJ.OkOzPTxeIDRuk415VoFGlBem4dOdvAkH8uzUxfbMUam\n"
-
-
-def free_port() -> int:
-    """Return a loopback port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.turns import alone
+
 BUSYBOX = Path("/bin/busybox")
 _APPLETS_DIR = "bin"
 
@@ -146,17 +148,26 @@ def alpine_layer(folder: Path) -> list[Entry]:
 
 
 def debian_tar(folder: Path) -> Path:
-    """Return a tar of a small Debian 12 with ps and mount, made by mmdebstrap once.
+    """Return a tar of a small Debian 12 with ps and mount, made once in `folder`.
 
     Raises CalledProcessError when no package source is in reach.
     """
-    tar = folder / "debian-12.tar"
-    if not tar.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / "debian-12.partial.tar"
-        argv = ["mmdebstrap", "--quiet", "--variant=essential", "--include=procps,mount"]
-        subprocess.run([*argv, "bookworm", str(partial)], check=True, stdin=subprocess.DEVNULL)
-        partial.rename(tar)
+    return debian(folder, "small", ["--variant=essential", "--include=procps,mount"])
+
+
+def debian(folder: Path, name: str, options: Sequence[str]) -> Path:
+    """Return a tar of a Debian 12, made by mmdebstrap once in `folder`; the options name it too.
+
+    Raises CalledProcessError when no package source is in reach.
+    """
+    key = hashlib.sha256("\0".join(options).encode()).hexdigest()[:12]
+    tar = folder / f"debian-12-{name}-{key}.tar"
+    with alone(tar.with_suffix(".lock")):
+        if not tar.exists():
+            partial = folder / f"{tar.stem}.partial.tar"
+            argv = ["mmdebstrap", "--quiet", *options, "bookworm", str(partial)]
+            subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+            partial.rename(tar)
     return tar
 
 

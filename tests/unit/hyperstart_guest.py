@@ -6,16 +6,15 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import pytest
 from hyperstart_client import Host, start
 
 from hyper.agent import messages as m
+from tests.support.guest_builds import build
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ROOT / "guest/hyperstart"
 TEST_DIRECTORY_BUS = 255  # disks.h, BUS_TEST_DIRECTORY
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and namespaces need root")
@@ -23,15 +22,6 @@ needs_musl = pytest.mark.skipif(shutil.which("musl-gcc") is None, reason="needs 
 needs_busybox = pytest.mark.skipif(
     shutil.which("busybox") is None, reason="needs a static busybox (Debian: busybox-static)"
 )
-
-
-@cache
-def build(target: str) -> Path:
-    """Return the directory with a built target of guest/hyperstart/Makefile."""
-    command = ["make", "-s", "-C", str(SOURCES), target]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    return SOURCES / "build"
 
 
 def make_layer(path: Path) -> None:

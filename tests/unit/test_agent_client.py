@@ -128,7 +128,7 @@ async def test_a_guest_that_says_nothing_times_out(path: Path) -> None:
 async def test_another_protocol_version_is_unsupported(path: Path) -> None:
     async with listening(path, lambda guest: guest.welcome(version=9)):
         with pytest.raises(Unsupported, match="version 9"):
-            await AgentClient.connect(path, resume=False, timeout_s=5)
+            await AgentClient.connect(path, resume=False, timeout_s=60)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ async def test_another_protocol_version_is_unsupported(path: Path) -> None:
 async def test_an_impossible_welcome_is_refused(path: Path, fields: dict[str, object]) -> None:
     async with listening(path, lambda guest: guest.welcome(**fields)):
         with pytest.raises(Unavailable, match="breaks the agent protocol"):
-            await AgentClient.connect(path, resume=False, timeout_s=5)
+            await AgentClient.connect(path, resume=False, timeout_s=60)
 
 
 # --- output ---------------------------------------------------------------------------------------
@@ -346,7 +346,7 @@ async def test_resume_skips_rubbish_and_continues_where_we_stored(path: Path) ->
         await guest.hung_up()
 
     async with listening(path, spoke_before), asyncio.TaskGroup() as tasks:
-        client = await AgentClient.connect(path, resume=True, timeout_s=5)
+        client = await AgentClient.connect(path, resume=True, timeout_s=60)
         assert client.welcome.processes[0].running
         output = client.stream(7, STDOUT, resume_offset=4)
         tasks.create_task(client.run())
@@ -366,7 +366,7 @@ async def test_resume_first_sends_what_ends_a_half_frame(path: Path) -> None:
 
     async with listening(path, collect):
         with pytest.raises(Unavailable):
-            await AgentClient.connect(path, resume=True, timeout_s=5)
+            await AgentClient.connect(path, resume=True, timeout_s=60)
     assert seen[: m.MAX_PAYLOAD + 32] == bytes(m.MAX_PAYLOAD + 32)
     [hello] = FrameDecoder().feed(bytes(seen))
     assert isinstance(hello.message(), m.Hello)
@@ -426,7 +426,7 @@ async def test_a_hostile_guest_loses_its_connection_and_nothing_else(
     async with connected(path, sending(data)) as client:
         stdin, stdout = client.stream(7, STDIN), client.stream(7, STDOUT)
         with pytest.raises(Unavailable, match="breaks the agent protocol"):
-            await client.request(m.Ping(), timeout_s=5)
+            await client.request(m.Ping(), timeout_s=60)
         with pytest.raises(Unavailable):
             await stdin.write(b"x")
         with pytest.raises(Unavailable):

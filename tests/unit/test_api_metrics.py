@@ -15,7 +15,7 @@ from hyper.engine.settings import load_settings
 from hyper.host.logs import JsonFormatter
 from tests.support.api_client import Client
 from tests.support.fake_engine import FakeEngine
-from tests.support.registry import free_port
+from tests.support.ports import free_port
 
 Served = tuple[FakeEngine, Client]
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -185,7 +185,7 @@ def test_signals_reach_the_container(daemon: FakeDaemon) -> None:
     def run(request: Request) -> None:
         request.upgrade()
         request.send(control(Id=IDENTIFIER) + frame(1, b"ready\n"))
-        killed.wait(30)
+        killed.wait(60)
         request.send(control(StatusCode=143))
 
     def kill(request: Request) -> object:
@@ -200,7 +200,7 @@ def test_signals_reach_the_container(daemon: FakeDaemon) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 143
+    assert process.wait(60) == 143
     process.stdout.close()
     assert daemon.asked("POST", "/kill")[0].query == {"signal": "TERM"}
 
@@ -210,10 +210,10 @@ def test_a_signal_before_the_container_exists_is_sent_when_it_does(daemon: FakeD
 
     def run(request: Request) -> None:
         asked.set()
-        signalled.wait(30)
+        signalled.wait(60)
         request.upgrade()
         request.send(control(Id=IDENTIFIER))
-        killed.wait(30)
+        killed.wait(60)
         request.send(control(StatusCode=130))
 
     def kill(request: Request) -> object:
@@ -223,10 +223,10 @@ def test_a_signal_before_the_container_exists_is_sent_when_it_does(daemon: FakeD
     daemon.on("POST", "/hyper/v1/run", run)
     daemon.on("POST", f"/containers/{IDENTIFIER}/kill", kill)
     process = subprocess.Popen(command("run", "busybox"), env=environment(daemon))
-    assert asked.wait(30)
+    assert asked.wait(60)
     process.send_signal(signal.SIGINT)
     signalled.set()
-    assert process.wait(30) == 130
+    assert process.wait(60) == 130
 
 
 def test_the_cidfile_has_the_id_and_must_not_exist(daemon: FakeDaemon, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def on_a_terminal(daemon: FakeDaemon, words: list[str], typed: bytes) -> tuple[b
             os.write(master, typed)
             sent = True
     os.close(master)
-    return output, process.wait(30)
+    return output, process.wait(60)
 
 
 def shell(request: Request) -> None:

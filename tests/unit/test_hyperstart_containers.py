@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hyperstart_client import Host, Refused, start
 from hyperstart_guest import (
-    build,
     create,
     greeted_host,
     needs_busybox,
@@ -20,6 +19,7 @@ from hyperstart_guest import (
 )
 
 from hyper.agent import messages as m
+from tests.support.guest_builds import build
 
 pytestmark = [needs_root, needs_busybox]
 

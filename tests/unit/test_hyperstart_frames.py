@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from hyperstart_client import Host, Refused, encode_frame, start
-from hyperstart_guest import ROOT, build, greeted_host, hyperstart
+from hyperstart_guest import ROOT, greeted_host, hyperstart
 
 from hyper.agent import messages as m
+from tests.support.guest_builds import build
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ async def factory(
 
 
 async def settle(factory: Factory, waiting: list[int]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while list(factory.waiting().values()) != waiting:
             await asyncio.sleep(0.01)
 
@@ -147,7 +147,7 @@ async def test_a_clone_that_fails_becomes_a_boot(
 ) -> None:
     factory.configure(FactoryOptions(waiting=0))
     await factory.expect(spec(tmp_path))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not list((tmp_path / "t").glob("[!.]*")):
             await asyncio.sleep(0.01)
     driver.fail_clone = True
@@ -197,7 +197,7 @@ async def test_only_the_newest_shapes_have_waiting_clones(factory: Factory, tmp_
     await settle(factory, [1])
     second = replace(first, vcpus=2)
     key = await factory.expect(second)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while factory.waiting() != {key: 1}:
             await asyncio.sleep(0.01)
 
@@ -227,7 +227,7 @@ async def test_a_clone_waits_only_after_it_has_rehearsed(
     async with asyncio.TaskGroup() as group:
         task = group.create_task(made.run(), name="factory")
         await made.expect(spec(tmp_path))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(rehearsed) < 1:
                 await asyncio.sleep(0.01)
         made.configure(options)

@@ -15,7 +15,7 @@ import pytest
 from tests.support import leaks
 from tests.support.applications import save_applications
 from tests.support.daemon import Daemon
-from tests.support.registry import free_port
+from tests.support.ports import free_port
 from tools.places import cache
 
 START_S = 120.0  # emulated servers on a busy machine

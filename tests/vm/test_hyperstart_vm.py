@@ -26,6 +26,7 @@ _INITRD = Path(os.environ.get("HYPER_INITRD", INITRD))
 
 pytestmark = [
     pytest.mark.vm,
+    pytest.mark.usefixtures("guest_artifacts"),
     pytest.mark.skipif(bool(_MISSING), reason=f"not installed: {', '.join(_MISSING)}"),
     pytest.mark.skipif(not _KERNEL.exists(), reason="no guest kernel: make kernel"),
     pytest.mark.skipif(not _INITRD.exists(), reason="no initramfs: make guest"),

@@ -1,10 +1,12 @@
-"""Every manifest of tests/kube/manifests plays as it is, and does what it says."""
+"""Every manifest of tests/kube/manifests plays, and does what it says.
+
+The folder and the port of the host that some name are replaced by a test's own.
+"""
 
 import json
 import platform
-import shutil
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +17,36 @@ from hyper.sdk.daemon import Daemon as ApiDaemon
 from tests.kube.images import save_stand_ins
 from tests.support import leaks
 from tests.support.daemon import Daemon, Result
+from tests.support.ports import free_port
 
 MANIFESTS = Path(__file__).parents[1] / "kube" / "manifests"
-HOST = Path("/tmp/hyper-kube-example")
-FARTHEST_S = 40.0
+HOST_FOLDER, HOST_PORT = "/tmp/hyper-kube-example", "hostPort: 18473"
+FARTHEST_S = 90.0
 
 
 class Played:
     """What a manifest made, asked through the command line."""
 
-    def __init__(self, daemon: Daemon, printed: Result) -> None:
+    def __init__(self, daemon: Daemon, name: str, folder: Path) -> None:
         self.daemon = daemon
-        self.printed = printed
+        self.host = folder / "host"
+        self.port = free_port()
+        (self.host / "foo").mkdir(parents=True)
+        (self.host / "foo" / "file").write_text("from the host\n")
+        text = (MANIFESTS / f"{name}.yaml").read_text()
+        text = text.replace(HOST_FOLDER, str(self.host))
+        self.file = folder / f"{name}.yaml"
+        self.file.write_text(text.replace(HOST_PORT, f"hostPort: {self.port}"))
+        self.printed: Result
+
+    def play(self) -> None:
+        """Play the manifest."""
+        self.printed = self.daemon.hyper("play", "kube", str(self.file))
+
+    def down(self) -> None:
+        """Take back whatever of it was made."""
+        options = ("--force", "--time", "0")
+        self.daemon.hyper("kube", "down", *options, str(self.file), status=None)
 
     def names(self) -> set[str]:
         """Return the names of all containers."""
@@ -217,7 +237,7 @@ def projected_volume(played: Played) -> None:
 def lifecycle_hooks(played: Played) -> None:
     name = "lifecycle-demo-lifecycle-demo-container"
     assert played.run(name, "cat /usr/share/message") == "Hello from the postStart handler\n"
-    played.daemon.hyper("kube", "down", str(MANIFESTS / "lifecycle-hooks.yaml"))
+    played.daemon.hyper("kube", "down", str(played.file))
     look = ("run", "--rm", "-v", "farewells:/v", "busybox", "cat", "/v/farewell")
     assert played.daemon.hyper(*look).stdout == "leaving\n"
     played.daemon.hyper("volume", "rm", "farewells")
@@ -260,15 +280,15 @@ def claim_and_pod(played: Played) -> None:
     assert played.printed.lines[:2] == ["Volumes:", "task-pv-claim"]
     name = "task-pv-pod-task-pv-container"
     played.run(name, "echo kept > /usr/share/nginx/html/index.html; echo x > /etc/extra/y")
-    text = (MANIFESTS / "claim-and-pod.yaml").read_text()
-    played.daemon.hyper("play", "kube", "--replace", "-t", "0", "-", input=text)
+    again = ("play", "kube", "--replace", "-t", "0", "-")
+    played.daemon.hyper(*again, input=played.file.read_text())
     assert played.fetch(name) == "kept\n"
     assert played.run(name, "ls /usr/share/nginx/html/deep/er") == "y\n"
 
 
 def host_path(played: Played) -> None:
     assert played.ended("hostpath-example-example-container") == "from the host\n"
-    assert (HOST / "made" / "back").read_text() == "from the pod\n"
+    assert (played.host / "made" / "back").read_text() == "from the pod\n"
 
 
 def subpath_expression(played: Played) -> None:
@@ -335,7 +355,7 @@ def share_process_namespace(played: Played) -> None:
 
 def persistent_volume(played: Played) -> None:
     played.ended("task-pv-pod-task")
-    assert (HOST / "made" / "file").read_text() == "from the pod\n"
+    assert (played.host / "made" / "file").read_text() == "from the pod\n"
     shown = json.loads(played.daemon.hyper("volume", "inspect", "task-pv-claim").stdout)[0]
     assert shown["Driver"] == "directory"
 
@@ -381,7 +401,7 @@ def scheduling(played: Played) -> None:
 
 def host_port(played: Played) -> None:
     played.fetch("published-web")
-    with urllib.request.urlopen("http://127.0.0.1:18473/", timeout=20) as page:
+    with urllib.request.urlopen(f"http://127.0.0.1:{played.port}/", timeout=60) as page:
         assert page.read() == b"Welcome to nginx!\n"
 
 
@@ -421,28 +441,19 @@ def images(module_daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> D
     return module_daemon
 
 
-@pytest.fixture
-def host_folder() -> Iterator[Path]:
-    """Return the folder of the host that manifests name, with a file in it."""
-    shutil.rmtree(HOST, ignore_errors=True)
-    (HOST / "foo").mkdir(parents=True)
-    (HOST / "foo" / "file").write_text("from the host\n")
-    yield HOST
-    shutil.rmtree(HOST)
-
-
 def test_every_manifest_has_a_check() -> None:
     assert {path.stem for path in MANIFESTS.glob("*.yaml")} == set(EFFECTS)
     assert len(EFFECTS) >= 25
 
 
 @pytest.mark.parametrize("name", EFFECTS)
-def test_manifest(name: str, images: Daemon, host_folder: Path) -> None:
-    file = str(MANIFESTS / f"{name}.yaml")
+def test_manifest(name: str, images: Daemon, tmp_path: Path) -> None:
+    played = Played(images, name, tmp_path)
     try:
-        EFFECTS[name](Played(images, images.hyper("play", "kube", file)))
+        played.play()
+        EFFECTS[name](played)
     finally:
-        images.hyper("kube", "down", "--force", "--time", "0", file, status=None)
+        played.down()
     assert images.hyper("ps", "--all", "--quiet").lines == []
     assert images.hyper("volume", "ls", "--quiet").lines == []
     assert not images.vmms()

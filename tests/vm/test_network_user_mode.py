@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support import leaks
 from tests.support.daemon import Daemon
-from tests.support.registry import free_port
+from tests.support.ports import free_port
 
 
 def _status(port: int) -> int:

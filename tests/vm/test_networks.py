@@ -385,7 +385,7 @@ def test_networks_and_ports_outlive_the_daemon(
     daemon.hyper("run", "-d", "--name", "peer", "--network", "back", "busybox", "sleep", "600")
     host, _, port = daemon.hyper("port", "web", "80").stdout.strip().rpartition(":")
     daemon.kill()
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         assert connection.recv(100) == b"web\n"
     daemon.start()
     assert _addresses(daemon.hyper, "web") == [web]
@@ -395,6 +395,6 @@ def test_networks_and_ports_outlive_the_daemon(
     assert _ping(daemon.hyper, "peer", web) == CUT
     daemon.hyper("rm", "-f", "web", "peer")
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((host, int(port)), timeout=20)
+        socket.create_connection((host, int(port)), timeout=60)
     daemon.stop()
     assert leaks.settle(lambda: leaks.processes_naming(str(daemon.run_dir))), "the keeper is left"

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.daemon import Daemon
 from tests.support.leaks import settle
-from tests.support.registry import free_port
+from tests.support.ports import free_port
 
 
 def test_metrics_and_json_logs_of_a_container(
@@ -19,7 +19,7 @@ def test_metrics_and_json_logs_of_a_container(
     daemon = start_daemon({"log-format": "json", "metrics-addr": address})
 
     def value(name: str, **labels: str) -> float:
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
             families = text_string_to_metric_families(answer.read().decode())
             (found,) = (
                 sample.value

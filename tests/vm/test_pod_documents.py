@@ -16,6 +16,7 @@ import pytest
 from tests.support import leaks
 from tests.support.daemon import Daemon
 from tests.support.pods import BOX, Hyper, container, inspect, pod
+from tests.support.ports import free_ports
 
 CONTENT = bytes(range(256)) * 4096
 SHOW = "sha256sum /x; stat -c %a /x"
@@ -202,7 +203,7 @@ def test_udp_ports_are_published_in_ranges_and_balanced(hyper: Hyper, tmp_path: 
     subprocess.run(command, input=ECHO.encode(), check=True)
     encoded = base64.b64encode(program.read_bytes()).decode()
     use = [{"filename": "echo", "path": "/echo", "perm": "0755"}]
-    first = _free_udp_port()
+    first = free_ports(2)
     ports = {"hostPort": f"{first}-{first + 1}", "containerPort": "7001-7002", "protocol": "udp"}
     pod(
         hyper,
@@ -233,13 +234,6 @@ def test_udp_ports_are_published_in_ranges_and_balanced(hyper: Hyper, tmp_path: 
     asked = "for i in 1 2 3 4; do /echo 53 10.254.0.30; done"
     answers = hyper("pod", "exec", "udp", "sh", "-c", asked).lines
     assert sorted(answers) == ["ping7001"] * 2 + ["ping7002"] * 2
-
-
-def _free_udp_port() -> int:
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _ask(port: int) -> str:

@@ -10,6 +10,7 @@ import pytest
 from tests.support import leaks
 from tests.support.daemon import Daemon
 from tests.support.pods import Hyper, container, containers, inspect, pod
+from tests.support.ports import free_port, free_ports
 
 ADDRESS = "10.254.0.24"
 MORE_CPUS = 3
@@ -81,15 +82,8 @@ def test_two_services_at_one_place_are_refused(hyper: Hyper) -> None:
     assert f"two services of the pod are named '{ADDRESS}:80/tcp'" in refused.error
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def test_published_ranges_answer_on_the_host_and_a_taken_port_is_told(hyper: Hyper) -> None:
-    first = _free_port()
+    first = free_ports(2)
     ranges = [{"hostPort": f"{first}-{first + 1}", "containerPort": "8081-8082"}]
     pod(
         hyper,
@@ -99,19 +93,19 @@ def test_published_ranges_answer_on_the_host_and_a_taken_port_is_told(hyper: Hyp
     )
     leaks.settle(lambda: not _ready(hyper, "ports"))
     for at, text in enumerate(("one", "two")):
-        with urllib.request.urlopen(f"http://127.0.0.1:{first + at}/", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{first + at}/", timeout=60) as answer:
             assert answer.read().decode().strip() == text
     assert len(hyper("pod", "port", "ls", "ports").lines) == 2
     shown = json.loads(hyper("pod", "port", "ls", "--format", "json", "ports").lines[0])
     assert (shown["ContainerPort"], shown["HostPort"]) == ("8081", str(first))
     refused = hyper("pod", "port", "add", "ports", "99999", status=1)
     assert "containerPort: '99999' is no port" in refused.error
-    late = _free_port()
+    late = free_port()
     hyper("pod", "port", "add", "ports", f"{late}:8082")
-    with urllib.request.urlopen(f"http://127.0.0.1:{late}/", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{late}/", timeout=60) as answer:
         assert answer.read() == b"two\n"
     hyper("pod", "port", "rm", "ports", f"{late}:8082")
-    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", late), timeout=5):
+    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", late), timeout=60):
         pass
     refused = hyper("pod", "port", "rm", "ports", f"{late}:8082", status=1)
     assert "no such published port: 8082/tcp" in refused.error

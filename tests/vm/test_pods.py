@@ -71,13 +71,13 @@ def test_a_running_pod_opens_and_closes_ports_with_its_containers(hyper: Hyper, 
     assert hyper("exec", "first", "echo", "here").stdout == "here\n"
     hyper("rm", "-f", "late")
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((address, int(port)), timeout=10)
+        socket.create_connection((address, int(port)), timeout=60)
 
 
 def _read(address: str, port: int) -> bytes:
     """Return what a service says; its pod may not listen yet."""
     for _ in range(100):
-        with socket.create_connection((address, port), timeout=10) as connection:
+        with socket.create_connection((address, port), timeout=60) as connection:
             with contextlib.suppress(ConnectionResetError):
                 if said := connection.recv(100):
                     return said

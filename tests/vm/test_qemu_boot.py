@@ -110,7 +110,7 @@ async def test_a_writable_disk_has_one_vm(
     first = keep(await driver.start(new_spec("first", disk)))
     async with shell(first.agent_socket):
         second = keep(await driver.start(new_spec("second", disk)))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             ended = await second.wait()
     assert ended.status == 1 and "lock" in ended.console_tail
 
@@ -121,7 +121,7 @@ async def test_a_panic_ends_the_vm_and_its_console_tells(
     vm = keep(await driver.start(new_spec("vm")))
     async with shell(vm.agent_socket) as guest:
         guest.writer.write(b"die\n")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             ended = await vm.wait()
     assert ended.status == 0 and "Kernel panic" in ended.console_tail
 
@@ -145,7 +145,7 @@ async def test_a_paused_vm_does_not_answer(driver: Driver, new_spec: NewSpec, ke
             async with question:
                 await guest.run("echo no")
         await vm.resume()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             # The answer to the question asked while it was paused.
             assert await guest._reader.readline() == b"0 3\n"
 

@@ -18,7 +18,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     found, child = start_registry(tmp_path_factory.mktemp("registry"), "")
     yield found
     child.terminate()
-    child.wait(10)
+    child.wait(60)
 
 
 @pytest.fixture(scope="module")
