@@ -544,7 +544,7 @@ class FakeEngine:
         self.volumes = FakeVolumes()
         self.sessions = FakeSessions(self)
         self.containers = FakeContainers(self)
-        self.pods = SimpleNamespace(list=lambda: [], get=_no_pod)
+        self.pods = SimpleNamespace(list=lambda: [], get=self._pod)
         self.memory = Memory(self.pods, folder / "pool", UserNetworks())  # type: ignore[arg-type]
         self.kernels = SimpleNamespace(list=lambda: [])
         registry = NetworkRegistry(self.store, self.events, UserNetworks())  # type: ignore[arg-type]
@@ -558,6 +558,12 @@ class FakeEngine:
     def _container_sizes(self, ref: str) -> tuple[int, int]:
         self.containers.find(ref)
         return 12345, 67890
+
+    def _pod(self, reference: str) -> SimpleNamespace:
+        """Return a container's pod; there are no others."""
+        if reference not in {view.pod_id for view in self.containers.list(all=True)}:
+            raise NotFound("pod", reference)
+        return SimpleNamespace(memory_bytes=512 << 20)
 
     async def _info(self) -> SystemInfo:
         states = [view.state for view in self.containers.list(all=True)]
@@ -575,7 +581,3 @@ class FakeEngine:
 
 async def _checks() -> tuple[Check, ...]:
     return (Check("memory", False, "none", "buy some"),)
-
-
-def _no_pod(reference: str) -> None:
-    raise NotFound("pod", reference)
