@@ -109,6 +109,36 @@ def test_a_missing_key_of_a_map_has_no_value_and_a_missing_field_is_an_error() -
         event
     )
     assert shown == "web <no value>"
-    for wrong in ("{{.Actor.Nope}}", "{{.Actor.Attributes.exitCode.Nope}}"):
+    for wrong in ("{{.Actor.Nope}}", "{{.Nope.Attributes}}"):
         with pytest.raises(TemplateError):
             compile_template(wrong).render(event)
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),  # as docker inspect prints it
+    [
+        ("{{.NetworkSettings.Networks.nosuch.IPAddress}}", "<no value>"),
+        ("{{.Config.Labels.a.b}}", "<no value>"),
+        ("{{.HostConfig.LogConfig.Config.x}}", "<no value>"),
+        ("{{$l := .Config.Labels}}{{$l.x}}", "<no value>"),
+        ("{{with .NetworkSettings.Networks}}{{.x}}{{end}}", "<no value>"),
+        ("{{.HostConfig.Tmpfs.x}} {{.HostConfig.Sysctls.x}}", "<no value> <no value>"),
+        ("{{.Config.Labels}} {{json .Config.Labels}}", 'map[k:v] {"k":"v"}'),
+        ("{{json .HostConfig.Tmpfs}}", "null"),
+        ("{{.Config.Nosuch}}", None),
+        ("{{.NetworkSettings.Ports.x}}", None),
+        ("{{range .NetworkSettings.Networks}}{{.nosuch}}{{end}}", None),
+    ],
+)
+def test_what_is_a_map_and_what_a_structure_is_known(template: str, text: str | None) -> None:
+    shown = {
+        "Config": {"Labels": {"k": "v"}},
+        "HostConfig": {"LogConfig": {"Type": "local", "Config": {}}, "Tmpfs": None, "Sysctls": {}},
+        "NetworkSettings": {"Networks": {"bridge": {"IPAddress": ""}}, "Ports": {}},
+    }
+    compiled = compile_template(template)
+    if text is not None:
+        assert compiled.render(shown) == text
+        return
+    with pytest.raises(TemplateError):
+        compiled.render(shown)

@@ -5,6 +5,7 @@ template_functions.py. No {{define}} or {{template}}.
 """
 
 from collections.abc import Callable, Mapping
+from types import NoneType
 
 from hyper.cli.template_functions import FUNCTIONS, NO_VALUE, go_text
 from hyper.cli.template_lex import Action, TemplateError, Token, split_actions, unquote
@@ -344,8 +345,16 @@ def _variable(name: str) -> _Value:
     return value
 
 
-# Fields whose keys are the user's, Go's maps: what is missing there is no error but <no value>.
-_MAPS = frozenset({"Annotations", "Attributes", "DriverOpts", "Labels", "Options", "Sysctls"})
+# What Docker's types (api/types) have as map[string]...: a key missing there is no error but <no
+# value>, and so is what is below it. Not Ports and the like: nat.Port is no string to Go.
+_MAPS = frozenset(
+    "Annotations Attributes AuxiliaryAddresses Containers Data DriverOpts IndexConfigs Labels "
+    "LogConfig.Config Networks Options Runtimes Status StorageOpt Sysctls Tmpfs Volumes".split()
+)
+
+
+class _GoMap(dict[str, object]):
+    """An object whose keys are the user's, wherever the template has it by now."""
 
 
 def _path(start: _Value, path: str, token: Token) -> _Value:
@@ -353,12 +362,14 @@ def _path(start: _Value, path: str, token: Token) -> _Value:
 
     def value(scope: _Scope) -> object:
         found = start(scope)
+        is_map = isinstance(found, _GoMap)
         for name, above in zip(names, ("", *names), strict=False):
             if isinstance(found, Mapping) and name in found:
                 found = found[name]
-            elif isinstance(found, Mapping) and above in _MAPS and name == names[-1]:
-                return NO_VALUE
-            elif scope.lenient:
+                is_map = name in _MAPS or f"{above}.{name}" in _MAPS
+                if is_map and isinstance(found, dict):
+                    found = _GoMap(found)
+            elif (is_map and isinstance(found, dict | NoneType)) or scope.lenient:
                 return NO_VALUE
             else:
                 raise TemplateError(_missing(found, name, token))

@@ -118,7 +118,8 @@ class Healthcheck:
 class PortBinding:
     """A published port; `host_port` 0 asks for a free one, `host_ip` empty for every address.
 
-    `sources` are the networks whose addresses may connect, none for all.
+    `sources` are the networks whose addresses may connect, none for all. `ipv6` is said of one of
+    every address that is open: whether those of IPv6 are among them.
     """
 
     container_port: int
@@ -127,6 +128,7 @@ class PortBinding:
     host_port: int = 0
     host_port_end: int = 0
     sources: tuple[str, ...] = ()
+    ipv6: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def bind(port: PortBinding) -> tuple[PortBinding, socket.socket]:
             error = err
             continue
         chosen = listener.getsockname()[1]
-        return replace(port, host_port=chosen, host_port_end=0), listener
+        return replace(port, host_port=chosen, host_port_end=0, ipv6=both), listener
     assert error is not None
     raise Conflict(
         f"failed to set up container networking: Bind for {host}:{port.host_port} failed: "

@@ -5,7 +5,7 @@ other; published ports are forwarded by the VMM. Used where no namespace can be 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hyper.core.errors import Unsupported
 from hyper.core.serialize import dump, load
@@ -167,5 +167,5 @@ def _chosen(published: Sequence[PortBinding]) -> tuple[PortBinding, ...]:
     for port in published:
         bound, listener = bind(port)
         listener.close()
-        chosen.append(bound)
+        chosen.append(replace(bound, ipv6=False))  # QEMU listens on IPv4 then
     return tuple(chosen)

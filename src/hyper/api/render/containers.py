@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from time import time_ns
 
 from hyper.api.times import NS_PER_S, rfc3339
@@ -230,9 +231,20 @@ def _endpoint(view: ContainerView, endpoint: EndpointSpec) -> JSON:
     }
 
 
-def published_ports(view: ContainerView) -> tuple[PortBinding, ...]:
-    """Return its pod's published ports; of a container on another's network they are that one's."""
-    return () if view.spec.shares_network_of else view.network.ports
+def published_ports(view: ContainerView) -> list[PortBinding]:
+    """Return its pod's published ports, those of every address as dockerd shows them.
+
+    Of a container on another's network they are that one's.
+    """
+    shown: list[PortBinding] = []
+    for port in () if view.spec.shares_network_of else view.network.ports:
+        if port.host_ip:
+            shown.append(port)
+            continue
+        shown.append(replace(port, host_ip="0.0.0.0"))
+        if port.ipv6:
+            shown.append(replace(port, host_ip="::"))
+    return shown
 
 
 def _ports(view: ContainerView) -> JSON:
@@ -240,11 +252,7 @@ def _ports(view: ContainerView) -> JSON:
     if not view.active or view.spec.shares_network_of:
         return {}
     shown: JSON = dict.fromkeys(view.spec.exposed_ports)
-    published = show_bindings(published_ports(view))
-    for targets in published.values():
-        for target in targets:
-            target["HostIp"] = target["HostIp"] or "0.0.0.0"
-    return shown | published
+    return shown | show_bindings(published_ports(view))
 
 
 def list_ports(view: ContainerView) -> list[JSON]:
@@ -253,7 +261,7 @@ def list_ports(view: ContainerView) -> list[JSON]:
         return []
     published: list[JSON] = [
         {
-            "IP": binding.host_ip or "0.0.0.0",
+            "IP": binding.host_ip,
             "PrivatePort": binding.container_port,
             "PublicPort": binding.host_port,
             "Type": binding.protocol,
