@@ -30,12 +30,13 @@ def _packages(*groups: str) -> Step:
 
 TARGETS: dict[str, tuple[Step, ...]] = {
     "kernel": (_packages("kernel"), guest.ensure_kernel),
-    "guest": (_packages("guest"), guest.ensure_initrd),
+    "guest": (_packages("guest"), guest.ensure_initrd, guest.ensure_vmfork),
     "run": (
         _packages("python", "run", "kernel", "guest"),
         environment.ensure_run,
         guest.ensure_kernel,
         guest.ensure_initrd,
+        guest.ensure_vmfork,
         images.ensure_busybox,
         images.first_run,
     ),
@@ -49,6 +50,7 @@ TARGETS: dict[str, tuple[Step, ...]] = {
         environment.ensure_development,
         guest.ensure_kernel,
         guest.ensure_initrd,
+        guest.ensure_vmfork,
     ),
     # Both of the above at once: each installation of packages has its cost.
     "ci": (
@@ -62,12 +64,14 @@ TARGETS: dict[str, tuple[Step, ...]] = {
         environment.ensure_development,
         guest.ensure_kernel,
         guest.ensure_initrd,
+        guest.ensure_vmfork,
     ),
     "dev": (
         _packages("python", "run", "kernel", "guest"),
         environment.ensure_development,
         guest.ensure_kernel,
         guest.ensure_initrd,
+        guest.ensure_vmfork,
     ),
 }
 

@@ -1,11 +1,14 @@
-"""Owns building the guest: the kernel (in the cache, linked from build/guest) and hyperstart."""
+"""Owns building what is not Python: the guest's kernel (in the cache, linked from build/guest),
+hyperstart, and vmfork, the library that lets QEMU be forked.
+"""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 from tools.console import SetupError, note, output_of, run_logged
-from tools.places import BUILD, CHECKOUT, INITRD, KERNEL, cache
+from tools.places import BUILD, CHECKOUT, INITRD, KERNEL, VMFORK, cache
 from tools.stamps import fingerprint, is_done, mark_done
 
 _SOURCES = CHECKOUT / "guest" / "hyperstart"
@@ -56,6 +59,23 @@ def ensure_initrd() -> None:
     )
     _link(INITRD, out / "initrd")
     mark_done(_STAMP, _inputs())
+
+
+def ensure_vmfork() -> None:
+    """Build vmfork, on processors it is written for; elsewhere each clone is a QEMU of its own."""
+    if platform.machine() != "x86_64":
+        return
+    folder = CHECKOUT / "host" / "vmfork"
+    inputs = fingerprint([folder], output_of(["gcc", "-dumpfullversion"]) or "")
+    stamp = VMFORK.parent / ".done"
+    if is_done(stamp, inputs, VMFORK):
+        return
+    run_logged(
+        "Forking of VMs, vmfork",
+        ["make", "-C", str(folder), f"OUT={VMFORK.parent}", "all"],
+        advice="correct what the compiler says, then make guest",
+    )
+    mark_done(stamp, inputs)
 
 
 def _link(link: Path, target: Path) -> None:

@@ -10,6 +10,8 @@ PYTHON = VENV / "bin" / "python"
 # The guest this checkout runs; the kernel is a link into the cache.
 KERNEL = BUILD / "guest" / "vmlinux"
 INITRD = BUILD / "guest" / "initrd"
+# What QEMU is given so that it can be forked.
+VMFORK = BUILD / "vmfork" / "vmfork.so"
 
 
 def cache() -> Path:

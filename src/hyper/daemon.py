@@ -29,7 +29,7 @@ from hyper.engine.engine import Engine, Parts, running
 from hyper.engine.rehearsal import Rehearsal
 from hyper.engine.settings import Places, Settings, default_places, load_settings
 from hyper.host import logs, memory
-from hyper.host.artifacts import check_protocol, find_initrd, find_kernel
+from hyper.host.artifacts import check_protocol, find_initrd, find_kernel, find_vmfork
 from hyper.host.files import private_directory
 from hyper.hypervisor.driver import DriverOptions, create_driver
 from hyper.hypervisor.factory import Factory, FactoryOptions
@@ -177,6 +177,7 @@ async def _engine(settings: Settings, places: Places) -> AsyncIterator[Engine]:
                 launcher=launcher,
                 accelerator=settings.accelerator,
                 program=settings.qemu,
+                vmfork=find_vmfork(),
             ),
         )
         images = ImageStore(
@@ -190,6 +191,7 @@ async def _engine(settings: Settings, places: Places) -> AsyncIterator[Engine]:
         stack.push_async_callback(images.close)
         options = FactoryOptions(
             templates=settings.templates,
+            forks=settings.forks,
             waiting=settings.pool_waiting,
             shapes=settings.pool_shapes,
         )

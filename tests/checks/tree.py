@@ -13,7 +13,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGE = CHECKOUT / "src" / "hyper"
-PYTHON_ROOTS = ("src", "tools", "protocol", "guest", "tests")
+PYTHON_ROOTS = ("src", "tools", "protocol", "guest", "host", "tests")
 _IGNORED = {"__pycache__", "build", ".venv", ".git"}
 
 

@@ -481,7 +481,14 @@ POOL = {
     "Waiting": 2,
     "Shapes": 1,
     "Items": [
-        {"Key": "ab" * 16, "VCpus": 1, "Memory": 512 << 20, "Waiting": 1, "TemplateSize": 30000000},
+        {
+            "Key": "ab" * 16,
+            "VCpus": 1,
+            "Memory": 512 << 20,
+            "Waiting": 1,
+            "TemplateSize": 30000000,
+            "Zygote": True,
+        },
         {"Key": "cd" * 16, "VCpus": 0, "Memory": 0, "Waiting": 0, "TemplateSize": 30000000},
     ],
 }
@@ -492,9 +499,9 @@ def test_the_pool_shows_what_waits_and_what_is_wanted(hyper: Hyper, daemon: Fake
     status, out, _ = hyper("pool", "ls")
     assert status == 0
     head, first, second = (line.split() for line in out.splitlines())
-    assert head == ["SHAPE", "VCPUS", "MEMORY", "WAITING", "WANTED", "TEMPLATE"]
-    assert first == ["abababababab", "1", "512MiB", "1", "2", "30MB"]
-    assert second == ["cdcdcdcdcdcd", "-", "-", "0", "0", "30MB"]
+    assert head == ["SHAPE", "VCPUS", "MEMORY", "WAITING", "WANTED", "TEMPLATE", "ZYGOTE"]
+    assert first == ["abababababab", "1", "512MiB", "1", "2", "30MB", "yes"]
+    assert second == ["cdcdcdcdcdcd", "-", "-", "0", "0", "30MB", "-"]
 
 
 def test_the_pool_is_changed_as_asked(hyper: Hyper, daemon: FakeDaemon) -> None:

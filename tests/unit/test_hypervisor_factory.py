@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from hyper.core.errors import HypervisorError
+from hyper.core.errors import HypervisorError, Unsupported
 from hyper.core.spec import Nic, NicKind, VmSpec
 from hyper.hypervisor import factory as factory_module
-from hyper.hypervisor.driver import Ready
+from hyper.hypervisor.driver import Ready, Warm
 from hyper.hypervisor.factory import Factory, FactoryOptions
 
 TAP = Nic(NicKind.TAP, "02:00:00:00:00:01", tap_fd=0)
@@ -50,7 +50,25 @@ class FakeVm:
 
 
 @dataclass
+class FakeZygote:
+    driver: "FakeDriver"
+    vm: FakeVm
+    pid: int = 1
+
+    async def fork(self, spec: VmSpec) -> FakeVm:
+        if self.driver.fail_fork:
+            raise HypervisorError("no fork")
+        return self.driver._new("fork", spec)
+
+    async def end(self) -> None:
+        self.vm.dead = True
+
+
+@dataclass
 class FakeDriver:
+    forks: bool = False
+    fail_fork: bool = False
+    asked_to_fork: int = 0
     vms: list[FakeVm] = field(default_factory=list)
     templates: int = 0
     fail_template: bool = False
@@ -70,6 +88,14 @@ class FakeDriver:
         if self.fail_clone:
             raise HypervisorError("no clone")
         return self._new("clone", spec)
+
+    async def make_zygote(self, spec: VmSpec, directory: Path, warm: Warm) -> FakeZygote:
+        self.asked_to_fork += 1
+        if not self.forks:
+            raise Unsupported("VMs are not forked here")
+        vm = self._new("zygote", spec)
+        await warm(vm)  # type: ignore[arg-type]
+        return FakeZygote(self, vm)
 
     async def start(self, spec: VmSpec) -> FakeVm:
         return self._new("boot", spec)
@@ -104,8 +130,8 @@ async def factory(
         task = group.create_task(made.run(), name="factory")
         yield made
         task.cancel()
-    waiting = [vm for vm in driver.vms if vm.origin == "clone" and vm.bound is None]
-    assert all(vm.dead for vm in waiting), "waiting clones outlive the factory"
+    waiting = [vm for vm in driver.vms if vm.origin != "boot" and vm.bound is None]
+    assert all(vm.dead for vm in waiting), "waiting clones or zygotes outlive the factory"
 
 
 async def settle(factory: Factory, waiting: list[int]) -> None:
@@ -260,3 +286,117 @@ async def test_the_pool_is_not_larger_than_memory_allows(
 
 def driver_clones(factory: Factory) -> list[FakeVm]:
     return [vm for vm in factory._driver.vms if vm.origin == "clone"]  # type: ignore[attr-defined]
+
+
+async def test_waiting_clones_are_forks_of_one_zygote(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    driver.forks = True
+    await factory.expect(spec(tmp_path))
+    await settle(factory, [2])
+    assert [vm.origin for vm in driver.vms] == ["zygote", "fork", "fork"]
+    assert [shape.zygote for shape in factory.shapes()] == [True]
+    vm = await factory.start(spec(tmp_path))
+    assert isinstance(vm, FakeVm) and vm.origin == "fork" and vm.bound == spec(tmp_path)
+
+
+async def test_a_zygote_rehearses_and_its_forks_do_not(driver: FakeDriver, tmp_path: Path) -> None:
+    driver.forks = True
+    rehearsed: list[VmSpec] = []
+
+    async def rehearse(vm: object, spec: VmSpec) -> None:
+        rehearsed.append(spec)
+
+    options = FactoryOptions(waiting=2, reserve_bytes=0)
+    made = Factory(  # type: ignore[arg-type]
+        driver, tmp_path / "t", tmp_path / "pool", ready, options, rehearse=rehearse
+    )
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(made.run(), name="factory")
+        await made.expect(spec(tmp_path, nic=Nic(NicKind.USER, "")))
+        await settle(made, [2])
+        task.cancel()
+    assert {vm.vm_id for vm in rehearsed} == {driver.vms[0].spec.vm_id}
+    # An interface would have the kernel draw secrets that every fork then shares.
+    assert all(vm.nic is None for vm in rehearsed)
+    assert list((tmp_path / "pool").iterdir()) == []
+
+
+async def test_without_waiting_clones_a_shape_used_twice_gets_a_zygote(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    driver.forks = True
+    factory.configure(replace(factory.options, waiting=0))
+    origins = []
+    async with asyncio.timeout(10):
+        while origins[-1:] != ["fork"]:
+            vm = await factory.start(spec(tmp_path, nic=TAP))
+            assert isinstance(vm, FakeVm)
+            origins.append(vm.origin)
+            vm.dead = True
+            await asyncio.sleep(0.01)
+    assert origins[0] == "boot" and "zygote" not in origins and driver.asked_to_fork == 1
+
+
+async def test_a_fork_that_fails_becomes_a_clone_and_its_zygote_ends(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    driver.forks = True
+    await factory.expect(spec(tmp_path, nic=TAP))
+    await settle(factory, [2])
+    driver.fail_fork = True
+    vm = await factory.start(spec(tmp_path, nic=TAP))
+    assert isinstance(vm, FakeVm) and vm.origin == "clone"
+    vm.dead = True
+    factory.configure(factory.options)
+    async with asyncio.timeout(10):
+        while not driver.vms[0].dead:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_fork_whose_agent_never_answered_ends_its_zygote(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    driver.forks = True
+    key = await factory.expect(spec(tmp_path))
+    await settle(factory, [2])
+    factory.reject(key)
+    vm = await factory.start(spec(tmp_path, nic=TAP))
+    assert isinstance(vm, FakeVm) and vm.origin == "clone"
+    vm.dead = True
+    factory.configure(factory.options)
+    async with asyncio.timeout(10):
+        while not driver.vms[0].dead:
+            await asyncio.sleep(0.01)
+
+
+async def test_where_vms_cannot_be_forked_it_is_tried_once(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    for vcpus in (1, 2):
+        await factory.expect(replace(spec(tmp_path), vcpus=vcpus))
+        await settle(factory, [2])
+    assert driver.asked_to_fork == 1
+    assert {vm.origin for vm in driver.vms} == {"clone"}
+
+
+async def test_forks_can_be_switched_off(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    driver.forks = True
+    factory.configure(replace(factory.options, forks=False))
+    await factory.expect(spec(tmp_path))
+    await settle(factory, [2])
+    assert driver.asked_to_fork == 0 and driver.vms[0].origin == "clone"
+
+
+async def test_short_memory_ends_the_zygote(
+    factory: Factory, driver: FakeDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.forks = True
+    await factory.expect(spec(tmp_path))
+    await settle(factory, [2])
+    monkeypatch.setattr(factory_module, "available_bytes", lambda: -1)
+    factory.configure(factory.options)
+    await settle(factory, [0])
+    assert driver.vms[0].origin == "zygote" and driver.vms[0].dead

@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.support import leaks
 from tests.support.daemon import Daemon
 
 CONFIG = {"hyper": {"accelerator": "tcg", "pool": {"waiting": 2}}}
+NO_FORKS = {"hyper": {"accelerator": "tcg", "pool": {"waiting": 2}, "forks": False}}
 # One line each: what two machines never have in common.
 IDENTITY = (
     "cat /proc/sys/kernel/random/boot_id",
@@ -22,6 +25,7 @@ IDENTITY = (
     "cat /proc/self/stat | md5sum",
 )
 CLOCK_ERROR_S = 0.05
+GATEWAY = "172.17.0.1"
 
 
 def _waiting(daemon: Daemon) -> int:
@@ -29,18 +33,23 @@ def _waiting(daemon: Daemon) -> int:
     return int(daemon.hyper("pool", "ls", "--format", "{{.Waiting}}").stdout or 0)
 
 
-def _daemon_with_pool(start_daemon: Callable[..., Daemon], archive: Path) -> Daemon:
-    daemon = start_daemon(CONFIG)
+def _daemon_with_pool(
+    start_daemon: Callable[..., Daemon], archive: Path, config: dict[str, object] = CONFIG
+) -> Daemon:
+    daemon = start_daemon(config)
     daemon.hyper("load", "--quiet", "--input", str(archive))
     daemon.hyper("run", "--rm", "busybox", "true")
     assert leaks.settle(lambda: _waiting(daemon) != 2, limit_s=90)
     return daemon
 
 
+@pytest.mark.parametrize("config", [CONFIG, NO_FORKS], ids=["forks", "processes"])
 def test_clones_share_nothing_of_their_own(
-    start_daemon: Callable[..., Daemon], busybox_archive: Path
+    start_daemon: Callable[..., Daemon], busybox_archive: Path, config: dict[str, object]
 ) -> None:
-    daemon = _daemon_with_pool(start_daemon, busybox_archive)
+    daemon = _daemon_with_pool(start_daemon, busybox_archive, config)
+    forked = daemon.hyper("pool", "ls", "--format", "{{.Zygote}}").stdout.strip()
+    assert forked == ("yes" if config is CONFIG else "-")
     waiting = daemon.vmms()
     names = ("first", "second")
     for name in names:
@@ -52,6 +61,7 @@ def test_clones_share_nothing_of_their_own(
     for name in names:
         _assert_clock_is_right(daemon, name)
         _assert_no_trace_of_the_rehearsal(daemon, name)
+        assert " 0% packet loss" in daemon.hyper("exec", name, "ping", "-c", "1", GATEWAY).stdout
 
 
 def _assert_clock_is_right(daemon: Daemon, name: str) -> None:

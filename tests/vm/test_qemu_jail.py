@@ -8,13 +8,23 @@ import pytest
 from hyper.core.errors import Conflict, HypervisorError, InvalidArgument, NotFound
 from hyper.hypervisor.driver import Driver, DriverOptions, Vm
 from tests.support.bare_guest import Shell, shell
-from tests.vm.conftest import Keep, NewSpec
+from tests.vm.conftest import Keep, NewSpec, bare_zygote
 
 MOUNT = "mount -t 9p -o trans=virtio,version=9p2000.L,access=any hyper /mnt"
 
 
-@pytest.fixture
-async def vm(driver: Driver, new_spec: NewSpec, keep: Keep) -> Vm:
+@pytest.fixture(params=("booted", "forked"))
+async def vm(
+    driver: Driver,
+    new_spec: NewSpec,
+    keep: Keep,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Vm:
+    if request.param == "forked":
+        async with bare_zygote(driver, new_spec, folder, monkeypatch) as zygote:
+            return keep(await zygote.fork(new_spec("vm")))
     vm = keep(await driver.start(new_spec("vm")))
     if not vm.record.jailed:
         pytest.skip("this host does not allow user namespaces")
@@ -48,7 +58,7 @@ async def test_a_vmm_sees_only_its_files(vm: Vm) -> None:
     assert {"usr", "dev", "proc", "share"} <= seen
     assert not seen & {"etc", "home", "root", "var", "run", "tmp", "sys", "old", "boot", "srv"}
     assert set(os.listdir(f"{root}/dev")) == {"null", "zero", "urandom"}
-    assert Path(f"/proc/{vm.record.pid}/environ").read_bytes() == b""
+    assert Path(f"/proc/{vm.record.pid}/environ").read_bytes().strip(b"\0") == b""
 
 
 async def test_a_shared_folder_appears_in_the_guest_only(vm: Vm, folder: Path) -> None:

@@ -111,6 +111,7 @@ class Settings:
     stop_timeout_s: float = 10.0
     labels: tuple[str, ...] = ()
     templates: bool = True
+    forks: bool = True
     network: str = "auto"
     pool_waiting: int = 2
     pool_shapes: int = 1
@@ -270,6 +271,7 @@ _OWN_KEYS: Mapping[str, Any] = {
     "network": ("network", _network),
     "qemu": ("qemu", _text),
     "templates": ("templates", _flag),
+    "forks": ("forks", _flag),
     "vcpus": ("vcpus", _number),
 }
 _POOL_KEYS: Mapping[str, Any] = {

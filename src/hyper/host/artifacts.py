@@ -1,6 +1,6 @@
-"""Finds what the daemon boots: the guest kernel and the initrd that `make guest` builds.
+"""Finds what the daemon needs that is not Python: guest kernel, initrd, and vmfork (`make guest`).
 
-Looks at $HYPER_KERNEL and $HYPER_INITRD, the checkout's build/, then /usr/lib/hyper.
+Looks at $HYPER_KERNEL, $HYPER_INITRD and $HYPER_VMFORK, the checkout's build/, then /usr/lib/hyper.
 """
 
 import os
@@ -9,17 +9,22 @@ from pathlib import Path
 from hyper.core.errors import Unavailable
 
 INSTALLED = Path("/usr/lib/hyper")
-BUILT = Path(__file__).resolve().parents[3] / "build" / "guest"
+BUILT = Path(__file__).resolve().parents[3] / "build"
 
 
 def find_kernel() -> Path:
     """Return where the guest kernel is, or would be once it was built."""
-    return _find("HYPER_KERNEL", "vmlinux")
+    return _find("HYPER_KERNEL", "guest/vmlinux")
 
 
 def find_initrd() -> Path:
     """Return where the guest's initrd is, or would be once it was built."""
-    return _find("HYPER_INITRD", "initrd")
+    return _find("HYPER_INITRD", "guest/initrd")
+
+
+def find_vmfork() -> Path:
+    """Return where the library that forks VMs is, or would be (x86-64 only)."""
+    return _find("HYPER_VMFORK", "vmfork/vmfork.so")
 
 
 def check_protocol(initrd: Path, fingerprint: int) -> None:
@@ -38,9 +43,9 @@ def check_protocol(initrd: Path, fingerprint: int) -> None:
         )
 
 
-def _find(variable: str, name: str) -> Path:
+def _find(variable: str, place: str) -> Path:
     configured = os.environ.get(variable)
     if configured:
         return Path(configured)
-    built, installed = BUILT / name, INSTALLED / name
+    built, installed = BUILT / place, INSTALLED / Path(place).name
     return installed if installed.exists() and not built.exists() else built.resolve()

@@ -186,8 +186,28 @@ class Vm(Protocol):
         ...
 
 
+class Zygote(Protocol):
+    """A warm VM that never runs itself, from which others are forked."""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        ...
+
+    async def fork(self, spec: VmSpec) -> Vm:
+        """Start a VM as `Driver.start` does. Raises HypervisorError."""
+        ...
+
+    async def end(self) -> None:
+        """End it; the VMs forked from it live on."""
+        ...
+
+
 Ready = Callable[[Path], Awaitable[None]]
 """Given a VM's agent socket, returns when the agent answers there."""
+
+Warm = Callable[[Vm], Awaitable[None]]
+"""Have a VM do once what VMs forked from it will do again."""
 
 
 class Driver(Protocol):
@@ -222,6 +242,10 @@ class Driver(Protocol):
         """Start a VM as `start` does, from a template. Raises HypervisorError."""
         ...
 
+    async def make_zygote(self, spec: VmSpec, directory: Path, warm: Warm) -> Zygote:
+        """Return a zygote made from a template. Raises Unsupported where VMs cannot be forked."""
+        ...
+
     async def diagnose(self) -> tuple[Check, ...]:
         """Return what is right and wrong with this host for this driver."""
         ...
@@ -233,6 +257,7 @@ class DriverOptions:
 
     `kernel` and `initrd` are the daemon's defaults, for the probe; `program` "" means the
     distribution's; `jail` is auto (whatever works here), required, or off.
+    `vmfork` is the library that lets an emulated VM be forked.
     """
 
     root: Path
@@ -242,6 +267,7 @@ class DriverOptions:
     accelerator: str = "auto"
     program: str = ""
     jail: str = "auto"
+    vmfork: Path | None = None
 
 
 def driver_names() -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Gives out VMs the fastest way there is: a waiting clone, a fresh clone, a boot.
+"""Gives out VMs the fastest way there is: a waiting clone, a fork, a fresh clone, a boot.
 
 Does not know what a VM is for. Templates are made in the background the first time a shape is asked
-for, and every failure of a template or clone falls back to a boot: a template is a cache.
+for, and zygotes (where the driver can fork) for the shapes in use; every failure of one falls back
+to the next slower way: both are caches.
 
 A taken VM is not fresh in every respect: its kernel has the template's random state and clock, and
 its agent has already been spoken to once (by `ready`). The engine gives it an identity first.
@@ -24,6 +25,7 @@ from hyper.host.files import private_directory, remove_tree
 from hyper.hypervisor.driver import Driver, Ready, Vm, read_record
 from hyper.hypervisor.memory import PRESSURE_LIMIT_PERCENT, available_bytes, pressure_percent
 from hyper.hypervisor.templates import Templates
+from hyper.hypervisor.zygotes import Zygotes
 
 _READY_S = 60.0
 _LOOK_S = 5.0
@@ -31,6 +33,8 @@ _QUIET_S = 1.0
 _MOST_QUIET_S = 3.0
 _MAX_FAILURES = 3
 _CLONE_BYTES = 96 * MIB  # what a waiting clone takes that has rehearsed, and some
+_ZYGOTE_BYTES = 160 * MIB
+_REHEARSALS = 2  # a third brings nothing
 
 _log = logging.getLogger("hypervisor.factory")
 
@@ -45,10 +49,13 @@ Rehearse = Callable[[Vm, VmSpec], Awaitable[None]]
 class FactoryOptions:
     """`waiting`: clones kept ready per shape; `shapes`: how many shapes have such clones.
 
+    `forks`: a clone may be a fork of a zygote, where the driver can do that.
+
     Below `reserve_bytes` of free memory no clone waits.
     """
 
     templates: bool = True
+    forks: bool = True
     waiting: int = 0
     shapes: int = 2
     reserve_bytes: int = 512 * MIB
@@ -66,6 +73,7 @@ class Shape:
     template_bytes: int
     used_s: float
     failures: int
+    zygote: bool = False
 
 
 class Factory:
@@ -91,6 +99,8 @@ class Factory:
         self._shapes: dict[str, VmSpec] = {}
         self._waiting: dict[str, list[Vm]] = {}
         self._failures: dict[str, int] = {}
+        self._zygotes = Zygotes(driver)
+        self._uses: dict[str, int] = {}
         self._work = asyncio.Event()
         self._last_start = -_QUIET_S
         self._starting = asyncio.Event()
@@ -114,7 +124,8 @@ class Factory:
             size, used = (template.size_bytes, template.used_s) if template else (0, 0.0)
             waiting = len(self._waiting.get(key, ()))
             failures = self._failures.get(key, 0)
-            found.append(Shape(key, self._shapes.get(key), waiting, size, used, failures))
+            zygote = key in self._zygotes
+            found.append(Shape(key, self._shapes.get(key), waiting, size, used, failures, zygote))
         return tuple(found)
 
     def configure(self, options: FactoryOptions) -> None:
@@ -160,6 +171,10 @@ class Factory:
                 vm = self._waiting[key].pop(0)
                 if await self._bound(vm, spec):
                     return vm
+        self._uses[key] = self._uses.get(key, 0) + 1
+        forked = await self._zygotes.fork(key, spec)
+        if forked is not None:
+            return forked
         template = self._templates.find(key) if key else None
         if template is not None:
             try:
@@ -190,16 +205,20 @@ class Factory:
         finally:
             for key in list(self._waiting):
                 await asyncio.shield(self._give_up(key))
+            await asyncio.shield(self._zygotes.keep(()))
 
     async def _work_once(self) -> None:
         newest = list(self._shapes)[::-1]
         for key in newest:
             if self._templates.find(key) is None and self._failures.get(key, 0) < _MAX_FAILURES:
                 await self._make(key)
+        kept = newest[: self._options.shapes]
         for key in list(self._waiting):
-            if key not in newest[: self._options.shapes]:
+            if key not in kept:
                 await self._give_up(key)
-        for key in newest[: self._options.shapes]:
+        await self._zygotes.keep(() if self._short_of_memory() else kept)
+        for key in kept:
+            await self._warm_up(key)
             await self._fill(key)
 
     async def _make(self, key: str) -> None:
@@ -222,6 +241,39 @@ class Factory:
             _log.warning("cannot make template %s: %s", key, err)
         finally:
             remove_tree(run_dir)
+            _close_tap(nic)
+
+    async def _warm_up(self, key: str) -> None:
+        """Make the zygote of a shape when clones of it shall wait, or it was used twice."""
+        template = self._templates.find(key)
+        used = self._options.waiting > 0 or self._uses.get(key, 0) > 1
+        if template is None or not (self._options.forks and used and self._zygotes.wants(key)):
+            return
+        if self._short_of_memory(_ZYGOTE_BYTES):
+            return
+        await self._quiet()
+        vm_id = f"zygote-{secrets.token_hex(8)}"
+        run_dir = private_directory(self._run_dir / vm_id)
+        try:
+            nic = await self._make_nic(self._shapes[key])
+        except HyperError as err:
+            _log.warning("no zygote without a network device: %s", err)
+            remove_tree(run_dir)
+            return
+        spec = replace(self._shapes[key], vm_id=vm_id, run_dir=run_dir, nic=nic, background=True)
+
+        async def warm(vm: Vm) -> None:
+            await self._answering(vm.agent_socket)
+            await vm.resume()  # it runs; but the monitor is connected now
+            # Without interfaces: what the kernel's network draws once stays each child's own.
+            alone = replace(spec, nic=None)
+            for _ in range(_REHEARSALS if self._rehearse else 0):
+                assert self._rehearse is not None
+                await self._rehearse(vm, alone)
+
+        try:
+            await self._zygotes.make(key, spec, template, warm)
+        finally:
             _close_tap(nic)
 
     async def _fill(self, key: str) -> None:
@@ -249,10 +301,14 @@ class Factory:
                 self._shapes[key], vm_id=vm_id, run_dir=run_dir, nic=nic, background=True
             )
             try:
-                vm = await self._driver.clone(spec, template)
+                vm = fork = await self._zygotes.fork(key, spec)
+                if vm is None:
+                    vm = await self._driver.clone(spec, template)
             finally:
                 _close_tap(nic)  # the VMM has it, and it ends with the VMM
             await self._answering(vm.agent_socket)
+            if fork is not None:  # it runs, and its zygote has rehearsed
+                return vm
             await vm.resume()  # it runs; but the monitor is connected now, not when it is taken
             if self._rehearse is not None:
                 await self._rehearse(vm, spec)
@@ -317,6 +373,7 @@ class Factory:
 
     def _distrust(self, key: str) -> None:
         """Count a failure; a template that keeps failing is made anew once."""
+        self._zygotes.doubt(key)
         self._failures[key] = self._failures.get(key, 0) + 1
         if self._failures[key] == _MAX_FAILURES:
             self._templates.remove(key)

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,20 @@ class Jail:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+@dataclass(frozen=True, slots=True)
+class Child:
+    """What a fork does not take over from its zygote. All numbers are the zygote's descriptors.
+
+    `replaced` says which of ours takes the place of each; `share` is that of the shared folder,
+    `tap` that of the TAP, -1 if it has none. `name` has its beginning in `ps`.
+    """
+
+    name: str
+    replaced: Mapping[int, int]
+    share: int
+    tap: int
+
+
 class Launcher:
     """Owns the spawner process. All VMMs of this daemon are started through one of these."""
 
@@ -82,10 +96,12 @@ class Launcher:
         jail: Jail | None,
         memory_fd: int = -1,
         nice: int = 0,
+        zygote: Mapping[str, str] | None = None,
     ) -> PidHandle:
         """Start a VMM: `fds[0]` becomes its stdout and stderr, the others 3, 4...
 
-        `memory_fd`: a number for `confine.ignore_holes`. Raises HypervisorError.
+        `memory_fd`: a number for `confine.ignore_holes`. `zygote`: the environment of one that is
+        to be forked, which has no namespaces of its own. Raises HypervisorError.
         """
         request: dict[str, object] = {
             "op": "launch",
@@ -93,8 +109,27 @@ class Launcher:
             "jail": jail.to_json() if jail else None,
             "memory_fd": memory_fd,
             "nice": nice,
+            "zygote": zygote is not None,
+            "environment": dict(zygote or {}),
         }
         answer = await self._ask(request, fds)
+        return PidHandle(int(answer["pid"]), int(answer["pidfd"]))
+
+    async def fork(self, control: int, child: Child, jail: Jail, nice: int) -> PidHandle:
+        """Start a VMM as a fork of the zygote whose control socket is `control`.
+
+        Raises HypervisorError.
+        """
+        request: dict[str, object] = {
+            "op": "fork",
+            "jail": jail.to_json(),
+            "nice": nice,
+            "name": child.name,
+            "targets": list(child.replaced),
+            "share": child.share,
+            "tap": child.tap,
+        }
+        answer = await self._ask(request, [control, *child.replaced.values()])
         return PidHandle(int(answer["pid"]), int(answer["pidfd"]))
 
     async def share_add(self, pid: int, name: str, path: Path, read_only: bool) -> None:

@@ -8,8 +8,12 @@ Protocol, over one SOCK_SEQPACKET socket (descriptor 0): a JSON object per packe
 beside it (SCM_RIGHTS); each request has an "id" the reply repeats, and a reply has "error" or
 "result":
 
-    {"op": "launch", "argv", "jail", "memory_fd", "nice"} -> {"pid"} and its pidfd
+    {"op": "launch", "argv", "environment", "zygote", "jail", "memory_fd", "nice"}
+        -> {"pid"} and its pidfd
         The first descriptor becomes the VMM's 1 and 2, the others 3, 4...
+    {"op": "fork", "name", "jail", "nice", "targets", "share", "tap"} -> {"pid"} and its pidfd
+        A VMM from a zygote (host/vmfork), whose control socket is the first descriptor; the others
+        take the places of its descriptors `targets`.
     {"op": "share_add", "pid", "name", "path", "read_only"} -> {}
     {"op": "share_remove", "pid", "name"} -> {}
     {"exited": pid, "status": waitpid's}           told when a VMM it started has ended
@@ -23,6 +27,7 @@ import os
 import select
 import signal
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -34,6 +39,9 @@ ANSWERS_FD = 900  # above all that a VMM is given, below the usual limit of 1024
 PACKET_BYTES = 1 << 17
 MAX_DESCRIPTORS = 253  # SCM_MAX_FD, linux/net/scm.h
 MAX_OPEN_FILES = 4096
+MAX_TARGETS = 16
+FORK_REQUEST = struct.Struct(f"=IIQ{MAX_TARGETS}iii40s")  # struct request of host/vmfork/vmfork.h
+FORK_S = 10.0
 
 Request = dict[str, Any]
 
@@ -101,7 +109,7 @@ def _launch(request: Request, fds: list[int]) -> Request:
     child_end.close()
     with answers:
         pid = child
-        if jail is not None:
+        if jail is not None and not request["zygote"]:
             _expect(answers, "unshared")
             _map_ids(child, jail)
             answers.send(b"{}")
@@ -115,13 +123,14 @@ def _become(request: Request, fds: list[int], answers: socket.socket) -> None:
     jail = request["jail"]
     os.setsid()
     os.nice(request["nice"])
-    if jail is not None:
+    if request["zygote"]:
+        _become_zygote(jail)
+    elif jail is not None:
         confine.join_cgroups(jail["cgroups"])
         confine.allow_locking(jail["locked_bytes"])
         if os.geteuid() == 0:
             confine.make_devices(jail["devices"], jail["first_id"])
-        flags = ns.CLONE_NEWUSER | ns.CLONE_NEWNS | ns.CLONE_NEWPID | ns.CLONE_NEWIPC
-        ns.unshare(flags | (0 if jail["network"] else ns.CLONE_NEWNET))
+        ns.unshare(_namespaces(jail))
         answers.send(b'{"unshared": true}')
         answers.recv(64)
         pid = os.fork()  # the first process of the new pid namespace
@@ -145,7 +154,74 @@ def _become(request: Request, fds: list[int], answers: socket.socket) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    os.execve(request["argv"][0], request["argv"], {})
+    os.execve(request["argv"][0], request["argv"], request["environment"])
+
+
+def _namespaces(jail: Request) -> int:
+    flags = ns.CLONE_NEWUSER | ns.CLONE_NEWNS | ns.CLONE_NEWPID | ns.CLONE_NEWIPC
+    return flags | (0 if jail["network"] else ns.CLONE_NEWNET)
+
+
+def _become_zygote(jail: Request) -> None:
+    """Become nobody, in the host's namespaces, for a user namespace is made from outside only.
+
+    Nobody else's code ever runs in a zygote: what it guards against is a mistake.
+    """
+    if os.geteuid() == 0:
+        ns.unshare(ns.CLONE_NEWIPC | (0 if jail["network"] else ns.CLONE_NEWNET))
+        os.setgroups([])
+        os.setresgid(*[jail["first_id"]] * 3)
+        os.setresuid(*[jail["first_id"]] * 3)
+    ns.prctl(ns.PR_SET_NO_NEW_PRIVS, 1)
+    confine.limit(MAX_OPEN_FILES)
+
+
+def _fork(request: Request, fds: list[int]) -> Request:
+    """Have a zygote fork; give the child, which waits meanwhile, its jail."""
+    jail, targets = request["jail"], request["targets"]
+    filled = [*targets, *[-1] * (MAX_TARGETS - len(targets))]
+    packet = FORK_REQUEST.pack(
+        *(_namespaces(jail), len(targets), jail["capabilities"], *filled),
+        *(request["share"], request["tap"], request["name"].encode()),
+    )
+    channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    channel.settimeout(FORK_S)
+    with channel:
+        with theirs, socket.socket(fileno=os.dup(fds[0])) as control:
+            socket.send_fds(control, [packet], [theirs.fileno(), *fds[1:]])
+        pid = _expect(channel, "pid")["pid"]
+        try:
+            os.setpriority(os.PRIO_PROCESS, pid, request["nice"])
+            for path in jail["cgroups"]:
+                with contextlib.suppress(OSError):
+                    _write(path, str(pid))
+            _map_ids(pid, jail)
+            channel.send(b"mapped")
+            _expect(channel, "ready")
+            _in_child(lambda: _build_root_of(pid))
+            channel.send(b"built")
+            _expect(channel, None)  # all copies of its end are closed: it is a VMM now
+        except BaseException:
+            os.kill(pid, signal.SIGKILL)
+            raise
+    return {"pid": pid}
+
+
+def _build_root_of(pid: int) -> None:
+    """From outside, do for a process what `confine.build_root` does for the calling one."""
+    kinds = (("user", ns.CLONE_NEWUSER), ("pid", ns.CLONE_NEWPID), ("mnt", ns.CLONE_NEWNS))
+    spaces = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name, _ in kinds]
+    for space, (_, kind) in zip(spaces, kinds, strict=True):
+        ns.setns(space, kind)
+    # In one process more: /proc shows the pid namespace in which whoever mounts it was made.
+    _in_child(_build_root)
+    os.wait()  # else it stays the VMM's to reap
+
+
+def _build_root() -> None:
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    confine.build_root((), "dev", system=False)
 
 
 def _arrange(fds: list[int]) -> None:
@@ -230,6 +306,7 @@ def _write(path: str, text: str) -> None:
 
 _OPERATIONS: dict[str, Callable[[Request, list[int]], Request]] = {
     "launch": _launch,
+    "fork": _fork,
     "share_add": _share_add,
     "share_remove": _share_remove,
 }

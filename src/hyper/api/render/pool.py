@@ -26,6 +26,7 @@ def _shape(shape: Shape) -> JSON:
         "Memory": spec.memory_bytes if spec else 0,
         "Kernel": str(spec.kernel) if spec else "",
         "Waiting": shape.waiting,
+        "Zygote": shape.zygote,
         "TemplateSize": shape.template_bytes,
         "TemplateUsed": rfc3339(int(shape.used_s * 1e9)) if shape.used_s else "",
         "Failures": shape.failures,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PATH = "/hyper/v1/pool"
-_FIELDS = ("Key", "VCpus", "Memory", "Waiting", "Wanted", "Template")
+_FIELDS = ("Key", "VCpus", "Memory", "Waiting", "Wanted", "Template", "Zygote")
 _HEADERS = {
     "Key": "SHAPE",
     "VCpus": "VCPUS",
@@ -20,12 +20,13 @@ _HEADERS = {
     "Waiting": "WAITING",
     "Wanted": "WANTED",
     "Template": "TEMPLATE",
+    "Zygote": "ZYGOTE",
 }
 _SHORT = 12
 
 
 def list_shapes(call: Invocation) -> int:
-    """List the shapes of VM, how many of each wait, and the size of the template."""
+    """List the shapes of VM, how many of each wait, and what they are made of."""
     found = answers.mapping(call.daemon.call("GET", _PATH))
     rows = [
         _row(item, found, place, full=call.options.on("no-trunc"))
@@ -48,6 +49,7 @@ def _row(
         "Waiting": str(_number(item, "Waiting")),
         "Wanted": str(_number(pool, "Waiting") if filled else 0),
         "Template": human_size(size) if size else "-",
+        "Zygote": "yes" if item.get("Zygote") else "-",
     }
 
 

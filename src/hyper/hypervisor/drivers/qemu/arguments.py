@@ -63,6 +63,7 @@ class Files:
     fdsets: tuple[tuple[int, str], ...] = ()
     tap_fd: int = -1
     prelude_fd: int = -1
+    share_fd: int = -1
 
 
 @dataclass(frozen=True, slots=True)

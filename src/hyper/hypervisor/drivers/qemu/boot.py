@@ -6,13 +6,14 @@ Knows of templates only that a VM may take over a state (`Source`) instead of bo
 import logging
 import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hyper.core.errors import Unsupported
 from hyper.core.spec import NicKind, VmSpec
 from hyper.host.files import atomic_write
-from hyper.host.pidfd import start_time_ticks
+from hyper.host.pidfd import PidHandle, start_time_ticks
 from hyper.hypervisor import passthrough, priority
 from hyper.hypervisor.confine import SHARE
 from hyper.hypervisor.console import make_pipe
@@ -50,6 +51,14 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
+class Fork:
+    """Descriptors that make a VMM one that can be forked (`zygote`): vmfork, its control socket."""
+
+    library: int
+    control: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where guest memory comes from; `state_fd`: a template's device state, -1 to boot a kernel."""
 
@@ -57,24 +66,40 @@ class Source:
     shared: bool = False
     state_fd: int = -1
     numbers: MemoryNumbers | None = None
+    fork: Fork | None = None
 
 
 async def boot(
     spec: VmSpec, engine: Engine, launcher: Launcher, source: Source | None = None
 ) -> QemuVm:
     """Start a VMM for `spec`. Raises HypervisorError, InvalidArgument."""
+    vm, _ = await boot_with(spec, engine, launcher, source or Source())
+    return vm
+
+
+async def boot_with(
+    spec: VmSpec, engine: Engine, launcher: Launcher, source: Source
+) -> tuple[QemuVm, Files]:
+    """As `boot`; return also which descriptors the VMM has got."""
     async with launcher.starts:
-        return await _boot(spec, engine, launcher, source or Source())
+        return await _boot(spec, engine, launcher, source)
 
 
-async def _boot(spec: VmSpec, engine: Engine, launcher: Launcher, source: Source) -> QemuVm:
-    jail, security_model = _jail(spec, engine)
-    watch = Watch(source.numbers, spec)
+async def _boot(
+    spec: VmSpec, engine: Engine, launcher: Launcher, source: Source
+) -> tuple[QemuVm, Files]:
+    jail, security_model = jail_of(spec, engine)
+    watch = Watch(source.numbers, spec, zygote=source.fork is not None)
     with Descriptors() as descriptors:
         descriptors.add(make_pipe(spec.run_dir / CONSOLE_PIPE))
         plan, addresses = _plan(spec, source, descriptors, watch)
-        share = SHARE if jail else _unjailed_share(spec.run_dir)
-        files = replace(plan.files, share=share, security_model=security_model)
+        files = replace(plan.files, security_model=security_model)
+        zygote = None
+        if source.fork is not None:
+            files, zygote = _as_zygote(files, source.fork, spec, descriptors)
+        else:
+            share = SHARE if jail else _unjailed_share(spec.run_dir)
+            files = replace(files, share=share)
         invocation = replace(
             plan,
             program=engine.program,
@@ -84,9 +109,26 @@ async def _boot(spec: VmSpec, engine: Engine, launcher: Launcher, source: Source
         )
         argv = command_line(invocation)
         _log.debug("%s: %s", spec.vm_id[:12], shlex.join(argv))
-        nice = priority.LOW if spec.background and priority.may_raise() else 0
-        process = await launcher.launch(argv, descriptors.open, jail, watch.expected, nice)
+        process = await launcher.launch(
+            argv, descriptors.open, jail, watch.expected, nice_of(spec), zygote
+        )
         watch.pid = process.pid
+    return record_of(spec, engine, process, launcher, addresses), files
+
+
+def nice_of(spec: VmSpec) -> int:
+    """Return the nice value a VMM starts with."""
+    return priority.LOW if spec.background and priority.may_raise() else 0
+
+
+def record_of(
+    spec: VmSpec,
+    engine: Engine,
+    process: PidHandle,
+    launcher: Launcher,
+    addresses: Sequence[DeviceAddress] = (),
+) -> QemuVm:
+    """Return the VM of a VMM that was started, and leave its record for a later daemon."""
     record = VmRecord(
         driver="qemu",
         vm_id=spec.vm_id,
@@ -96,10 +138,10 @@ async def _boot(spec: VmSpec, engine: Engine, launcher: Launcher, source: Source
         accelerator=engine.accelerator,
         machine=machine_of(spec.machine, spec.pci_devices).name,
         version=engine.version,
-        jailed=jail is not None,
+        jailed=engine.jailed,
         memory_bytes=spec.memory_bytes,
     )
-    for disk, address in zip(spec.disks, addresses, strict=True):
+    for disk, address in zip(spec.disks, addresses, strict=False):
         record = record.with_disk(disk.disk_id, address)
     path = spec.run_dir / RECORD_NAME
     atomic_write(path, record.to_json().encode(), fsync=False)
@@ -185,7 +227,20 @@ def _tap(spec: VmSpec, descriptors: Descriptors) -> int:
     return descriptors.lend(spec.nic.tap_fd)
 
 
-def _jail(spec: VmSpec, engine: Engine) -> tuple[Jail | None, str]:
+def _as_zygote(
+    files: Files, fork: Fork, spec: VmSpec, descriptors: Descriptors
+) -> tuple[Files, dict[str, str]]:
+    """Return its files and its environment: it has no jail, so no folder of its own to share."""
+    folder = os.open(_unjailed_share(spec.run_dir), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.fchmod(folder, 0o755)  # opened again by a VMM of another user
+    share = descriptors.add(folder)
+    library, control = descriptors.lend(fork.library), descriptors.lend(fork.control)
+    environment = {"LD_PRELOAD": f"/proc/self/fd/{library}", "VMFORK": f"{control},{library}"}
+    return replace(files, share=f"/proc/self/fd/{share}", share_fd=share), environment
+
+
+def jail_of(spec: VmSpec, engine: Engine) -> tuple[Jail | None, str]:
+    """Return how the VMM of `spec` is confined, and its 9p security model. Raises Unsupported."""
     if not engine.jailed:
         if spec.pci_devices:
             raise Unsupported("PCI devices are given to jailed VMMs only: see hyper doctor")

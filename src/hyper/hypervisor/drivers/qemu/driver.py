@@ -15,8 +15,8 @@ from hyper.host.pidfd import PidHandle
 from hyper.host.process import find_program, run
 from hyper.hypervisor import probe
 from hyper.hypervisor.check import Check
-from hyper.hypervisor.driver import Capabilities, DriverOptions, Ready, VmRecord
-from hyper.hypervisor.drivers.qemu import kvm, template
+from hyper.hypervisor.driver import Capabilities, DriverOptions, Ready, VmRecord, Warm
+from hyper.hypervisor.drivers.qemu import kvm, template, zygote
 from hyper.hypervisor.drivers.qemu.boot import Engine, boot
 from hyper.hypervisor.drivers.qemu.disks import SLOT_READ_ONLY
 from hyper.hypervisor.drivers.qemu.machines import MICROVM
@@ -91,6 +91,13 @@ class QemuDriver:
         """Start a VM as `start` does, from a template."""
         return await self._templates.clone(spec, await self._found(), directory)
 
+    async def make_zygote(self, spec: VmSpec, directory: Path, warm: Warm) -> zygote.QemuZygote:
+        """Return a zygote made from a template. Raises Unsupported where VMs cannot be forked."""
+        engine = await self._found()
+        library = zygote.check(engine, self._options.vmfork)
+        places = self._options.launcher, self._templates, directory, library
+        return await zygote.make(spec, engine, *places, warm)
+
     async def diagnose(self) -> tuple[Check, ...]:
         """Return what is right and wrong with this host for QEMU."""
         try:
@@ -104,6 +111,7 @@ class QemuDriver:
         checks.append(Check("guest initrd", not advice, str(initrd), advice))
         if not advice and self._options.kernel.is_file():
             checks.append(await self._diagnose_acceleration())
+            checks += await self._diagnose_forks()
         return tuple(checks)
 
     async def _found(self) -> Engine:
@@ -145,6 +153,18 @@ class QemuDriver:
             advice = "allow user namespaces: sysctl user.max_user_namespaces=10000"
             return Check("jail", False, str(err), advice)
         return Check("jail", True, "each VMM has namespaces and ids of its own")
+
+    async def _diagnose_forks(self) -> tuple[Check, ...]:
+        """Say whether clones are forks, where they could be: under emulation."""
+        try:
+            engine = await self._found()
+            if engine.accelerator != "tcg":
+                return ()
+            zygote.check(engine, self._options.vmfork)
+        except HyperError as err:
+            advice = "each clone is a process of its own: slower, and larger"
+            return (Check("forks", True, str(err), advice, warning=True),)
+        return (Check("forks", True, "clones are forked from a warm VM"),)
 
     async def _diagnose_acceleration(self) -> Check:
         advice = "guests run under emulation (TCG), outside QEMU's own security promise"

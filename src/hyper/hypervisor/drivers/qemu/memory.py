@@ -29,10 +29,12 @@ class MemoryNumbers:
 class Watch:
     """Checks or learns the number of one clone. Set `given` and `pid` as they become known."""
 
-    def __init__(self, numbers: MemoryNumbers | None, spec: VmSpec) -> None:
+    def __init__(
+        self, numbers: MemoryNumbers | None, spec: VmSpec, *, zygote: bool = False
+    ) -> None:
         # Everything that makes QEMU open one descriptor more: a forwarded port is a socket.
         nic = (spec.nic.kind, len(spec.nic.forwards)) if spec.nic is not None else None
-        self._kind = (nic, tuple(len(disk.extents) for disk in spec.disks))
+        self._kind = (nic, zygote, tuple(len(disk.extents) for disk in spec.disks))
         self._numbers = numbers
         self.given = -1
         self.pid = 0

@@ -23,8 +23,8 @@ from hyper.core.spec import NicKind, VmSpec
 from hyper.host.files import private_directory
 from hyper.host.threads import in_thread
 from hyper.hypervisor.driver import Ready
-from hyper.hypervisor.drivers.qemu.arguments import LAYOUT, kernel_parameters
-from hyper.hypervisor.drivers.qemu.boot import Engine, Source, boot
+from hyper.hypervisor.drivers.qemu.arguments import LAYOUT, Files, kernel_parameters
+from hyper.hypervisor.drivers.qemu.boot import Engine, Fork, Source, boot, boot_with
 from hyper.hypervisor.drivers.qemu.machines import machine_of
 from hyper.hypervisor.drivers.qemu.memory import MemoryNumbers
 from hyper.hypervisor.drivers.qemu.vm import QemuVm
@@ -84,15 +84,21 @@ class Templates:
 
     async def clone(self, spec: VmSpec, engine: Engine, directory: Path) -> QemuVm:
         """Start a VM from the template in `directory`."""
+        vm, _ = await self.clone_with(spec, engine, directory, None)
+        return vm
+
+    async def clone_with(
+        self, spec: VmSpec, engine: Engine, directory: Path, fork: Fork | None
+    ) -> tuple[QemuVm, Files]:
+        """As `clone`; with `fork` it can be forked. Return also which descriptors it has got."""
         memory = await self._sealed(directory)
         try:
             state = os.open(directory / STATE, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as err:
             raise HypervisorError(f"the template {directory.name} is gone") from err
         try:
-            return await boot(
-                spec, engine, self._launcher, Source(memory, state_fd=state, numbers=self._numbers)
-            )
+            source = Source(memory, state_fd=state, numbers=self._numbers, fork=fork)
+            return await boot_with(spec, engine, self._launcher, source)
         finally:
             os.close(state)
 

@@ -1,0 +1,85 @@
+"""The zygotes of a daemon, one per shape of VM: making, forking and ending them.
+
+Does not decide which shapes get one (`factory`), nor how a VM is forked (the driver). A zygote is a
+cache: whatever goes wrong with it ends it, and the VM is started in a slower way. Where VMs cannot
+be forked that is found out once, by trying.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from hyper.core.errors import HyperError, Unsupported
+from hyper.core.spec import VmSpec
+from hyper.host.files import remove_tree
+from hyper.hypervisor.driver import Driver, Vm, Warm, Zygote
+
+_MAX_FAILURES = 3
+
+_log = logging.getLogger("hypervisor.zygotes")
+
+
+class Zygotes:
+    """Owns the zygotes; a key is that of the template a zygote was made from."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._zygotes: dict[str, tuple[Zygote, Path]] = {}
+        self._failures: dict[str, int] = {}
+        self._doubted: set[str] = set()
+        self._impossible = False
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._zygotes
+
+    def wants(self, key: str) -> bool:
+        """Tell whether one of this shape could be made and is not there."""
+        failed = self._failures.get(key, 0) >= _MAX_FAILURES
+        return not self._impossible and key not in self._zygotes and not failed
+
+    async def make(self, key: str, spec: VmSpec, template: Path, warm: Warm) -> None:
+        """Make the zygote of a shape, if that can be; its `run_dir` is removed after its end."""
+        begin = time.monotonic()
+        try:
+            zygote = await self._driver.make_zygote(spec, template, warm)
+            self._zygotes[key] = zygote, spec.run_dir
+            _log.info("made zygote %s in %.1f s", key, time.monotonic() - begin)
+        except Unsupported as err:
+            self._impossible = True
+            _log.info("VMs are cloned, not forked: %s", err)
+        except HyperError as err:
+            self._fail(key, f"cannot make zygote {key}: {err}")
+        finally:
+            if key not in self._zygotes:
+                remove_tree(spec.run_dir)
+
+    async def fork(self, key: str, spec: VmSpec) -> Vm | None:
+        """Return a running VM of this shape; None if there is no zygote of it, or it failed."""
+        if key not in self._zygotes or key in self._doubted:
+            return None
+        try:
+            return await self._zygotes[key][0].fork(spec)
+        except HyperError as err:
+            self._fail(key, f"cannot fork {key}: {err}")
+            self._doubted.add(key)
+            return None
+
+    def doubt(self, key: str) -> None:
+        """Tell that a VM of this shape was no good: nothing is forked until there is a new one."""
+        if key in self._zygotes and key not in self._doubted:
+            self._fail(key, f"a VM of {key} did not answer: its zygote is ended")
+            self._doubted.add(key)
+
+    async def keep(self, keys: Iterable[str]) -> None:
+        """End the zygotes of other shapes, and those in doubt."""
+        kept = set(keys) - self._doubted
+        for key in [key for key in self._zygotes if key not in kept]:
+            self._doubted.discard(key)
+            zygote, run_dir = self._zygotes.pop(key)
+            await zygote.end()
+            remove_tree(run_dir)
+
+    def _fail(self, key: str, text: str) -> None:
+        self._failures[key] = self._failures.get(key, 0) + 1
+        _log.warning("%s", text)
