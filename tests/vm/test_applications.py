@@ -89,8 +89,8 @@ def test_a_database_and_its_client(daemon: Daemon) -> None:
                 {
                     "name": "client",
                     "image": "postgres:15",
-                    "entrypoint": ["sleep"],
-                    "command": ["3600"],
+                    "entrypoint": ["sh", "-c"],
+                    "command": ["trap exit TERM; sleep 3600 & wait"],
                 },
             ],
         },
