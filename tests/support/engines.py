@@ -202,10 +202,11 @@ class Bench:
         assert answer.status == 200 and b"error" not in text, text
 
     def _listed(self) -> dict[str, str]:
+        """The ids of all images by name, or by id where they have none (<none> for dockerd 20)."""
         return {
-            tag: image["Id"]
+            image["Id"] if tag == "<none>:<none>" else tag: image["Id"]
             for image in self.call("GET", "/images/json")
-            for tag in image["RepoTags"] or [image["Id"]]
+            for tag in image["RepoTags"] or ["<none>:<none>"]
         }
 
     def reset(self) -> None:
