@@ -53,10 +53,13 @@ def write_cidfile(path: str, identifier: str) -> None:
 
 
 def image_is_missing(call: Invocation, err: ApiError) -> bool:
-    """Return whether `err` came because the image is not there, and pulling it is allowed."""
+    """Return whether `err` came because the image, or the one of the platform asked for, is not
+    there, and pulling it is allowed.
+    """
     if not isinstance(err, NotFoundError) or call.options.text("pull") != "missing":
         return False
-    return not call.daemon.exists(path_of("images", call.arguments[0], "/json"))
+    there = call.daemon.exists(path_of("images", call.arguments[0], "/json"))
+    return not there or "specified platform" in str(err)
 
 
 def pull_as_asked(call: Invocation, missing: bool = False) -> None:

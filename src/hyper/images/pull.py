@@ -57,7 +57,7 @@ async def pull(
     auth = auth or await configured(shelf, wanted)
     async with shelf.transfer():
         image, news = await _pull_one(shelf, wanted, auth, platform, report)
-    _report_end(wanted, news, report)
+    _report_end(wanted, [image], news, platform, report)
     return image
 
 
@@ -74,13 +74,22 @@ async def pull_all(
             image, news = await _pull_one(shelf, each, auth, platform, report)
             any_news |= news
             images.append(image)
-    _report_end(wanted, any_news, report)
+    _report_end(wanted, images, any_news, platform, report)
     return images
 
 
-def _report_end(wanted: Reference, news: bool, report: Report) -> None:
+def _report_end(
+    wanted: Reference, images: Sequence[Image], news: bool, platform: str, report: Report
+) -> None:
     words = "Downloaded newer image" if news else "Image is up to date"
     report(Progress(f"Status: {words} for {wanted.familiar()}"))
+    found = {Platform(image.os, image.architecture, image.variant) for image in images}
+    for other in found if platform else ():
+        # A single image stands for every platform, as with dockerd, which warns of it.
+        if not Platform.parse(platform).runs(other):
+            text = f"image with reference {wanted.familiar()} was found but does not match the "
+            text += f"specified platform: wanted {platform}, actual: {other}"
+            report(Progress(f"WARNING: {text}"))
 
 
 async def _pull_one(
@@ -105,11 +114,6 @@ async def _pull_one(
     if wanted.tag:
         await shelf.name(str(Reference(wanted.domain, wanted.path, wanted.tag)), image_id)
     report(Progress(f"Digest: {found.digest}"))
-    if asked and not asked.runs(parsed.platform):
-        # A single image stands for every platform, as with dockerd, which warns of it.
-        text = f"image with reference {wanted.familiar()} was found but does not match the "
-        text += f"specified platform: wanted {asked}, actual: {parsed.platform}"
-        report(Progress(f"WARNING: {text}"))
     return shelf.image(image_id), before != image_id
 
 

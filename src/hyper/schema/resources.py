@@ -20,7 +20,13 @@ from hyper.schema.fields import Field, Support, Updates, differs, refused, works
 
 _NANO = 1_000_000_000
 _CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
-_NO_BLKIO = "the disks of a pod are its own; limit the VM's disks on the host instead"
+_NO_BLKIO_WEIGHT = (
+    "a weight is a share of a disk against other containers, and a VM's disks are its own"
+)
+_NO_BLKIO_LIMIT = (
+    "the path names a device of the host, of which the VM has none: its disks are files of the "
+    "host; limit the VMM's cgroup there (io.max)"
+)
 _NO_WINDOWS = "Windows only"
 _NO_REALTIME = "the guest kernel has no real-time group scheduling"
 
@@ -95,12 +101,12 @@ RESOURCES: tuple[Field, ...] = (
         "memory of its VM, not the host's",
     ),
     refused("CgroupParent", "a container's cgroup is in its VM", shown=""),
-    refused("BlkioWeight", _NO_BLKIO, shown=0),
-    refused("BlkioWeightDevice", _NO_BLKIO),
-    refused("BlkioDeviceReadBps", _NO_BLKIO),
-    refused("BlkioDeviceWriteBps", _NO_BLKIO),
-    refused("BlkioDeviceReadIOps", _NO_BLKIO),
-    refused("BlkioDeviceWriteIOps", _NO_BLKIO),
+    refused("BlkioWeight", _NO_BLKIO_WEIGHT, shown=0),
+    refused("BlkioWeightDevice", _NO_BLKIO_WEIGHT),
+    refused("BlkioDeviceReadBps", _NO_BLKIO_LIMIT),
+    refused("BlkioDeviceWriteBps", _NO_BLKIO_LIMIT),
+    refused("BlkioDeviceReadIOps", _NO_BLKIO_LIMIT),
+    refused("BlkioDeviceWriteIOps", _NO_BLKIO_LIMIT),
     works("CpuPeriod", "resources.cpu_period_us", INT),
     works("CpuQuota", "resources.cpu_quota_us", INT),
     refused("CpuRealtimePeriod", _NO_REALTIME, shown=0),
