@@ -115,8 +115,9 @@ _FILES = st.lists(
 _SOURCES = st.one_of(
     st.builds(model.VolumeSource, st.just(Medium.MEMORY), options=st.just("mode=0755"),
               files=_FILES),
-    st.builds(model.VolumeSource, st.just(Medium.DISK), options=st.just("mode=0777"),
-              size_bytes=st.integers(0, 2**40)),
+    st.builds(model.VolumeSource, st.just(Medium.DISK),
+              options=st.sampled_from(["mode=0777", "mode=1777"]),
+              size_bytes=st.just(0) | st.integers(2**25, 2**40)),
     st.builds(model.VolumeSource, st.just(Medium.MEMORY), options=st.just("mode=0777"),
               size_bytes=st.integers(0, 2**40)),
 )  # fmt: skip

@@ -28,7 +28,9 @@ DOCUMENT = {
     "resource": {"memory": 256, "vcpu": 2},
     "volumes": [{"name": "v", "size": "32m"}],
     "terminationGracePeriod": 0,
-    "containers": [{"name": "one", **SLEEP, "volumes": [{"volume": "v", "path": "/v"}]}],
+    "containers": [
+        {"name": "one", **SLEEP, "volumes": [{"volume": "v", "path": "/v", "subpath": "new"}]}
+    ],
 }
 PORT = {"portmappings": [{"containerPort": "80-81"}]}
 SERVICE = {
@@ -201,6 +203,13 @@ def _errors(api: _Api) -> None:
     assert "x: there is no such field" in api.fails(400, "POST", pods, {"x": 1})
     small = {"volumes": [{"name": "v", "size": "8m"}]}
     assert "volume v: a disk of 8388608 bytes: 32 MiB" in api.fails(400, "POST", pods, small)
+    tight = {"containers": [SLEEP | {"limits": {"memory": "1m"}}]}
+    assert "memory limit of 1048576 bytes: 6 MiB" in api.fails(400, "POST", pods, tight)
+    file = {"files": [{"name": "f", "contents": "x"}]}
+    for paths, said in ((("/proc/f",), "lies below the mount /proc"), (("/a", "//a"), "two files")):
+        uses = [{"filename": "f", "path": path} for path in paths]
+        hidden = file | {"containers": [SLEEP | {"files": uses}]}
+        assert said in api.fails(400, "POST", pods, hidden)
     assert "no such image" in api.fails(404, "POST", pods, {"containers": [{"image": "x"}]}).lower()
     assert "already in use" in api.fails(409, "POST", pods, DOCUMENT)
     api.fails(501, "POST", f"{POD}/resize", {"Memory": 1 << 40})

@@ -21,6 +21,9 @@ from hyper.engine.pod_plan import file_content, pack_address
 from hyper.storage.disks import check_size as check_disk_size
 
 FILES_MAX_BYTES = 16 * MIB
+LIMIT_LEAST_BYTES = 6 * MIB
+"""Docker's least memory limit: with less a process may not even begin."""
+KERNEL_FOLDERS = ("/proc", "/sys", "/dev")
 
 
 def check_pod(spec: PodSpec, containers: Sequence[ContainerSpec], host_cpus: int) -> None:
@@ -113,6 +116,12 @@ def _check_container(container: ContainerSpec, spec: PodSpec) -> None:
     for mount in container.mounts:
         if mount.kind is MountKind.POD and mount.source not in known:
             raise InvalidArgument(f"{where}: the pod has no volume named {mount.source!r}")
+    limit = container.resources.memory_bytes
+    if limit and limit < LIMIT_LEAST_BYTES:
+        raise InvalidArgument(
+            f"{where}: memory limit of {limit} bytes: {LIMIT_LEAST_BYTES // MIB} MiB at least"
+        )
+    _check_unique("file", [clean_path(file.path) for file in container.files])
     for file in container.files:
         _check_file(file, container, where)
     if container.role is Role.INIT and (container.hooks.post_start or container.probes.readiness):
@@ -136,10 +145,9 @@ def _check_file(file: InjectedFile, container: ContainerSpec, where: str) -> Non
     path = clean_path(file.path)
     if not file.path.startswith("/") or path == "/":
         raise InvalidArgument(f"{where}: file {file.path!r}: an absolute path is needed")
-    for mount in container.mounts:
-        below = clean_path(mount.destination)
+    for below in (*KERNEL_FOLDERS, *(clean_path(mount.destination) for mount in container.mounts)):
         if posixpath.commonpath((path, below)) == below:
             raise InvalidArgument(
-                f"{where}: file {file.path} lies below the mount {mount.destination}, "
+                f"{where}: file {file.path} lies below the mount {below}, "
                 "which would hide it: put it into that volume"
             )

@@ -83,6 +83,10 @@ def volume_failure(name: str, source: VolumeSource, err: GuestError) -> HyperErr
             f"{what}: its {source.fstype} was not unmounted cleanly and cannot be repaired "
             "read-only: mount it writable once"
         )
+    if source.medium is Medium.DISK and err.step == "mount":
+        disk = source.source or "its disk"
+        reason = os.strerror(err.errno).lower()
+        return Failure(f"{what}: cannot mount {disk} as {source.fstype}: {reason}: is it one?")
     return err
 
 

@@ -166,19 +166,21 @@ def _show_storage(spec: ContainerSpec) -> object:
 
 
 def _read_hosts(value: object, where: str) -> tuple[str, ...]:
-    entries = []
-    for entry in read_strings(value, where):
-        host, separator, address = entry.replace("=", ":", 1).partition(":")
-        address = address.removeprefix("[").removesuffix("]")
-        if not separator or not host or not address:
-            raise InvalidArgument(f'bad format for add-host: "{entry}"')
-        if address != "host-gateway":
-            try:
-                ipaddress.ip_address(address)
-            except ValueError:
-                raise InvalidArgument(f'invalid IP address in add-host: "{address}"') from None
-        entries.append(f"{host}:{address}")
-    return tuple(entries)
+    return tuple(read_host(entry) for entry in read_strings(value, where))
+
+
+def read_host(entry: str) -> str:
+    """Return a line for /etc/hosts, name:address, as it is kept. Raises InvalidArgument."""
+    host, separator, address = entry.replace("=", ":", 1).partition(":")
+    address = address.removeprefix("[").removesuffix("]")
+    if not separator or not host or not address:
+        raise InvalidArgument(f'bad format for add-host: "{entry}"')
+    if address != "host-gateway":
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise InvalidArgument(f'invalid IP address in add-host: "{address}"') from None
+    return f"{host}:{address}"
 
 
 def _read_dns(value: object, where: str) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ from hyper.schema.document import (
     Whole,
     checked,
 )
+from hyper.schema.hostconfig import read_host
 
 _PATH = Text(r"/[^\0]*")
 
@@ -126,15 +127,28 @@ FILE_USE = Table(
     ),
 )
 
+
+def _check_subpath(path: str) -> None:
+    if ".." in path.split("/"):
+        raise InvalidArgument(f"{path!r} leads out of the volume")
+
+
+def _mount(kind: MountKind, values: Values) -> Mount:
+    made = "subpath" in values and not values.get("read_only")
+    return Mount(kind, **values, subpath_mode=0o755 if made else 0)
+
+
+_SUBPATH = checked(Text(r"[^/].*"), _check_subpath)
+
 VOLUME_USE = Table(
     "A volume of the pod as the container mounts it.",
     (
         Key("volume", Text(), "its name among the pod's volumes", "source", required=True),
         Key("path", _PATH, "where it is mounted, absolute", "destination", required=True),
-        Key("subpath", Text(r"[^/].*"), "a folder inside the volume"),
+        Key("subpath", _SUBPATH, "a folder inside the volume, made when there is none"),
         Key("readOnly", Flag(), "the container cannot write to it", "read_only"),
     ),
-    lambda values, where: Mount(MountKind.POD, **values),
+    lambda values, where: _mount(MountKind.POD, values),
 )
 
 NAMED_VOLUME_USE = Table(
@@ -142,10 +156,10 @@ NAMED_VOLUME_USE = Table(
     (
         Key("name", Text(), "its name", "source", required=True),
         Key("path", _PATH, "where it is mounted, absolute", "destination", required=True),
-        Key("subpath", Text(r"[^/].*"), "a folder inside the volume"),
+        Key("subpath", _SUBPATH, "a folder inside the volume, made when there is none"),
         Key("readOnly", Flag(), "the container cannot write to it", "read_only"),
     ),
-    lambda values, where: Mount(MountKind.VOLUME, **values),
+    lambda values, where: _mount(MountKind.VOLUME, values),
 )
 
 ULIMIT = Table(
@@ -319,10 +333,19 @@ CONTAINER_PORT = Table(
     lambda values, where: PortBinding(**values),
 )
 
+
+def _check_test(test: tuple[str, ...]) -> None:
+    kind, count = (test[0] if test else ""), len(test)
+    fitting = {"NONE": count == 1, "CMD": count > 1, "CMD-SHELL": count == 2}
+    if not fitting.get(kind):
+        raise InvalidArgument("CMD and arguments, CMD-SHELL and a command, or NONE is needed")
+
+
 HEALTH = Table(
     "Docker's health check.",
     (
-        Key("test", ListOf(Text()), "CMD and arguments, or CMD-SHELL and a command",
+        Key("test", checked(ListOf(Text()), _check_test),
+            "CMD and arguments, or CMD-SHELL and a command; NONE: not even the image's",
             required=True),
         Key("interval", Number(), "seconds", "interval_s"),
         Key("timeout", Number(), "seconds", "timeout_s"),
@@ -424,7 +447,8 @@ CONTAINER = ContainerTable(
         Key("security", SECURITY, "what it may do"),
         Key("ports", ListOf(CONTAINER_PORT), "published ports of it"),
         Key("labels", Pairs(), "labels"),
-        Key("extraHosts", ListOf(Text(r"[^:]+:.+")), "lines of /etc/hosts, name:address",
+        Key("extraHosts", ListOf(checked(Text(r"[^:\s]+:\S+"), read_host)),
+            "lines of /etc/hosts, name:address",
             "extra_hosts"),
     ),
     _container,

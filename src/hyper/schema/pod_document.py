@@ -36,6 +36,7 @@ from hyper.schema.document import (
     Whole,
     checked,
 )
+from hyper.schema.hostconfig import check_log_options
 from hyper.schema.pod_container import CONTAINER, ContainerPart, FileUse
 from hyper.schema.pod_network import ADDRESS, INTERFACE, WHITELIST, places
 from hyper.schema.ports import parse_range
@@ -250,6 +251,7 @@ SERVICE = Table(
     lambda values, where: PodService(**{"name": f"{values['address']}:{values['port']}", **values}),
 )
 
+_WORD = Text(r"\S+")
 RESOURCE = Table(
     "Size of the pod's VM.",
     (
@@ -258,13 +260,20 @@ RESOURCE = Table(
     ),
 )
 
+
+def _log(values: Values, where: str) -> LogSpec:
+    log = LogSpec(**values)
+    check_log_options(log.driver, dict(log.options))
+    return log
+
+
 LOG = Table(
     "Where the containers' output is kept.",
     (
         Key("type", Text(choices=("json-file", "local", "none")), "log driver", "driver"),
         Key("config", Pairs(), "options of the driver", "options"),
     ),
-    lambda values, where: LogSpec(**values),
+    _log,
 )
 
 
@@ -403,8 +412,8 @@ POD = Table(
         Key("portmappingWhiteLists", WHITELIST, "who may connect to published ports"),
         Key("services", ListOf(SERVICE), "service addresses inside the pod"),
         Key("dns", ListOf(ADDRESS), "name servers"),
-        Key("dnsOptions", ListOf(Text()), "options of the resolver", "dns_options"),
-        Key("dnsSearch", ListOf(Text()), "search domains", "dns_search"),
+        Key("dnsOptions", ListOf(_WORD), "options of the resolver", "dns_options"),
+        Key("dnsSearch", ListOf(_WORD), "search domains", "dns_search"),
         Key("labels", Pairs(), "labels"),
         Key("annotations", Pairs(), "notes of other programs, shown again"),
         Key("log", LOG, "where output is kept"),
