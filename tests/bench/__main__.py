@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench import boot, contenders, profile, report
-from tests.bench.contenders import BenchError, Contender, Hyper
+from tests.bench.contenders import WAYS, BenchError, Contender, Hyper
 from tests.bench.measure import Figure
 from tests.bench.running import Bench
 from tests.bench.scenarios import BY_REQUEST, SCENARIOS, write_images
@@ -27,7 +27,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--burst", type=int, default=50, help="starts at once (50)")
     parser.add_argument("--idle", type=int, default=10, help="idle containers for memory (10)")
     parser.add_argument("--boots", type=int, default=200, help="cold boots of the soak (200)")
-    parser.add_argument("--density", type=int, default=100, help="most pods at once (100)")
+    parser.add_argument("--density", type=int, default=200, help="most pods at once (200)")
     parser.add_argument("--clones", type=int, default=500, help="clones in a row (500)")
     parser.add_argument(
         "--minutes", type=float, default=11, help="begin no figure after so long (11)"
@@ -62,17 +62,17 @@ def _measure_commands(
     figures: list[Figure] = []
     failures: list[str] = []
     try:
-        running.append(_hyper(options, "hyper", {}))
+        mine = _hyper(options, "hyper", {})
+        running.append(mine)
         running += contenders.others(options.against, folder)
-        variants = []
+        variants: list[Hyper] = []
         if {"run", "clones"} & set(wanted):
-            variants.append(_hyper(options, "hyper-clone", {"pool": {"waiting": 0}}))
-            variants.append(_hyper(options, "hyper-boot", {"templates": False}))
+            variants += [_hyper(options, f"hyper-{way}", own) for way, own in WAYS.items()]
         images = write_images(folder)
         for contender in (*running, *variants):
             contender.load(images)
-        for contender in (running[0], *variants):  # templates are made at the first use
-            contenders.run(contender, "run", "--rm", "busybox", "true")
+        for hyper in (mine, *variants):
+            contenders.warm(hyper)
         bench = Bench(
             running,
             options.rounds,

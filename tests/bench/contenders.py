@@ -14,6 +14,13 @@ from tests.bench.dockerd import Dockerd
 from tests.bench.podman import Podman
 from tests.support.daemon import HYPER, Daemon
 
+WAYS: Mapping[str, dict[str, object]] = {
+    "fork": {"pool": {"waiting": 0}},
+    "clone": {"pool": {"waiting": 0}, "forks": False},
+    "boot": {"templates": False},
+}
+"""How a Hyper is configured whose VMs all start in one way, none of them waiting."""
+
 _COMMAND_S = 300.0
 _SETTLE_S = 60.0
 
@@ -84,6 +91,7 @@ class Hyper:
     name: str = "hyper"
     config: Mapping[str, object] = field(default_factory=dict)
     daemon: Daemon = field(init=False)
+    _forks: bool | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.daemon = Daemon(self.config)
@@ -103,13 +111,14 @@ class Hyper:
         run(self, "load", "--quiet", "--input", str(archive))
 
     def settle(self) -> None:
-        """Return when as many clones wait as shall."""
+        """Return when there is a template and a zygote, and as many clones wait as shall."""
         deadline = time.monotonic() + _SETTLE_S
-        layout = ("--format", "{{.Waiting}} {{.Wanted}} {{.Template}}")
+        layout = ("--format", "{{.Waiting}} {{.Wanted}} {{.Template}} {{.Zygote}}")
         while time.monotonic() < deadline:
             lines = [line.split() for line in run(self, "pool", "ls", *layout).splitlines()]
             if not self.templates or all(
-                waiting >= wanted and template != "-" for waiting, wanted, template in lines
+                waiting >= wanted and template != "-" and (zygote == "yes" or not self.forks)
+                for waiting, wanted, template, zygote in lines
             ):
                 return
             time.sleep(0.05)
@@ -120,6 +129,15 @@ class Hyper:
         """Whether its VMs are cloned."""
         own = self.config.get("hyper", {})
         return isinstance(own, dict) and own.get("templates", True) is not False
+
+    @property
+    def forks(self) -> bool:
+        """Whether its clones are forks, which they are where they can be."""
+        if self._forks is None:
+            own = self.config.get("hyper", {})
+            wanted = isinstance(own, dict) and own.get("forks", True) is not False
+            self._forks = wanted and "clones are forked" in run(self, "doctor")
+        return self._forks
 
     def namespace_pid(self) -> int:
         """Return the daemon, which is in our own network."""
@@ -160,6 +178,12 @@ class Docker:
     def close(self) -> None:
         """End dockerd and all it started."""
         self.dockerd.close()
+
+
+def warm(hyper: Hyper) -> None:
+    """Have a Hyper prepare what it may: a shape that is used twice gets all there is."""
+    for _ in range(2):
+        run(hyper, "run", "--rm", "busybox", "true")
 
 
 def others(wanted: Sequence[str], folder: Path) -> list[Contender]:

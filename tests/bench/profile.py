@@ -7,7 +7,7 @@ shares, not the sum.
 import re
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -31,9 +31,14 @@ def waterfall(images: Path, accelerator: str) -> str:
         _bars(quiet.steps),
         f"The kernel's longest steps (it prints here: {loud.agent_s * 1000:.0f} ms in all)",
         _bars(_kernel_steps(loud.console)),
-        _command(images, accelerator),
+        *(_command(images, accelerator, way, own) for way, own in _ways()),
     ]
     return "\n".join(parts)
+
+
+def _ways() -> Iterable[tuple[str, Mapping[str, object]]]:
+    yield "waiting clone", {}
+    yield from contenders.WAYS.items()
 
 
 def _bars(steps: Iterable[tuple[str, float]]) -> str:
@@ -66,16 +71,18 @@ def _kernel_steps(console: str) -> list[tuple[str, float]]:
     return steps
 
 
-def _command(images: Path, accelerator: str) -> str:
+def _command(images: Path, accelerator: str, way: str, own: Mapping[str, object]) -> str:
     """Return the waterfall of the command `hyper run`, by the daemon's log."""
-    hyper = Hyper(config={"hyper": {"accelerator": accelerator}})
+    config = {"accelerator": accelerator, "pool": {"waiting": 1}, **own}
+    hyper = Hyper(config={"log-level": "debug", "hyper": config})
     try:
         hyper.load(images)
-        for _ in range(2):  # the second finds everything warm
-            log_start = hyper.daemon.log.stat().st_size
-            started = time.time()
-            contenders.run(hyper, "run", "--rm", "busybox", "echo", "hi")
-            ended = time.time()
+        contenders.warm(hyper)
+        hyper.settle()
+        log_start = hyper.daemon.log.stat().st_size
+        started = time.time()
+        contenders.run(hyper, "run", "--rm", "busybox", "echo", "hi")
+        ended = time.time()
         text = hyper.daemon.log.read_bytes()[log_start:].decode(errors="replace")
         argv, environment = hyper.command("--version")
         before = time.perf_counter()
@@ -92,5 +99,5 @@ def _command(images: Path, accelerator: str) -> str:
     steps = [
         (f"until: {name}", max(0.0, at - earlier)) for (_, earlier), (name, at) in pairwise(events)
     ]
-    head = f"hyper run --rm busybox echo hi: {(ended - started) * 1000:.0f} ms"
+    head = f"hyper run --rm busybox echo hi, {way}: {(ended - started) * 1000:.0f} ms"
     return f"{head} (of it starting hyper alone: {command_line_s * 1000:.0f} ms)\n{_bars(steps)}"

@@ -31,7 +31,7 @@ def write_images(folder: Path) -> Path:
 
 
 def run_echo(bench: Bench) -> tuple[Figure, ...]:
-    """Measure the whole command `run --rm busybox echo hi`: pooled, cloned, booted."""
+    """Measure the whole command `run --rm busybox echo hi`: pooled, forked, cloned, booted."""
 
     def sampler(contender: Contender) -> Callable[[], float]:
         def sample() -> float:
@@ -49,7 +49,12 @@ def run_echo(bench: Bench) -> tuple[Figure, ...]:
     others = tuple(each for each in series if not each.contender.startswith("hyper"))
     found = {each.contender: each for each in series}
     title = "run --rm busybox echo hi"
-    ways = (("", "waiting clone", 0.7), ("-clone", "fresh clone", 1.0), ("-boot", "cold boot", 0.8))
+    ways = (
+        ("", "waiting clone", 0.7),
+        ("-fork", "fresh clone", 1.0),
+        ("-clone", "fresh clone as a process of its own", None),
+        ("-boot", "cold boot", 0.8),
+    )
     return tuple(
         Figure(
             f"run{way}",
@@ -64,15 +69,18 @@ def run_echo(bench: Bench) -> tuple[Figure, ...]:
     )
 
 
-def clones(bench: Bench) -> Figure:
-    """Run many clones in a row: each must answer. Not part of the default run."""
-    way = next((each for each in bench.variants if each.name == "hyper-clone"), None)
-    if way is None:
-        raise BenchError("clones: no Hyper that clones is running")
-    way.settle()
-    samples = [_numbered_s(way, number) for number in range(bench.clones)]
-    title = f"{bench.clones} clones in a row, none lost"
-    return Figure("clones", title, "s", (Series("hyper", tuple(samples)),), baseline="")
+def clones(bench: Bench) -> tuple[Figure, ...]:
+    """Run many clones in a row, of both kinds: each must answer. Not part of the default run."""
+    figures = []
+    for way in bench.variants:
+        kind = {"hyper-fork": "forks", "hyper-clone": "clones, processes of their own,"}
+        if way.name in kind:
+            way.settle()
+            samples = [_numbered_s(way, number) for number in range(bench.clones)]
+            title = f"{bench.clones} {kind[way.name]} in a row, none lost"
+            series = (Series("hyper", tuple(samples)),)
+            figures.append(Figure(f"clones{way.name[5:]}", title, "s", series, baseline=""))
+    return tuple(figures)
 
 
 def _numbered_s(contender: Contender, number: int) -> float:

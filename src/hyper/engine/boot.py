@@ -5,6 +5,7 @@ the stack unwinds and nothing is left behind.
 """
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,8 @@ from hyper.host.threads import in_thread
 from hyper.hypervisor.driver import Vm
 from hyper.network.networks import Link
 from hyper.storage.disks import create_writable
+
+_log = logging.getLogger("engine.boot")
 
 CONNECT_S = 30.0
 Watch = Callable[[Machine], None]
@@ -60,6 +63,7 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
             # If it was a clone, its template may be bad; a few of these and it is made anew.
             services.factory.reject(await services.driver.template_key(spec))
             raise
+        _log.debug("%s: the agent answers", spec.vm_id[:12])
         undo.push_async_callback(_abandon, machine)
         machine.disks.update(disk.disk_id for disk in spec.disks)
         shm_bytes = pod.row.spec.shm_size_bytes or max(
@@ -103,6 +107,7 @@ async def _acquire(
     undo.callback(shutil.rmtree, shape.run_dir, ignore_errors=True)
     spec = replace(shape, disks=disks, nic=link.nic)
     vm = await services.factory.start(spec, waiting)
+    _log.debug("%s: has a VM", spec.vm_id[:12])
     undo.push_async_callback(vm.kill)
     services.networks.settle(name)
     return vm, link, spec

@@ -10,6 +10,7 @@ Nothing of a user runs in a zygote. Its children share its address space layout,
 
 import asyncio
 import contextlib
+import logging
 import os
 import platform
 import socket
@@ -26,6 +27,8 @@ from hyper.hypervisor.drivers.qemu.template import Templates
 from hyper.hypervisor.drivers.qemu.vm import AGENT_SOCKET, CONSOLE_PIPE, QMP_SOCKET, QemuVm
 from hyper.hypervisor.launcher import Child, Launcher
 from hyper.hypervisor.qmp import listen_unix
+
+_log = logging.getLogger("hypervisor.qemu")
 
 _STDOUT = 1
 _SETTLE_S = 3.0  # by then the guest has reported the pages it no longer uses (page_reporting.c)
@@ -112,9 +115,11 @@ class QemuZygote:
         """Start the VM of `spec`, which runs when this returns. Raises HypervisorError."""
         async with self._launcher.starts:
             vm = await self._forked(spec)
+        _log.debug("%s: forked from %s", spec.vm_id[:12], self._vm.record.vm_id)
         try:
             await vm.bind(spec)
             await vm.resume()
+            _log.debug("%s: has its disks and runs", spec.vm_id[:12])
         except BaseException:
             await vm.kill()
             raise
