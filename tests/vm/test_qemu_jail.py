@@ -124,10 +124,10 @@ async def test_a_link_in_a_share_leads_nowhere_on_the_host(vm: Vm, folder: Path)
         assert status != 0 and b"secret\n" not in output
 
 
-@pytest.mark.parametrize("name", ["", "..", "a/b", "/etc", "-x", "a" * 200])
-async def test_a_share_has_a_plain_name(vm: Vm, folder: Path, name: str) -> None:
-    with pytest.raises(InvalidArgument):
-        await vm.share_add(name, folder, True)
+async def test_a_share_has_a_plain_name(vm: Vm, folder: Path) -> None:
+    for name in ("", "..", "a/b", "/etc", "-x", "a" * 200):
+        with pytest.raises(InvalidArgument):
+            await vm.share_add(name, folder, True)
 
 
 async def test_a_share_needs_a_source_and_a_free_name(vm: Vm, folder: Path) -> None:
