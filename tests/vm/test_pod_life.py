@@ -408,6 +408,25 @@ def _lose_vm(daemon: Daemon) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def test_a_pod_of_rm_that_nobody_watches_is_removed_by_the_daemon(
+    daemon: Daemon, hyper: Hyper
+) -> None:
+    ends = "until [ -e /dev/shm/end ]; do sleep 0.1; done"
+    for name in ("first", "second"):
+        pod(hyper, "-d", "--rm", id=name, containers=[container("a", ends)])
+    assert "it is removed when it stops" in hyper("pod", "restart", "first", status=1).error
+    hyper("pod", "exec", "first", "touch", "/dev/shm/end")
+    assert leaks.settle(lambda: "first" in hyper("pod", "ls", "--format", "{{.Name}}").lines)
+    hyper("pod", "exec", "-d", "second", "sh", "-c", "sleep 1; touch /dev/shm/end")
+    daemon.kill()  # the pod ends while there is no daemon, or with the next one
+    daemon.start()
+    assert leaks.settle(lambda: hyper("pod", "ls", "-q").lines, 60)
+    assert hyper("ps", "--all", "--quiet").lines == []
+    refused = pod(hyper, "-d", "--rm", status=1, containers=[container("a", "x", user="nobody9")])
+    assert "nobody9" in refused.error
+    assert hyper("pod", "ls", "-q").lines == []
+
+
 def test_init_containers_run_again_when_the_vm_was_lost(daemon: Daemon, hyper: Hyper) -> None:
     uses = [{"volume": "v", "path": "/v"}]
     script = "cat /v/ready || echo nothing; " + SLEEP

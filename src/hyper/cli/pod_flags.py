@@ -196,11 +196,13 @@ def _volumes(
     return volumes, uses, named
 
 
-def create_pod(call: Invocation, body: bytes, *, start: bool) -> object:
-    """Have the daemon create a pod, pulling what images are missing. Raises ApiError."""
+def create_pod(call: Invocation, body: bytes, *, start: bool, remove: bool = False) -> object:
+    """Have the daemon create a pod, pulling what images are missing; with `remove` it removes the
+    pod by itself at its end. Raises ApiError.
+    """
     pulled: set[str] = set()
     while True:
-        query = {"name": call.options.text("name"), "start": start}
+        query = {"name": call.options.text("name"), "start": start, "rm": remove}
         try:
             response = call.daemon.open("POST", "/hyper/v1/pods", query, body, _YAML)
             return response.json()

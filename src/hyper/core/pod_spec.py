@@ -242,11 +242,12 @@ class PodSpec:
     """A pod as a user asked for it; 0 and "" mean the daemon's default.
 
     A pod lives until it is stopped, unless it `follows` its containers: then it stops when the last
-    MAIN container ended for good. `port_sources` are the networks that may connect to published
-    ports, none for all. `port_names` are names by which services find its ports. `machine` is a
-    type of the hypervisor's machines. A `lone` pod was made for one container (`hyper run`) and is
-    removed with it. `deadline_s` after its start a pod is stopped, 0: never. `grace_s` is how long
-    containers without their own stop timeout get.
+    MAIN container ended for good. With `auto_remove` it is removed when it has stopped.
+    `port_sources` are the networks that may connect to published ports, none for all. `port_names`
+    are names by which services find its ports. `machine` is a type of the hypervisor's machines. A
+    `lone` pod was made for one container (`hyper run`) and is removed with it. `deadline_s` after
+    its start a pod is stopped, 0: never. `grace_s` is how long containers without their own stop
+    timeout get.
     """
 
     name: str
@@ -274,3 +275,4 @@ class PodSpec:
     port_names: Pairs = ()
     devices: tuple[HostDevice, ...] = ()
     machine: str = ""
+    auto_remove: bool = False

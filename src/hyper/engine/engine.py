@@ -122,11 +122,13 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 metrics=parts.metrics,
                 disk_uses=DiskUses(),
                 pods_changed=asyncio.Event(),
+                pods_ended=asyncio.Queue(),
                 release_volumes=volumes.release,
                 pods=pods.all,
             )
             creation = Creation(services, pods, volumes)
             containers = Containers(services, pods, volumes, creation)
+            pod_verbs = PodVerbs(services, pods, creation)
             balancing = ServiceRegistry(services, pods)
             await balancing.load()
             await restore(services, pods)
@@ -139,6 +141,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             )
             making = tasks.create_task(parts.factory.run(), name="factory")
             following = tasks.create_task(balancing.run(), name="services")
+            removing = tasks.create_task(pod_verbs.remove_ended(), name="ended pods")
             expecting = tasks.create_task(expect_known(services, pods.all()), name="prewarm")
             yield Engine(
                 parts.settings,
@@ -150,7 +153,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 Sessions(pods, parts.metrics.stream_bytes),
                 Files(services, pods),
                 pods,
-                PodVerbs(services, pods, creation),
+                pod_verbs,
                 PodChanges(services, pods),
                 volumes,
                 Snapshots(services, pods, volumes, volume_disks),
@@ -167,6 +170,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             expecting.cancel()
             making.cancel()
             following.cancel()
+            removing.cancel()
             pods.close()
     finally:
         store.close()

@@ -88,6 +88,9 @@ class Pod:
             await store.call(store.pod_table.put_state, self.row.id, state, vm, resources)
         self.services.pods_changed.set()
         self.log.info("%s", state)
+        ended = state is PodState.STOPPED and not self.beginning
+        if ended and self.row.spec.auto_remove:
+            self.services.pods_ended.put_nowait(self.row.id)
 
     async def stop_machine(self, *, graceful: bool) -> None:
         """End the VM; gracefully: file systems synced, within SHUTDOWN_S."""

@@ -5,11 +5,12 @@ A pod is created with all its containers in one transaction, or not at all.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from time import time_ns
 
-from hyper.core.errors import Conflict, InvalidArgument, NotModified
+from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, NotModified
 from hyper.core.ids import check_hostname, check_name, check_short_name, new_id, new_name
 from hyper.core.pod_spec import PodSpec
 from hyper.core.signals import signal_number
@@ -23,6 +24,8 @@ from hyper.engine.services import Services
 from hyper.engine.states import ACTIVE, PodState
 from hyper.engine.store import ContainerRow, PodRow
 from hyper.engine.views import ContainerView, Exit, PodView
+
+_log = logging.getLogger("engine.pods")
 
 
 class PodVerbs:
@@ -111,7 +114,9 @@ class PodVerbs:
         await self._tell(pod, "stop")
 
     async def restart(self, reference: str, timeout_s: float | None = None) -> None:
-        """Stop a pod if it runs, and start it."""
+        """Stop a pod if it runs, and start it. Raises Conflict for one that is removed then."""
+        if (spec := self._pods.find(reference).row.spec).auto_remove:
+            raise Conflict(f"cannot restart pod {spec.name}: it is removed when it stops (--rm)")
         with contextlib.suppress(NotModified):
             await self.stop(reference, timeout_s)
         await self.start(reference)
@@ -166,6 +171,21 @@ class PodVerbs:
         for container in containers:
             await boot.delete_files(container)
         await boot.delete_pod_files(self._services, pod.row.id)
+
+    async def remove_ended(self) -> None:
+        """Remove pods that are not to outlive their end, those an earlier daemon left as well."""
+        for pod in self._pods.all():
+            ended = any(item.status.started_ns for item in pod.containers.values())
+            if pod.row.spec.auto_remove and pod.row.state is PodState.STOPPED and ended:
+                self._services.pods_ended.put_nowait(pod.row.id)
+        while True:
+            ended_id = await self._services.pods_ended.get()
+            try:
+                await self.remove(ended_id, volumes=True)
+            except (NotFound, Conflict):
+                continue  # somebody was faster, or has started it again
+            except HyperError as err:
+                _log.warning("pod %s has ended and could not be removed: %s", ended_id[:12], err)
 
     async def wait(self, reference: str) -> Exit:
         """Return, once no container of a pod is active, how its last one ended."""

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Services:
     """The collaborators of a pod. `kernel_of` resolves a kernel's name; `pods_changed` is set when
-    a pod came, went, or became ready or not; `pods` are all of them.
+    a pod came, went, or became ready or not; `pods_ended` has the ids of those that stopped and are
+    to be removed then; `pods` are all of them.
     """
 
     settings: Settings
@@ -46,6 +47,7 @@ class Services:
     metrics: Metrics
     disk_uses: DiskUses
     pods_changed: asyncio.Event
+    pods_ended: "asyncio.Queue[str]"
     release_volumes: Callable[[Sequence[MountView]], Awaitable[None]]
     pods: Callable[[], "list[Pod]"]
 

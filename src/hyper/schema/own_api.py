@@ -57,7 +57,11 @@ PODS: dict[str, Operation] = {
     ),
     "HyperPodCreate": Operation(
         "Create a pod from a document, JSON or YAML",
-        (("name", TEXT, "its name, in place of the document's id"), _START),
+        (
+            ("name", TEXT, "its name, in place of the document's id"),
+            _START,
+            ("rm", FLAG, "remove it when its containers have ended"),
+        ),
         POD.schema(),
         reply.CREATED,
         (400, 403, 404, 409, 500, 501),

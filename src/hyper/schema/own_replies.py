@@ -88,6 +88,7 @@ _SPEC = shape(
         "Deadline": {"type": "number"},
         "Devices": listed(shape({"Path": TEXT, "ReadOnly": FLAG, "Target": TEXT})),
         "Machine": TEXT,
+        "AutoRemove": FLAG,
     }
 )
 _SUMMARY: dict[str, JSON] = {

@@ -316,6 +316,7 @@ def _pod(values: Values, where: str) -> PodDocument:
         kernel=values.get("kernel", ""),
         kernel_parameters=values.get("kernelParameters", ()),
         follows=values.get("follows", False),
+        auto_remove=values.get("autoRemove", False),
         share_pid=values.get("shareProcessNamespace", False),
         network_mode=mode,
         endpoints=endpoints,
@@ -423,6 +424,7 @@ POD = Table(
         Key("terminationGracePeriod", Number(), "seconds from the stop signal to SIGKILL"),
         Key("deadline", Number(), "seconds after which it is stopped; 0: never"),
         Key("follows", Flag(), "the pod stops when its last container has ended"),
+        Key("autoRemove", Flag(), "the pod is removed when it has stopped"),
         Key("devices", ListOf(DEVICE), "devices of the host"),
         Key(
             "machine",

@@ -1,5 +1,6 @@
 """Owns /hyper/v1/pods: what is done to pods as a whole."""
 
+import contextlib
 from dataclasses import replace
 
 from aiohttp import web
@@ -48,18 +49,22 @@ async def list_all(call: Call) -> web.StreamResponse:
 async def create(call: Call) -> web.StreamResponse:
     """POST /hyper/v1/pods: the body is a pod document, YAML or JSON.
 
-    With `start` the pod is started as well, and removed again when it does not start.
+    With `start` the pod is started as well, and removed again when it does not start; with `rm` it
+    is removed when its containers have ended.
     """
     asked = read_document(parse_document(await call.body_bytes()))
     if name := call.text("name"):
         asked = replace(asked, spec=replace(asked.spec, name=name))
+    if call.flag("rm"):
+        asked = replace(asked, spec=replace(asked.spec, follows=True, auto_remove=True))
     containers = asked.with_files(await _contents(call, asked))
     view = await call.engine.pod_verbs.create(asked.spec, containers)
     if call.flag("start"):
         try:
             await call.engine.pod_verbs.start(view.id)
         except HyperError:
-            await call.engine.pod_verbs.remove(view.id, force=True, volumes=True)
+            with contextlib.suppress(NotFound):  # with `rm` it may be gone already
+                await call.engine.pod_verbs.remove(view.id, force=True, volumes=True)
             raise
     return json_response({"Id": view.id, "Name": view.spec.name}, 201)
 

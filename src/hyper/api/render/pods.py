@@ -64,6 +64,7 @@ def inspect(view: PodView, containers: Sequence[ContainerView]) -> JSON:
             for item in spec.devices
         ],
         "Machine": spec.machine,
+        "AutoRemove": spec.auto_remove,
     }
     shown["Ports"] = [port(item) for item in view.network.ports] if view.vmm_pid else []
     shown["Ready"] = bool(containers) and all(item.ready for item in containers if item.active)

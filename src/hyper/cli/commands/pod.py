@@ -72,11 +72,11 @@ def create(call: Invocation) -> int:
     return 0
 
 
-def make(call: Invocation, *, start: bool) -> object:
+def make(call: Invocation, *, start: bool, remove: bool = False) -> object:
     """Create a pod, start it if asked, and return the daemon's answer. Pulls missing images."""
     from hyper.cli.pod_flags import create_pod
 
-    return create_pod(call, document(call), start=start)
+    return create_pod(call, document(call), start=start, remove=remove)
 
 
 def _verb(name: str, query: "tuple[str, ...]" = ()) -> "Command":

@@ -11,7 +11,9 @@ from hyper.sdk import answers
 def run(call: Invocation) -> int:
     """Run a pod; return the status of the container that ended last."""
     options = call.options
-    found = make(call, start=True)
+    # Who is attached reads all of the output first, and removes the pod then.
+    remove = options.on("detach") and options.on("rm")
+    found = make(call, start=True, remove=remove)
     identifier = answers.text(found, "Id")
     if options.on("detach"):
         print(identifier)
