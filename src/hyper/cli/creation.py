@@ -59,7 +59,7 @@ def image_is_missing(call: Invocation, err: ApiError) -> bool:
     if not isinstance(err, NotFoundError) or call.options.text("pull") != "missing":
         return False
     there = call.daemon.exists(path_of("images", call.arguments[0], "/json"))
-    return not there or "specified platform" in str(err)
+    return not there or bool(call.options.text("platform"))
 
 
 def pull_as_asked(call: Invocation, missing: bool = False) -> None:

@@ -17,6 +17,7 @@ from hyper.agent import messages as guest
 from hyper.agent.client import AgentClient
 from hyper.core.errors import GuestError, HyperError, HypervisorError
 from hyper.core.pod_spec import InjectedFile, PodSpec
+from hyper.core.protected import MASKED_PATHS, READ_ONLY_PATHS, protected
 from hyper.core.spec import ContainerSpec, Disk
 from hyper.engine import plan, pod_plan
 from hyper.engine.carriers import Carrier, is_durable
@@ -239,11 +240,9 @@ class Machine:
                 writable=attached.writable,
                 read_only_root=spec.read_only_root,
                 mounts=(*files, *plan.user_mounts(container.mounts, fresh), *nodes),
-                masked_paths=plan.paths(
-                    security.masked_paths, plan.MASKED_PATHS, security.privileged
-                ),
-                read_only_paths=plan.paths(
-                    security.read_only_paths, plan.READ_ONLY_PATHS, security.privileged
+                masked_paths=protected(security.masked_paths, MASKED_PATHS, security.privileged),
+                read_only_paths=protected(
+                    security.read_only_paths, READ_ONLY_PATHS, security.privileged
                 ),
                 cgroup=plan.cgroup(spec.resources),
                 share_pid=share_pid,

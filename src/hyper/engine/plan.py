@@ -1,7 +1,6 @@
 """Turns what a user asked for into what the guest is told: pure functions, no I/O.
 
-Docker's rules: image and container configuration are merged as moby `daemon/commit.go: merge` does;
-default masked and read-only paths are those of moby `oci/defaults.go`.
+Docker's rules: image and container configuration are merged as moby `daemon/commit.go: merge` does.
 """
 
 import hashlib
@@ -38,21 +37,6 @@ from hyper.images.catalog import Image
 from hyper.network.networks import Joined
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-MASKED_PATHS = (
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)
-READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 # asm-generic/resource.h
 RLIMITS = (
@@ -281,17 +265,6 @@ def identity_files(
             ("/etc/resolv.conf", "\n".join(resolv) + "\n"),
         )
     )
-
-
-def paths(
-    configured: tuple[str, ...] | None, default: tuple[str, ...], privileged: bool
-) -> tuple[str, ...]:
-    """Return masked or read-only paths: the user's own, none when privileged, Docker's
-    otherwise.
-    """
-    if configured is not None:
-        return configured
-    return () if privileged else default
 
 
 def main_process(

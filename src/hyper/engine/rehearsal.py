@@ -19,6 +19,7 @@ from time import time_ns
 from hyper.agent import messages as guest
 from hyper.agent.client import AgentClient
 from hyper.core.errors import Failure, HyperError
+from hyper.core.protected import MASKED_PATHS, READ_ONLY_PATHS
 from hyper.core.spec import ContainerSpec, Disk, NicKind, VmSpec
 from hyper.engine import plan
 from hyper.engine.machine import ENTROPY_BYTES, extent_devices
@@ -135,8 +136,8 @@ async def _play(agent: AgentClient, vm: Vm, spec: VmSpec, chosen: tuple[Disk, Di
         writable=guest.Device(bus=writable.bus, index=writable.index),
         read_only_root=False,
         mounts=plan.identity_files(container, _NAME, (), (), ""),
-        masked_paths=plan.MASKED_PATHS,
-        read_only_paths=plan.READ_ONLY_PATHS,
+        masked_paths=MASKED_PATHS,
+        read_only_paths=READ_ONLY_PATHS,
         cgroup=plan.cgroup(container.resources),
         share_pid=False,
         hostname="",

@@ -41,8 +41,8 @@ def _differs(method: str, path: str, operation: str, handler: str, status: int, 
 _NO_PLUGINS = "Hyper has no plugins: volumes, networks and log drivers are built in"
 _NO_BUILD = "building images is not implemented yet: build elsewhere and load or pull the image"
 _NETWORK_KINDS = (
-    "driver bridge with one IPv4 subnet and, with EnableIPv6, one IPv6 subnet; unknown options "
-    "are refused"
+    "driver bridge with one IPv4 subnet and, with EnableIPv6, one IPv6 subnet; none of IPv6 alone "
+    "(EnableIPv4 false is refused), and none on the network bridge; unknown options are refused"
 )
 
 _CONTAINERS = (

@@ -6,6 +6,7 @@ from dataclasses import replace
 from time import time_ns
 
 from hyper.api.times import NS_PER_S, rfc3339
+from hyper.core.protected import MASKED_PATHS, READ_ONLY_PATHS
 from hyper.core.spec import EndpointSpec, MountKind, MountSyntax, PortBinding
 from hyper.core.units import human_duration
 from hyper.engine.networks import predefined_id
@@ -100,6 +101,13 @@ def _host_config(view: ContainerView) -> JSON:
     config["Runtime"] = view.spec.runtime or RUNTIME
     config["IpcMode"] = view.spec.ipc_mode or "private"
     config["CgroupnsMode"] = "private"
+    security = view.spec.security
+    for name, own, default in (
+        ("MaskedPaths", security.masked_paths, MASKED_PATHS),
+        ("ReadonlyPaths", security.read_only_paths, READ_ONLY_PATHS),
+    ):
+        if own is None and not security.privileged:
+            config[name] = list(default)
     return config
 
 
