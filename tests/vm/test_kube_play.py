@@ -50,7 +50,7 @@ def _names(hyper: Hyper) -> set[str]:
 
 
 def _log(hyper: Hyper, container: str, wanted: str) -> str:
-    leaks.settle(lambda: wanted not in hyper("logs", container).stdout, limit_s=30)
+    leaks.settle(lambda: wanted not in hyper("logs", container).stdout, limit_s=90)
     return hyper("logs", container).stdout
 
 
