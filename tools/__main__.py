@@ -58,6 +58,7 @@ TARGETS: dict[str, tuple[Step, ...]] = {
         environment.ensure_development,
         guest.ensure_kernel,
         guest.ensure_initrd,
+        guest.ensure_vmfork,
     ),
     "bench": (
         _packages("python", "run", "kernel", "guest", "test"),

@@ -85,6 +85,18 @@ def test_the_whole_host_is_shared_with_what_is_mounted_in_it(hyper: Hyper, tmp_p
         assert "/proc: its file system cannot show a VM who owns what" in refused.error
 
 
+def test_a_guest_that_lifts_read_only_cannot_write_to_the_host(
+    hyper: Hyper, tmp_path: Path
+) -> None:
+    writable = tmp_path / "writable"
+    writable.mkdir()
+    script = "mount -o remount,rw,bind /in && touch /rw/lifted && ! touch /in/no && touch /rw/yes"
+    binds = ("-v", f"{tmp_path}:/in:ro", "-v", f"{writable}:/rw")
+    own = ("--cap-add", "SYS_ADMIN", "busybox", "sh", "-c", script)
+    assert "Read-only file system" in hyper("run", "--rm", *binds, *own).stderr
+    assert {path.name for path in tmp_path.rglob("*")} == {"writable", "lifted", "yes"}
+
+
 def test_groups_of_the_image_are_taken(hyper: Hyper) -> None:
     result = hyper("run", "--rm", "-u", "www-data", "busybox", "id", "-G")
     assert set(result.stdout.split()) == {"33", "100"}

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from hyper.agent import messages as guest
 from hyper.agent.client import AgentClient
-from hyper.core.errors import GuestError, HyperError, HypervisorError
+from hyper.core.errors import GuestError, HyperError
 from hyper.core.pod_spec import InjectedFile, PodSpec
 from hyper.core.protected import MASKED_PATHS, READ_ONLY_PATHS, protected
 from hyper.core.spec import ContainerSpec, Disk
@@ -163,13 +163,8 @@ class Machine:
         if name in volumes:
             await self._carry(name, volumes[name])
             return
-        # Read-only is a property of each container's mount: the share is writable, where it can be.
-        try:
-            await self.vm.share_add(name, Path(mount.source), read_only=False)
-        except HypervisorError:
-            if not mount.read_only:
-                raise
-            await self.vm.share_add(name, Path(mount.source), read_only=True)
+        read_only = plan.is_shared_read_only(mount)
+        await self.vm.share_add(name, Path(mount.source), read_only=read_only)
         added = guest.VolumeAdd(volume=name, kind=pod_plan.VOLUME_SHARE, path=name)
         await self.agent.request(added, timeout_s=60)
 

@@ -189,7 +189,18 @@ def _volume(mount: MountView, fresh: bool) -> guest.Mount:
 
 def share_name(mount: MountView) -> str:
     """Return the name by which the VM knows what a mount mounts."""
-    return mount.name or "bind-" + hashlib.sha256(mount.source.encode()).hexdigest()[:32]
+    kind = "read-" if is_shared_read_only(mount) else "bind-"
+    return mount.name or kind + hashlib.sha256(mount.source.encode()).hexdigest()[:32]
+
+
+def is_shared_read_only(mount: MountView) -> bool:
+    """Return whether the host itself lets nobody in the VM write through a mount.
+
+    Volumes have a name and are one share for all of a pod's containers, and in a subpath the
+    directory may have to be made: those are read-only in the container alone.
+    """
+    unnamed = mount.kind is MountKind.BIND and not (mount.name or mount.volume or mount.subpath)
+    return mount.read_only and unnamed
 
 
 def _tmpfs(mount: MountView) -> guest.Mount:
