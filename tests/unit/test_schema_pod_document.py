@@ -125,6 +125,8 @@ def test_port_ranges_are_taken_apart() -> None:
             "containers[0].probes.liveness: one action is needed",
         ),
         ("services: [{serviceip: x, serviceport: 1}]", "services[0].serviceip: 'x' is not an IP"),
+        ("tty: true", "tty: it is for containers of the document, which has none"),
+        ("restartPolicy: always", "restartPolicy: it is for containers of the document"),
         ("log: {config: {nosuch: x}}", "log: unknown log opt 'nosuch' for json-file log driver"),
         ("log: {type: json-file, config: {max-size: x}}", "log: failed to initialize logging"),
         ("dnsOptions: ['a b']", "dnsOptions[0]: 'a b' is not of the form"),
@@ -171,7 +173,8 @@ def test_what_the_pod_says_for_all_is_overridden_by_a_container() -> None:
     assert (first.tty, second.tty) == (True, False)
     assert first.restart_policy.name is RestartPolicyName.ALWAYS
     assert second.restart_policy.name is RestartPolicyName.NO
-    assert (first.log.driver, second.dns) == ("none", ("10.0.0.1",))
+    assert (read.spec.log_driver, read.spec.dns) == ("none", ("10.0.0.1",))
+    assert (first.log.driver, second.dns) == ("", ())  # the pod's, as for one that comes later
 
 
 def test_interfaces_are_places_on_networks() -> None:

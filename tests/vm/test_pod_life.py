@@ -352,7 +352,8 @@ def test_a_pod_is_paused_while_all_that_is_active_in_it_is(daemon: Daemon, hyper
 
 
 def test_containers_are_added_and_removed_while_it_runs(hyper: Hyper) -> None:
-    pod(hyper, id="grow", resource={"memory": 200}, containers=[container("a", SLEEP)])
+    document = {"resource": {"memory": 200}, "dns": ["192.0.2.53"], "log": {"type": "none"}}
+    pod(hyper, id="grow", containers=[container("a", SLEEP)], **document)
     hyper("run", "-d", "--pod", "grow", "--name", "late", BOX, "sleep", "600")
     assert hyper("exec", "late", "hostname").stdout == "grow\n"
     assert "late" in hyper("pod", "ps", "grow", "--format", "{{.Names}}").lines
@@ -360,6 +361,9 @@ def test_containers_are_added_and_removed_while_it_runs(hyper: Hyper) -> None:
     added = ("pod", "container", "add", "--env", "A=b", "--name", "again", "grow", BOX)
     hyper(*added, "sleep", "600")
     assert hyper("pod", "exec", "-c", "again", "grow", "sh", "-c", "echo $A").stdout == "b\n"
+    resolver = hyper("pod", "exec", "-c", "again", "grow", "cat", "/etc/resolv.conf")
+    assert resolver.lines == ["nameserver 192.0.2.53"]
+    assert hyper("inspect", "-f", "{{.HostConfig.LogConfig.Type}}", "grow-again").lines == ["none"]
     refused = hyper(*added, "true", status=1)
     assert "two containers of the pod are named 'again'" in refused.error
     refused = hyper("pod", "container", "add", "grow", BOX, "nosuch", status=1)

@@ -247,7 +247,7 @@ class PodSpec:
     are names by which services find its ports. `machine` is a type of the hypervisor's machines. A
     `lone` pod was made for one container (`hyper run`) and is removed with it. `deadline_s` after
     its start a pod is stopped, 0: never. `grace_s` is how long containers without their own stop
-    timeout get.
+    timeout get; `dns...` and `log...` are for those that do not say, also for one added later.
     """
 
     name: str
@@ -276,3 +276,8 @@ class PodSpec:
     devices: tuple[HostDevice, ...] = ()
     machine: str = ""
     auto_remove: bool = False
+    dns: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    log_driver: str = ""
+    log_options: Pairs = ()

@@ -7,6 +7,7 @@ from time import time_ns
 from hyper.core.errors import InvalidArgument, NotFound
 from hyper.core.health import merge_healthcheck
 from hyper.core.ids import check_hostname, new_id
+from hyper.core.pod_spec import PodSpec
 from hyper.core.spec import ContainerSpec, LinkSpec, LogSpec, RestartPolicy
 from hyper.engine import linking, plan
 from hyper.engine.pods import Pods, find_container
@@ -55,9 +56,12 @@ class Creation:
             check_hostname(spec.hostname)
         if spec.auto_remove and spec.restart_policy != RestartPolicy():
             raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
+        of_pod = pod.spec if pod else PodSpec("")
         if not spec.log.driver:
-            options = spec.log.options or settings.log_options
-            spec = replace(spec, log=LogSpec(settings.log_driver, options))
+            driver, options = of_pod.log_driver, of_pod.log_options
+            if not driver:
+                driver, options = settings.log_driver, settings.log_options
+            spec = replace(spec, log=LogSpec(driver, spec.log.options or options))
         if spec.kernel:
             self._services.kernel_of(spec.kernel)
         mode = pod.spec.network_mode if pod and not pod.spec.lone else spec.network_mode
@@ -71,9 +75,9 @@ class Creation:
             spec,
             links=links,
             endpoints=self._services.registry.resolve(spec, pod.spec if pod else None),
-            dns=spec.dns or settings.dns,
-            dns_search=spec.dns_search or settings.dns_search,
-            dns_options=spec.dns_options or settings.dns_options,
+            dns=spec.dns or of_pod.dns or settings.dns,
+            dns_search=spec.dns_search or of_pod.dns_search or settings.dns_search,
+            dns_options=spec.dns_options or of_pod.dns_options or settings.dns_options,
         )
 
     def _volumes_from(self, reference: str) -> ContainerView:

@@ -89,6 +89,10 @@ _SPEC = shape(
         "Devices": listed(shape({"Path": TEXT, "ReadOnly": FLAG, "Target": TEXT})),
         "Machine": TEXT,
         "AutoRemove": FLAG,
+        "Dns": TEXTS,
+        "DnsOptions": TEXTS,
+        "DnsSearch": TEXTS,
+        "Log": shape({"Type": TEXT, "Config": PAIRS}),
     }
 )
 _SUMMARY: dict[str, JSON] = {

@@ -308,7 +308,11 @@ def _pod(values: Values, where: str) -> PodDocument:
     _check_ports(ports)
     mode, endpoints = places(values.get("interfaces", ()))
     resource = values.get("resource", {})
-    same = ("name", "hostname", "domainname", "labels", "volumes", "services", "sysctls")
+    log: LogSpec | None = values.get("log")
+    same = (
+        *("name", "hostname", "domainname", "labels", "volumes", "services", "sysctls"),
+        *("dns", "dns_options", "dns_search"),
+    )
     spec = PodSpec(
         **{"name": "", **{name: values[name] for name in same if name in values}},
         vcpus=resource.get("vcpu", 0),
@@ -328,9 +332,13 @@ def _pod(values: Values, where: str) -> PodDocument:
         deadline_s=values.get("deadline", 0.0),
         devices=_devices(values),
         machine=values.get("machine", ""),
+        log_driver=log.driver if log else "",
+        log_options=log.options if log else (),
     )
-    common = {name: values[name] for name in _COMMON if name in values}
-    containers = tuple(_named(part, at, common, values) for at, part in enumerate(parts))
+    for name in ("tty", "restartPolicy"):
+        if name in values and not parts:
+            raise InvalidArgument(f"{name}: it is for containers of the document, which has none")
+    containers = tuple(_named(part, at, values) for at, part in enumerate(parts))
     return PodDocument(spec, containers, files, tuple(part.files for part in parts))
 
 
@@ -348,19 +356,14 @@ def _devices(values: Values) -> tuple[HostDevice, ...]:
     return devices
 
 
-_COMMON = ("dns", "dns_options", "dns_search", "log")
-
-
-def _named(
-    part: ContainerPart, at: int, common: Mapping[str, Any], values: Values
-) -> ContainerSpec:
+def _named(part: ContainerPart, at: int, values: Values) -> ContainerSpec:
     spec = part.spec
     if "tty" in values and not part.tty_given:
         spec = replace(spec, tty=values["tty"])
     if "restartPolicy" in values and not part.restart_given:
         spec = replace(spec, restart_policy=values["restartPolicy"])
     name = spec.name_in_pod or f"{at}"
-    return replace(spec, name_in_pod=name, network_mode="default", **common)
+    return replace(spec, name_in_pod=name, network_mode="default")
 
 
 def _check_uses(parts: Iterable[ContainerPart], files: Iterable[FileSource]) -> None:

@@ -65,6 +65,10 @@ def inspect(view: PodView, containers: Sequence[ContainerView]) -> JSON:
         ],
         "Machine": spec.machine,
         "AutoRemove": spec.auto_remove,
+        "Dns": list(spec.dns),
+        "DnsOptions": list(spec.dns_options),
+        "DnsSearch": list(spec.dns_search),
+        "Log": {"Type": spec.log_driver, "Config": dict(spec.log_options)},
     }
     shown["Ports"] = [port(item) for item in view.network.ports] if view.vmm_pid else []
     shown["Ready"] = bool(containers) and all(item.ready for item in containers if item.active)

@@ -287,6 +287,7 @@ def _comparable_pod(spec: PodSpec) -> PodSpec:
     mode = "default" if spec.network_mode in _PLAIN_NETWORKS else spec.network_mode
     named = tuple(sorted(spec.port_names))
     spec = replace(spec, network_mode=mode, port_names=named, lone=False)
+    spec = replace(spec, dns=(), dns_options=(), dns_search=())  # those of its containers
     return replace(spec, hostname=hostname, grace_s=grace_s)
 
 
