@@ -265,11 +265,9 @@ class Factory:
         async def warm(vm: Vm) -> None:
             await self._answering(vm.agent_socket)
             await vm.resume()  # it runs; but the monitor is connected now
-            # Without interfaces: what the kernel's network draws once stays each child's own.
-            alone = replace(spec, nic=None)
             for _ in range(_REHEARSALS if self._rehearse else 0):
                 assert self._rehearse is not None
-                await self._rehearse(vm, alone)
+                await self._rehearse(vm, spec)
 
         try:
             await self._zygotes.make(key, spec, template, warm)

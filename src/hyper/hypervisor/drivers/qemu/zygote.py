@@ -72,7 +72,10 @@ async def make(
         theirs.close()
     zygote = QemuZygote(vm, files, ours, engine, launcher)
     try:
+        # Without a carrier nothing is sent, so the network draws no secret for all children.
+        await vm.monitor.execute("set_link", {"name": "nic", "up": False})
         await warm(vm)
+        await vm.monitor.execute("set_link", {"name": "nic", "up": True})
         await asyncio.sleep(_SETTLE_S)
         await zygote.settle()
     except BaseException:
