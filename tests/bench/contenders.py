@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tests.bench import podman
 from tests.bench.dockerd import Dockerd
-from tests.bench.podman import Podman
+from tests.bench.podman import GATEWAY, Podman
 from tests.support.daemon import HYPER, Daemon
 
 WAYS: Mapping[str, dict[str, object]] = {
@@ -49,7 +49,10 @@ class Contender(Protocol):
         """Return when it has nothing left to prepare for the next start."""
 
     def namespace_pid(self) -> int:
-        """Return a process in whose network the containers' gateway is."""
+        """Return a process in the network that is the host's for the containers."""
+
+    def host(self) -> tuple[tuple[str, ...], str]:
+        """Return options of `run`, and what a shell in the container then calls the host."""
 
     def close(self) -> None:
         """End everything that was started."""
@@ -143,6 +146,10 @@ class Hyper:
         """Return the daemon, which is in our own network."""
         return self.daemon.pid
 
+    def host(self) -> tuple[tuple[str, ...], str]:
+        """Return a name: the gateway is in the pods' network, and not the host."""
+        return ("--add-host=host.bench:host-gateway",), "host.bench"
+
     def close(self) -> None:
         """End the daemon and its VMs."""
         self.daemon.destroy()
@@ -174,6 +181,10 @@ class Docker:
     def namespace_pid(self) -> int:
         """Return dockerd, whose network is its own."""
         return self.dockerd.process.pid
+
+    def host(self) -> tuple[tuple[str, ...], str]:
+        """Return the gateway."""
+        return (), GATEWAY
 
     def close(self) -> None:
         """End dockerd and all it started."""

@@ -17,6 +17,7 @@ _HOLD = (
     'ip link set lo up && echo 1 > "$1" && { umount /sys/fs/cgroup/unified 2> /dev/null || :; }'
     " && echo up && exec cat"
 )
+GATEWAY = "$(ip route | awk '/^default/ { print $3 }')"
 _FORWARD = "/proc/sys/net/ipv4/ip_forward"
 _MOST = {"nofile": 20000, "nproc": 30000}
 _LIMITS = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
@@ -77,6 +78,10 @@ class Podman:
     def namespace_pid(self) -> int:
         """Return the process that holds its network."""
         return self._holder.pid
+
+    def host(self) -> tuple[tuple[str, ...], str]:
+        """Return the gateway; this podman may not know the word host-gateway."""
+        return (), GATEWAY
 
     def close(self) -> None:
         """Remove all containers and the storage, and end the namespaces."""

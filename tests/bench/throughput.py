@@ -16,7 +16,7 @@ _DISK_BLOCKS = 128
 _ROUNDS = 5
 _SERVER_S = 120.0
 
-# Takes one connection, counts and times what arrives; in the network where the gateway is.
+# Takes one connection, counts and times what arrives; in the host's network.
 _SERVER = """
 import json, socket, time
 listener = socket.create_server(("0.0.0.0", 0))
@@ -28,10 +28,7 @@ while data := connection.recv(1 << 20):
     count += len(data)
 print(json.dumps([count, time.perf_counter() - begin]), flush=True)
 """
-_CLIENT = (
-    "set -- $(ip route | grep default);"
-    f" dd if=/dev/zero bs=65536 count={_TCP_BYTES // 65536} 2> /dev/null | nc $3 %s"
-)
+_CLIENT = f"dd if=/dev/zero bs=65536 count={_TCP_BYTES // 65536} 2> /dev/null | nc"
 _WRITE = f"dd if=/dev/zero of=/file bs=1M count={_DISK_BLOCKS} conv=fsync 2> /dev/null; rm /file"
 
 
@@ -57,7 +54,9 @@ def _send(contender: Contender) -> float:
     try:
         assert server.stdout is not None
         port = server.stdout.readline().strip()
-        contenders.run(contender, "run", "--rm", "busybox", "sh", "-c", _CLIENT % port)
+        options, host = contender.host()
+        client = ("busybox", "sh", "-c", f"{_CLIENT} {host} {port}")
+        contenders.run(contender, "run", "--rm", *options, *client)
         said, _ = server.communicate(timeout=_SERVER_S)
     finally:
         server.kill()
