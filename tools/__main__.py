@@ -28,15 +28,15 @@ def _packages(*groups: str) -> Step:
     return lambda: packages.ensure(*groups)
 
 
+_BUILDS = (guest.ensure_kernel, guest.ensure_initrd, guest.ensure_vmfork)
+
 TARGETS: dict[str, tuple[Step, ...]] = {
     "kernel": (_packages("kernel"), guest.ensure_kernel),
     "guest": (_packages("guest"), guest.ensure_initrd, guest.ensure_vmfork),
     "run": (
         _packages("python", "run", "kernel", "guest"),
         environment.ensure_run,
-        guest.ensure_kernel,
-        guest.ensure_initrd,
-        guest.ensure_vmfork,
+        *_BUILDS,
         images.ensure_busybox,
         images.first_run,
     ),
@@ -48,31 +48,23 @@ TARGETS: dict[str, tuple[Step, ...]] = {
     "test": (
         _packages("python", "run", "kernel", "guest", "test"),
         environment.ensure_development,
-        guest.ensure_kernel,
-        guest.ensure_initrd,
-        guest.ensure_vmfork,
+        *_BUILDS,
     ),
     # Both of the above at once: each installation of packages has its cost.
     "ci": (
         _packages("python", "run", "kernel", "guest", "test", "check"),
         environment.ensure_development,
-        guest.ensure_kernel,
-        guest.ensure_initrd,
-        guest.ensure_vmfork,
+        *_BUILDS,
     ),
     "bench": (
         _packages("python", "run", "kernel", "guest", "test"),
         environment.ensure_development,
-        guest.ensure_kernel,
-        guest.ensure_initrd,
-        guest.ensure_vmfork,
+        *_BUILDS,
     ),
     "dev": (
         _packages("python", "run", "kernel", "guest"),
         environment.ensure_development,
-        guest.ensure_kernel,
-        guest.ensure_initrd,
-        guest.ensure_vmfork,
+        *_BUILDS,
     ),
 }
 

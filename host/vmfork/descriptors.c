@@ -2,12 +2,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmfork.h"
@@ -35,6 +33,11 @@ static const struct descriptor *find(int fd)
     return NULL;
 }
 
+static bool is_same(const struct descriptor *one, const struct descriptor *other)
+{
+    return one->info.st_ino == other->info.st_ino && one->info.st_dev == other->info.st_dev;
+}
+
 // Tell whether an epoll descriptor watches anything (proc(5), fdinfo: a line "tfd:" each).
 static bool watches(int fd)
 {
@@ -59,18 +62,18 @@ static bool is_given(const struct request *request, const int *given, int fd)
     return false;
 }
 
-static bool is_target(const struct request *request, const struct stat *info, int fd)
+// Return the target that a descriptor is, or is a copy of; -1 if none.
+static int target_of(const struct request *request, const struct descriptor *entry)
 {
     for (uint32_t i = 0; i < request->target_count; i++) {
         const struct descriptor *target = find(request->targets[i]);
-        if (fd == request->targets[i])
-            return true;
-        // All TAPs have one inode, so only the very descriptor is meant; of others, all copies.
-        if (target && request->targets[i] != request->tap && target->info.st_ino == info->st_ino
-            && target->info.st_dev == info->st_dev)
-            return true;
+        if (entry->fd == request->targets[i])
+            return (int)i;
+        // All TAPs have one inode, so only the very descriptor is meant.
+        if (target && target->fd != request->tap && is_same(target, entry))
+            return (int)i;
     }
-    return false;
+    return -1;
 }
 
 // Return 0, or an error if a descriptor can neither be shared nor replaced.
@@ -101,42 +104,24 @@ static int classify(struct descriptor *entry)
 // Note what is open. EBUSY while there is a connection, or anything else that a child would share.
 int descriptors_scan(const struct request *request, const int *given, int control, struct failure *failure)
 {
-    char buffer[4096];
+    int numbers[MAX_DESCRIPTORS];
     int directory = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    *failure = (struct failure){ "cannot list the descriptors", errno };
+    int found = directory < 0 ? -1 : numbers_in(directory, numbers, MAX_DESCRIPTORS);
+    *failure = (struct failure){ "cannot list the descriptors", found < 0 ? errno : 0 };
     count = 0;
-    if (directory < 0)
-        return -1;
-    failure->error = 0;
-    for (;;) {
-        long size = syscall(SYS_getdents64, directory, buffer, sizeof buffer);
-        if (size <= 0) {
-            failure->error = size < 0 ? errno : 0;
-            break;
-        }
-        for (long at = 0; at < size && failure->error == 0;) {
-            unsigned short length;
-            const char *name = buffer + at + 19;
-            memcpy(&length, buffer + at + 16, sizeof length);
-            at += length;
-            if (name[0] == '.' || atoi(name) == directory)
-                continue;
-            if (count == MAX_DESCRIPTORS) {
-                failure->error = EMFILE;
-                break;
-            }
-            descriptors[count].fd = atoi(name);
-            failure->error = classify(&descriptors[count++]);
-        }
-        if (failure->error)
-            break;
+    for (int i = 0; i < found && failure->error == 0; i++) {
+        if (numbers[i] == directory)
+            continue;
+        descriptors[count].fd = numbers[i];
+        failure->error = classify(&descriptors[count++]);
     }
-    close(directory);
+    if (directory >= 0)
+        close(directory);
     for (int i = 0; i < count && failure->error == 0; i++) {
         mode_t mode = descriptors[i].info.st_mode;
         int fd = descriptors[i].fd;
         if ((S_ISSOCK(mode) || S_ISFIFO(mode)) && fd != control && !is_given(request, given, fd)
-            && !is_target(request, &descriptors[i].info, fd))
+            && target_of(request, &descriptors[i]) < 0)
             *failure = (struct failure){ "the VM has a connection", EBUSY };
     }
     return failure->error ? -1 : 0;
@@ -173,26 +158,19 @@ int descriptors_replace(const struct request *request, const int *given, struct 
     *failure = (struct failure){ "cannot replace a descriptor", 0 };
     if (folder < 0 || share == NULL)
         goto failed;
-    if (request->tap >= 0)
-        for (uint32_t i = 0; i < request->target_count; i++)
-            if (request->targets[i] == request->tap && tap_copy_settings(request->tap, given[1 + i])) {
-                failure->what = "cannot set up the TAP";
-                goto failed;
-            }
     for (int i = 0; i < count; i++) {
         const struct descriptor *entry = &descriptors[i];
+        int target = target_of(request, entry);
         if (entry->kind != PLAIN && renew(entry))
             goto failed;
-        if (entry->info.st_ino == share->info.st_ino && entry->info.st_dev == share->info.st_dev
-            && put(folder, entry->fd))
+        if (is_same(entry, share) && put(folder, entry->fd))
             goto failed;
-        for (uint32_t t = 0; t < request->target_count; t++) {
-            const struct descriptor *target = find(request->targets[t]);
-            bool same = target && request->targets[t] != request->tap && entry->info.st_ino == target->info.st_ino
-                && entry->info.st_dev == target->info.st_dev;
-            if ((same || entry->fd == request->targets[t]) && put_alike(given[1 + t], entry))
-                goto failed;
+        if (target >= 0 && entry->fd == request->tap && tap_copy_settings(entry->fd, given[1 + target])) {
+            failure->what = "cannot set up the TAP";
+            goto failed;
         }
+        if (target >= 0 && put_alike(given[1 + target], entry))
+            goto failed;
     }
     return close(folder);
 failed:

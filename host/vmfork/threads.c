@@ -4,14 +4,11 @@
 //
 // Nothing here may allocate or print: a thread that waits may hold any lock.
 #include <asm/prctl.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
@@ -94,37 +91,26 @@ __asm__(".text\n.globl vmfork_restorer\n.hidden vmfork_restorer\nvmfork_restorer
 // Add the threads that are not known yet, and signal them. Return how many, or -1.
 static int signal_new(int directory)
 {
-    char buffer[4096];
-    int added = 0;
+    int tids[MAX_THREADS + 1], added = 0;
+    int found = numbers_in(directory, tids, MAX_THREADS + 1);
     pid_t process = getpid(), self = (pid_t)syscall(SYS_gettid);
-    if (lseek(directory, 0, SEEK_SET) < 0)
-        return -1;
-    for (;;) {
-        long size = syscall(SYS_getdents64, directory, buffer, sizeof buffer);
-        if (size <= 0)
-            return size < 0 ? -1 : added;
-        for (long at = 0; at < size;) {
-            // struct linux_dirent64 (getdents64(2))
-            unsigned short length;
-            pid_t tid = (pid_t)atoi(buffer + at + 19);
-            memcpy(&length, buffer + at + 16, sizeof length);
-            at += length;
-            if (tid <= 0 || tid == self || find(tid) != NULL)
-                continue;
-            if (count == MAX_THREADS) {
-                errno = EMFILE;
-                return -1;
-            }
-            threads[count].tid = tid;
-            __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST);
-            if (syscall(SYS_tgkill, process, tid, PARK) == 0)
-                added++;
-            else if (errno == ESRCH) // it ended
-                count--;
-            else
-                return -1;
+    for (int i = 0; i < found; i++) {
+        if (tids[i] == self || find(tids[i]) != NULL)
+            continue;
+        if (count == MAX_THREADS) {
+            errno = EMFILE;
+            return -1;
         }
+        threads[count].tid = tids[i];
+        __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST);
+        if (syscall(SYS_tgkill, process, tids[i], PARK) == 0)
+            added++;
+        else if (errno == ESRCH) // it ended
+            count--;
+        else
+            return -1;
     }
+    return found < 0 ? -1 : added;
 }
 
 static int wait_parked(void)

@@ -28,6 +28,9 @@ struct failure {
     int error;
 };
 
+// numbers.c: the numbers that are the names in a folder of /proc; how many, or -1.
+int numbers_in(int directory, int *numbers, int most);
+
 // threads.c: all threads of this process but the calling one.
 int threads_park(struct failure *failure); // 0, or -1: then they run again
 void threads_release(void);

@@ -336,13 +336,9 @@ async def test_without_waiting_clones_a_shape_used_twice_gets_a_zygote(
     assert origins[0] == "boot" and "zygote" not in origins and driver.asked_to_fork == 1
 
 
-async def test_a_fork_that_fails_becomes_a_clone_and_its_zygote_ends(
+async def _start_clones_and_the_zygote_ends(
     factory: Factory, driver: FakeDriver, tmp_path: Path
 ) -> None:
-    driver.forks = True
-    await factory.expect(spec(tmp_path, nic=TAP))
-    await settle(factory, [2])
-    driver.fail_fork = True
     vm = await factory.start(spec(tmp_path, nic=TAP))
     assert isinstance(vm, FakeVm) and vm.origin == "clone"
     vm.dead = True
@@ -350,6 +346,16 @@ async def test_a_fork_that_fails_becomes_a_clone_and_its_zygote_ends(
     async with asyncio.timeout(10):
         while not driver.vms[0].dead:
             await asyncio.sleep(0.01)
+
+
+async def test_a_fork_that_fails_becomes_a_clone_and_its_zygote_ends(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    driver.forks = True
+    await factory.expect(spec(tmp_path, nic=TAP))
+    await settle(factory, [2])
+    driver.fail_fork = True
+    await _start_clones_and_the_zygote_ends(factory, driver, tmp_path)
 
 
 async def test_a_fork_whose_agent_never_answered_ends_its_zygote(
@@ -359,13 +365,7 @@ async def test_a_fork_whose_agent_never_answered_ends_its_zygote(
     key = await factory.expect(spec(tmp_path))
     await settle(factory, [2])
     factory.reject(key)
-    vm = await factory.start(spec(tmp_path, nic=TAP))
-    assert isinstance(vm, FakeVm) and vm.origin == "clone"
-    vm.dead = True
-    factory.configure(factory.options)
-    async with asyncio.timeout(10):
-        while not driver.vms[0].dead:
-            await asyncio.sleep(0.01)
+    await _start_clones_and_the_zygote_ends(factory, driver, tmp_path)
 
 
 async def test_where_vms_cannot_be_forked_it_is_tried_once(

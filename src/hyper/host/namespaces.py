@@ -75,6 +75,17 @@ def setns(descriptor: int, kind: int) -> None:
     _check(_libc.setns(descriptor, kind), "setns")
 
 
+def become_root() -> None:
+    """Take the identity of the user namespace's root: what it owns, and so may make, is mapped."""
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+def open_of(pid: int, name: str) -> int:
+    """Open a namespace of a process (namespaces(7), /proc/PID/ns)."""
+    return os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+
+
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
     """Mount (mount(2)); `kind` "" for binds and changes."""
     arguments = (source.encode(), target.encode(), kind.encode() or None, flags, data.encode())

@@ -14,7 +14,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -221,27 +221,36 @@ class Factory:
             await self._warm_up(key)
             await self._fill(key)
 
-    async def _make(self, key: str) -> None:
-        spec = replace(self._shapes[key], vm_id=f"template-{key[:8]}-{secrets.token_hex(4)}")
-        run_dir = private_directory(self._run_dir / spec.vm_id)
+    @contextlib.asynccontextmanager
+    async def _unowned(self, key: str, kind: str) -> AsyncIterator[VmSpec]:
+        """Give a VM of a shape that is no pod's: its folder, its network device, its priority."""
+        shape = self._shapes[key]
+        vm_id = f"{kind}-{secrets.token_hex(8)}"
+        run_dir = private_directory(self._run_dir / vm_id)
         nic: Nic | None = None
         try:
-            nic = await self._make_nic(spec)
-            async with self._templates.making(key) as directory:
-                if directory is None:
-                    return
-                begin = time.monotonic()
-                spec = replace(spec, run_dir=run_dir, nic=nic, background=True)
-                await self._driver.make_template(spec, directory, self._answering)
-            _log.info("made template %s in %.1f s", key, time.monotonic() - begin)
+            nic = await self._make_nic(shape)
+            yield replace(shape, vm_id=vm_id, run_dir=run_dir, nic=nic, background=True)
+        except BaseException:
+            remove_tree(run_dir)
+            raise
+        finally:
+            _close_tap(nic)  # the VMM has it, and it ends with the VMM
+
+    async def _make(self, key: str) -> None:
+        try:
+            async with self._unowned(key, "template") as spec:
+                async with self._templates.making(key) as directory:
+                    if directory is not None:
+                        begin = time.monotonic()
+                        await self._driver.make_template(spec, directory, self._answering)
+                        _log.info("made template %s in %.1f s", key, time.monotonic() - begin)
+                remove_tree(spec.run_dir)
             limits = self._options.templates_bytes, self._options.templates_age_s
             self._templates.evict(*limits)
         except HyperError as err:
             self._failures[key] = self._failures.get(key, 0) + 1
             _log.warning("cannot make template %s: %s", key, err)
-        finally:
-            remove_tree(run_dir)
-            _close_tap(nic)
 
     async def _warm_up(self, key: str) -> None:
         """Make the zygote of a shape when clones of it shall wait, or it was used twice."""
@@ -252,27 +261,18 @@ class Factory:
         if self._short_of_memory(_ZYGOTE_BYTES):
             return
         await self._quiet()
-        vm_id = f"zygote-{secrets.token_hex(8)}"
-        run_dir = private_directory(self._run_dir / vm_id)
         try:
-            nic = await self._make_nic(self._shapes[key])
+            async with self._unowned(key, "zygote") as spec:
+                await self._zygotes.make(key, spec, template, lambda vm: self._warm(vm, spec))
         except HyperError as err:
-            _log.warning("no zygote without a network device: %s", err)
-            remove_tree(run_dir)
-            return
-        spec = replace(self._shapes[key], vm_id=vm_id, run_dir=run_dir, nic=nic, background=True)
+            _log.warning("no network device for a zygote: %s", err)
 
-        async def warm(vm: Vm) -> None:
-            await self._answering(vm.agent_socket)
-            await vm.resume()  # it runs; but the monitor is connected now
-            for _ in range(_REHEARSALS if self._rehearse else 0):
-                assert self._rehearse is not None
-                await self._rehearse(vm, spec)
-
-        try:
-            await self._zygotes.make(key, spec, template, warm)
-        finally:
-            _close_tap(nic)
+    async def _warm(self, vm: Vm, spec: VmSpec) -> None:
+        await self._answering(vm.agent_socket)
+        await vm.resume()  # it runs; but the monitor is connected now
+        for _ in range(_REHEARSALS if self._rehearse else 0):
+            assert self._rehearse is not None
+            await self._rehearse(vm, spec)
 
     async def _fill(self, key: str) -> None:
         vms = self._waiting.setdefault(key, [])
@@ -289,38 +289,27 @@ class Factory:
         template = self._templates.find(key)
         if template is None or self._failures.get(key, 0) >= _MAX_FAILURES:
             return None
-        vm_id = f"pool-{secrets.token_hex(8)}"
-        run_dir = private_directory(self._run_dir / vm_id)
-        nic: Nic | None = None
-        vm: Vm | None = None
         try:
-            nic = await self._make_nic(self._shapes[key])
-            spec = replace(
-                self._shapes[key], vm_id=vm_id, run_dir=run_dir, nic=nic, background=True
-            )
-            try:
-                vm = fork = await self._zygotes.fork(key, spec)
-                if vm is None:
-                    vm = await self._driver.clone(spec, template)
-            finally:
-                _close_tap(nic)  # the VMM has it, and it ends with the VMM
-            await self._answering(vm.agent_socket)
-            if fork is not None:  # it runs, and its zygote has rehearsed
-                return vm
-            await vm.resume()  # it runs; but the monitor is connected now, not when it is taken
-            if self._rehearse is not None:
-                await self._rehearse(vm, spec)
-            return vm
-        except BaseException as err:
-            if vm is not None:
-                await self._end(vm)
-            else:
-                remove_tree(run_dir)
-            if not isinstance(err, HyperError):
-                raise
+            async with self._unowned(key, "pool") as spec:
+                return await self._waiting_as(key, spec, template)
+        except HyperError as err:
             _log.warning("a clone of %s is no good: %s", key, err)
             self._distrust(key)
             return None
+
+    async def _waiting_as(self, key: str, spec: VmSpec, template: Path) -> Vm:
+        fork = await self._zygotes.fork(key, spec)
+        vm = fork or await self._driver.clone(spec, template)
+        try:
+            await self._answering(vm.agent_socket)
+            if fork is None:  # its zygote has rehearsed; a clone does it itself
+                await vm.resume()  # it runs; but the monitor is connected now, not when it is taken
+                if self._rehearse is not None:
+                    await self._rehearse(vm, spec)
+        except BaseException:
+            await self._end(vm)
+            raise
+        return vm
 
     async def _bound(self, vm: Vm, spec: VmSpec) -> bool:
         try:

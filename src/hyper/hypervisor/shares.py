@@ -22,7 +22,7 @@ from hyper.hypervisor.confine import SHARE, SHARE_WRITABLE
 
 def add(pid: int, name: str, host_path: str, read_only: bool) -> None:
     """Make `host_path` appear as /share/`name` in the namespace of `pid`. Raises OSError."""
-    user, mounts = _open_namespaces(pid)
+    user, mounts = ns.open_of(pid, "user"), ns.open_of(pid, "mnt")
     attributes = ns.MOUNT_ATTR_NOSUID | ns.MOUNT_ATTR_NODEV
     attributes |= ns.MOUNT_ATTR_RDONLY if read_only else 0
     beneath: list[tuple[str, int]] = []
@@ -38,7 +38,7 @@ def add(pid: int, name: str, host_path: str, read_only: bool) -> None:
         ns.set_mount_attributes(tree, attributes)
     directory = stat.S_ISDIR(os.fstat(tree).st_mode)
     ns.setns(mounts, ns.CLONE_NEWNS)
-    _become_root()
+    ns.become_root()
     ns.move_mount(tree, _mount_point(name, directory))
     for place, each in beneath:
         with contextlib.suppress(PermissionError, FileNotFoundError):  # no guest gets there
@@ -97,25 +97,14 @@ def _mount_of(descriptor: int) -> str:
 
 def remove(pid: int, name: str) -> None:
     """Take /share/`name` away again. Raises OSError."""
-    user, mounts = _open_namespaces(pid)
+    user, mounts = ns.open_of(pid, "user"), ns.open_of(pid, "mnt")
     ns.setns(user, ns.CLONE_NEWUSER)
     ns.setns(mounts, ns.CLONE_NEWNS)
-    _become_root()
+    ns.become_root()
     ns.umount_detached(f"{SHARE}/{name}")
     place = f"{SHARE_WRITABLE}/{name}"
     with contextlib.suppress(FileNotFoundError):
         (os.rmdir if os.path.isdir(place) else os.unlink)(place)
-
-
-def _open_namespaces(pid: int) -> tuple[int, int]:
-    flags = os.O_RDONLY | os.O_CLOEXEC
-    return os.open(f"/proc/{pid}/ns/user", flags), os.open(f"/proc/{pid}/ns/mnt", flags)
-
-
-def _become_root() -> None:
-    """Take the identity of the user namespace's root: what it owns, and so may make, is mapped."""
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
 
 
 def _mount_point(name: str, directory: bool) -> int:

@@ -139,8 +139,7 @@ def _become(request: Request, fds: list[int], answers: socket.socket) -> None:
             os._exit(0)
         if jail["drop_groups"]:
             os.setgroups([])
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
+        ns.become_root()
         made = "tmp" if jail["first_id"] else "dev"
         confine.build_root(jail["devices"], made, system=jail["locked_bytes"] > 0)
         confine.limit(MAX_OPEN_FILES)
@@ -210,7 +209,7 @@ def _fork(request: Request, fds: list[int]) -> Request:
 def _build_root_of(pid: int) -> None:
     """From outside, do for a process what `confine.build_root` does for the calling one."""
     kinds = (("user", ns.CLONE_NEWUSER), ("pid", ns.CLONE_NEWPID), ("mnt", ns.CLONE_NEWNS))
-    spaces = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name, _ in kinds]
+    spaces = [ns.open_of(pid, name) for name, _ in kinds]
     for space, (_, kind) in zip(spaces, kinds, strict=True):
         ns.setns(space, kind)
     # In one process more: /proc shows the pid namespace in which whoever mounts it was made.
@@ -219,8 +218,7 @@ def _build_root_of(pid: int) -> None:
 
 
 def _build_root() -> None:
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
+    ns.become_root()
     confine.build_root((), "dev", system=False)
 
 

@@ -113,7 +113,8 @@ async def _boot(
             argv, descriptors.open, jail, watch.expected, nice_of(spec), zygote
         )
         watch.pid = process.pid
-    return record_of(spec, engine, process, launcher, addresses), files
+    placed = [(disk.disk_id, at) for disk, at in zip(spec.disks, addresses, strict=True)]
+    return record_of(spec, engine, process, launcher, placed), files
 
 
 def nice_of(spec: VmSpec) -> int:
@@ -126,9 +127,12 @@ def record_of(
     engine: Engine,
     process: PidHandle,
     launcher: Launcher,
-    addresses: Sequence[DeviceAddress] = (),
+    placed: Sequence[tuple[str, DeviceAddress]] = (),
 ) -> QemuVm:
-    """Return the VM of a VMM that was started, and leave its record for a later daemon."""
+    """Return the VM of a VMM that was started, and leave its record for a later daemon.
+
+    `placed` are the ids of the disks it has already, and where each is.
+    """
     record = VmRecord(
         driver="qemu",
         vm_id=spec.vm_id,
@@ -141,8 +145,8 @@ def record_of(
         jailed=engine.jailed,
         memory_bytes=spec.memory_bytes,
     )
-    for disk, address in zip(spec.disks, addresses, strict=False):
-        record = record.with_disk(disk.disk_id, address)
+    for disk_id, address in placed:
+        record = record.with_disk(disk_id, address)
     path = spec.run_dir / RECORD_NAME
     atomic_write(path, record.to_json().encode(), fsync=False)
     return QemuVm(record, process, launcher, spec.nic)
@@ -155,8 +159,8 @@ def _plan(
     nodes, slots, luns, addresses, fdsets = _place_disks(spec, descriptors)
     incoming = source.state_fd >= 0
     files = Files(
-        agent_fd=_listen(spec.run_dir / AGENT_SOCKET, descriptors),
-        qmp_fd=_listen(spec.run_dir / QMP_SOCKET, descriptors),
+        agent_fd=listen_at(spec.run_dir / AGENT_SOCKET, descriptors),
+        qmp_fd=listen_at(spec.run_dir / QMP_SOCKET, descriptors),
         kernel="" if incoming else descriptors.add_file(spec.kernel),
         initrd="" if incoming else descriptors.add_file(spec.initrd),
         share="",
@@ -210,7 +214,8 @@ def _place_disks(
     return nodes, slots, luns, addresses, fdsets
 
 
-def _listen(path: Path, descriptors: Descriptors) -> int:
+def listen_at(path: Path, descriptors: Descriptors) -> int:
+    """Listen on a unix socket for the VMM; return the number it will see."""
     path.unlink(missing_ok=True)
     listener = listen_unix(path)
     return descriptors.add(listener.detach())

@@ -21,12 +21,11 @@ from hyper.core.spec import NicKind, VmSpec
 from hyper.hypervisor.console import make_pipe
 from hyper.hypervisor.driver import RECORD_NAME, Warm
 from hyper.hypervisor.drivers.qemu.arguments import Files
-from hyper.hypervisor.drivers.qemu.boot import Engine, Fork, jail_of, nice_of, record_of
+from hyper.hypervisor.drivers.qemu.boot import Engine, Fork, jail_of, listen_at, nice_of, record_of
 from hyper.hypervisor.drivers.qemu.files import Descriptors
 from hyper.hypervisor.drivers.qemu.template import Templates
 from hyper.hypervisor.drivers.qemu.vm import AGENT_SOCKET, CONSOLE_PIPE, QMP_SOCKET, QemuVm
 from hyper.hypervisor.launcher import Child, Launcher
-from hyper.hypervisor.qmp import listen_unix
 
 _log = logging.getLogger("hypervisor.qemu")
 
@@ -139,8 +138,7 @@ class QemuZygote:
         with Descriptors() as given:
             given.add(make_pipe(spec.run_dir / CONSOLE_PIPE))
             for name in (AGENT_SOCKET, QMP_SOCKET):
-                (spec.run_dir / name).unlink(missing_ok=True)
-                given.add(listen_unix(spec.run_dir / name).detach())
+                listen_at(spec.run_dir / name, given)
             targets = [_STDOUT, self._files.agent_fd, self._files.qmp_fd]
             tap = self._files.tap_fd
             if tap >= 0:
