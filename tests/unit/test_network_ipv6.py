@@ -6,6 +6,7 @@ A guest is believed its own addresses and nothing else, and is told of its gatew
 import os
 import select
 import struct
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
@@ -31,6 +32,7 @@ FRONT = Network("front", "172.31.0.0/24", "172.31.0.1", "", "fd00:f::/64", "fd00
 _VNET_HEADER = bytes(10)  # linux/virtio_net.h: no offload
 _SILENCE_S = 0.5
 _PATIENCE_S = 60.0  # for what should come: the machine may be busy
+_RETRANSMIT_S = 1.0  # RFC 4861, 10: RetransTimer
 _IPV6, _UDP, _ICMPV6 = b"\x86\xdd", 17, 58
 _SOLICIT, _ADVERT, _ROUTER_ADVERT, _REDIRECT = 135, 136, 134, 137  # RFC 4861
 _ALL_NODES = "ff02::1"
@@ -57,14 +59,20 @@ class Guest:
         return ipam.link_local(self.link.nic.mac)
 
     def ask(self, target: str, source: str = "", wait_s: float = _PATIENCE_S) -> bytes:
-        """Ask who has an address; return the MAC that answers, b"" for silence."""
+        """Ask who has an address; return the MAC that answers, b"" for silence.
+
+        It asks again as any host does: the kernel takes the gateway's address at once and joins
+        its group of solicited nodes in a task some milliseconds later.
+        """
         you = ip_address(target).packed
         group = str(IPv6Address(ip_address("ff02::1:ff00:0").packed[:13] + you[13:]))
         body = bytes(4) + you + b"\1\1" + self.mac
-        self.icmp(_SOLICIT, group, body, source=source)
-        while frame := self._receive(you, wait_s):
-            if frame[6] == _ICMPV6 and frame[40] == _ADVERT:
-                return frame[-6:]
+        end = time.monotonic() + wait_s
+        while (left := end - time.monotonic()) > 0:
+            self.icmp(_SOLICIT, group, body, source=source)
+            while frame := self._receive(you, min(left, _RETRANSMIT_S)):
+                if frame[6] == _ICMPV6 and frame[40] == _ADVERT:
+                    return frame[-6:]
         return b""
 
     def icmp(self, kind: int, target: str, body: bytes, *, source: str = "") -> None:
