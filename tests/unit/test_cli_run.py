@@ -229,6 +229,38 @@ def test_a_signal_before_the_container_exists_is_sent_when_it_does(daemon: FakeD
     assert process.wait(60) == 130
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminated_pod_run_removes_its_pod(daemon: FakeDaemon, number: signal.Signals) -> None:
+    removed = threading.Event()
+
+    def logs(request: Request) -> None:
+        request.handler.wfile.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        request.send(frame(1, b"ready\n"))
+        removed.wait(60)
+
+    def remove(request: Request) -> object:
+        removed.set()
+        return 204, b""
+
+    container = {"Id": IDENTIFIER, "Name": "p-one", "NameInPod": "one", "Role": "main"}
+    daemon.on("POST", "/hyper/v1/pods", {"Id": "p0"})
+    daemon.on("GET", "/hyper/v1/pods/p0", {"Containers": [container]})
+    daemon.on("GET", f"/containers/{IDENTIFIER}/logs", logs)
+    daemon.on("DELETE", "/hyper/v1/pods/p0", remove)
+    process = subprocess.Popen(
+        command("pod", "run", "--rm", "busybox"), env=environment(daemon), stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+    process.stdout.close()
+    assert daemon.asked("DELETE")[0].query == {"force": "1", "v": "1"}
+
+
 def test_the_cidfile_has_the_id_and_must_not_exist(daemon: FakeDaemon, tmp_path: Path) -> None:
     daemon.on("POST", "/hyper/v1/run", runs(control(StatusCode=0)))
     path = tmp_path / "cid"

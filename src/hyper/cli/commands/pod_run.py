@@ -18,11 +18,23 @@ def run(call: Invocation) -> int:
     if options.on("detach"):
         print(identifier)
         return 0
+    if options.on("rm"):
+        _clean_up_when_terminated()
     try:
         return _follow(call, identifier)
     finally:
         if options.on("rm"):
             call.daemon.call("DELETE", pod_path(identifier), {"force": True, "v": True})
+
+
+def _clean_up_when_terminated() -> None:
+    """Have SIGTERM and SIGHUP end this command in order, so that its pod is removed."""
+    import signal
+    import sys
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # what nohup asks for
+            signal.signal(number, lambda caught, frame: sys.exit(128 + caught))
 
 
 def _follow(call: Invocation, identifier: str) -> int:
