@@ -245,6 +245,7 @@ async def test_top_shows_the_columns_asked_for(client: Client) -> None:
     body = (await client("GET", "/containers/x1/top", ps_args="aux")).body
     assert body["Titles"][:2] == ["USER", "PID"]
     assert (await client("GET", "/containers/x1/top", ps_args="-o nonsense")).status == 400
+    assert (await client("GET", "/containers/x1/top", ps_args="nonsense")).status == 400
 
 
 async def test_one_shot_stats(client: Client) -> None:

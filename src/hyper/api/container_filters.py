@@ -35,8 +35,9 @@ class ContainerFilter:
         self._before_ns = _created(filters, "before", engine)
         self._since_ns = _created(filters, "since", engine)
         self._ancestors = _ancestors(filters, engine)
-        if any(health not in _HEALTH for health in filters.get("health", ())):
-            raise InvalidArgument(f"Invalid filter 'health={list(filters['health'])}'")
+        for health in filters.get("health", ()):
+            if health not in _HEALTH:
+                raise InvalidArgument(f"Unrecognised filter value for health: {health}")
         flag(filters, "is-task")
 
     @property
@@ -125,10 +126,13 @@ def _statuses(filters: Filters) -> frozenset[str]:
 
 
 def _exit_codes(filters: Filters) -> frozenset[int]:
-    try:
-        return frozenset(int(text) for text in filters.get("exited", ()))
-    except ValueError:
-        raise InvalidArgument(f"Invalid filter 'exited={list(filters['exited'])}'") from None
+    codes = set()
+    for text in filters.get("exited", ()):
+        try:
+            codes.add(int(text))
+        except ValueError:
+            raise InvalidArgument(f'strconv.Atoi: parsing "{text}": invalid syntax') from None
+    return frozenset(codes)
 
 
 def _ports(filters: Filters, name: str) -> frozenset[tuple[int, str]]:

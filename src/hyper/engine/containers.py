@@ -222,6 +222,7 @@ class Containers:
         """Change a container's limits, live when it runs, and its restart policy."""
         pod, container = find_container(self._pods, reference)
         policy = restart_policy or container.spec.restart_policy
+        plan.vm_vcpus([replace(container.spec, resources=resources)], 1, self._pods.host_cpus)
         if policy != RestartPolicy() and container.spec.auto_remove:
             raise Conflict(
                 "Restart policy cannot be updated because AutoRemove is enabled for the container"

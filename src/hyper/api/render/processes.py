@@ -1,5 +1,6 @@
 """Owns `top`: the guest's process list as the columns ps would print."""
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from hyper.core.errors import InvalidArgument
 from hyper.engine.sessions import Processes
 
 Column = Callable[[ProcessEntry, Processes], str]
+# What only says which processes to list, or how: those of the container are, one a line.
+_SELECTS = re.compile(r"-?[aexwlA]+|--no-headers|-H")
 
 
 def _cpu_seconds(entry: ProcessEntry, listed: Processes) -> int:
@@ -115,6 +118,8 @@ def parse_ps_args(text: str) -> tuple[tuple[str, Column], ...]:
             shape = ("uid", *_FULL[1:]) if "n" in word else _FULL
         elif "u" in word:
             shape = _BSD
+        elif not _SELECTS.fullmatch(word):
+            raise InvalidArgument(f"ps: error: unsupported option {word!r}")
     columns = tuple(_column(name) for name in names or shape)
     if not any(title == "PID" for title, _ in columns):
         raise InvalidArgument("Couldn't find PID field in ps output")
