@@ -291,8 +291,12 @@ async def record_exit(
     if container.spec.auto_remove:
         await _remove_at_exit(pod, container, status, died)
         return
-    await pod.store_status(container, status, *died)
     again = plan.restarts(container.spec.restart_policy, status)
+    if again:
+        # In one step: who stops it from now on stops the restart, not a container that ended.
+        state = container.after(ContainerEvent.RETRY).state
+        status = replace(status, state=state, restart_count=status.restart_count + 1)
+    await pod.store_status(container, status, *died)
     # Who is told of the end may use its ports and disks at once.
     first = not again and bool(container.spec.ports or _is_durable(pod))
     if first:
@@ -365,13 +369,12 @@ def schedule_restart(pod: Pod, container: Container) -> None:
 
 
 async def _restart_later(pod: Pod, container: Container) -> None:
-    delay_s = plan.restart_delay_s(container.status)
     if container.status.state is not ContainerState.RESTARTING:
         restarting = container.after(
             ContainerEvent.RETRY, restart_count=container.status.restart_count + 1
         )
         await pod.supervisor.call(partial(pod.store_status, container, restarting))
-    await asyncio.sleep(delay_s)
+    await asyncio.sleep(plan.restart_delay_s(container.status))
     try:
         await renewal.run_inits(pod, container, start)
     except HyperError as err:

@@ -476,8 +476,8 @@ def starts_with_daemon(policy: RestartPolicy, status: Status) -> bool:
 def restart_delay_s(status: Status) -> float:
     """Return how long to wait before a restart: 100 ms doubling to a minute (moby restartmanager).
 
-    A run of more than 10 s starts over.
+    A run of more than 10 s starts over. The restart it is asked for is counted already.
     """
     if status.finished_ns - status.started_ns > 10_000_000_000:
         return 0.1
-    return float(min(0.1 * 2 ** min(status.restart_count, 20), 60.0))
+    return float(min(0.1 * 2 ** min(max(status.restart_count - 1, 0), 20), 60.0))
