@@ -250,9 +250,11 @@ def test_a_terminated_pod_run_removes_its_pod(daemon: FakeDaemon, number: signal
     daemon.on("GET", "/hyper/v1/pods/p0", {"Containers": [container]})
     daemon.on("GET", f"/containers/{IDENTIFIER}/logs", logs)
     daemon.on("DELETE", "/hyper/v1/pods/p0", remove)
+    before = signal.signal(number, signal.SIG_DFL)  # nohup's children would ignore it
     process = subprocess.Popen(
         command("pod", "run", "--rm", "busybox"), env=environment(daemon), stdout=subprocess.PIPE
     )
+    signal.signal(number, before)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(number)
