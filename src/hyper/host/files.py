@@ -198,18 +198,24 @@ def _replacing(path: Path, mode: int) -> Iterator[int]:
         raise
 
 
-def _copy_extents(source: int, target: int) -> None:
-    size = os.fstat(source).st_size
-    os.ftruncate(target, size)
-    position = 0
-    while position < size:
+def data_ranges(descriptor: int) -> Iterator[tuple[int, int]]:
+    """Yield where a file has data, as (first byte, byte after the last): all that is no hole."""
+    size = os.fstat(descriptor).st_size
+    end = 0
+    while end < size:
         try:
-            position = os.lseek(source, position, os.SEEK_DATA)
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
         except OSError as err:
             if err.errno == errno.ENXIO:  # only a hole up to the end
                 return
             raise
-        end = os.lseek(source, position, os.SEEK_HOLE)
+        end = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, end
+
+
+def _copy_extents(source: int, target: int) -> None:
+    os.ftruncate(target, os.fstat(source).st_size)
+    for position, end in data_ranges(source):
         while position < end:
             position += _copy_range(source, target, position, end - position)
 

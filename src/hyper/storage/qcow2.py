@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hyper.core.errors import InvalidArgument
-from hyper.host.files import disk_errors
+from hyper.host.files import data_ranges, disk_errors
 
 CLUSTER = 64 * 1024
 _ENTRIES = CLUSTER // 8
@@ -34,7 +34,7 @@ def write_qcow2(raw: Path, target: Path) -> None:
     ):
         size = os.fstat(reader.fileno()).st_size
         check_size(size)
-        used = list(_clusters_with_data(reader.fileno(), size))
+        used = list(_clusters_with_data(reader.fileno()))
         tables = sorted({at // _ENTRIES for at in used})
         count = _FIRST_FREE + len(tables) + len(used)
         if count > CLUSTER // 2:
@@ -89,18 +89,12 @@ def _header(size: int) -> bytes:
     return _HEADER.pack(b"QFI\xfb", 2, 0, 0, 16, size, 0, *tables, 0, 0)
 
 
-def _clusters_with_data(descriptor: int, size: int) -> Iterator[int]:
-    position, last = 0, -1
-    while position < size:
-        try:
-            position = os.lseek(descriptor, position, os.SEEK_DATA)
-        except OSError:  # ENXIO: only a hole up to the end
-            return
-        end = os.lseek(descriptor, position, os.SEEK_HOLE)
-        for at in range(max(position // CLUSTER, last + 1), -(-end // CLUSTER)):
+def _clusters_with_data(descriptor: int) -> Iterator[int]:
+    last = -1
+    for start, end in data_ranges(descriptor):
+        for at in range(max(start // CLUSTER, last + 1), -(-end // CLUSTER)):
             yield at
             last = at
-        position = end
 
 
 def _put(descriptor: int, cluster: int, data: bytes) -> None:

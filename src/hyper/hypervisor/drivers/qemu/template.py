@@ -11,7 +11,6 @@ changed.
 """
 
 import asyncio
-import errno
 import fcntl
 import hashlib
 import os
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from hyper.core.errors import HypervisorError
 from hyper.core.spec import NicKind, VmSpec
-from hyper.host.files import private_directory
+from hyper.host.files import data_ranges, private_directory
 from hyper.host.threads import in_thread
 from hyper.hypervisor.driver import Ready
 from hyper.hypervisor.drivers.qemu.arguments import LAYOUT, Files, kernel_parameters
@@ -138,9 +137,8 @@ def _load(path: Path) -> int:
     memory = os.memfd_create("template", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         with open(path, "rb", buffering=0) as source:
-            size = os.fstat(source.fileno()).st_size
-            os.ftruncate(memory, size)
-            _copy_data(source.fileno(), memory, size)
+            os.ftruncate(memory, os.fstat(source.fileno()).st_size)
+            _copy_data(source.fileno(), memory)
         seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
         fcntl.fcntl(memory, fcntl.F_ADD_SEALS, seals)
     except BaseException:
@@ -149,16 +147,8 @@ def _load(path: Path) -> int:
     return memory
 
 
-def _copy_data(source: int, target: int, size: int) -> None:
-    position = 0
-    while position < size:
-        try:
-            position = os.lseek(source, position, os.SEEK_DATA)
-        except OSError as err:
-            if err.errno == errno.ENXIO:  # only a hole up to the end
-                return
-            raise
-        end = os.lseek(source, position, os.SEEK_HOLE)
+def _copy_data(source: int, target: int) -> None:
+    for position, end in data_ranges(source):
         os.lseek(target, position, os.SEEK_SET)
         while position < end:
             position += os.sendfile(target, source, position, min(end - position, _COPY_BYTES))
