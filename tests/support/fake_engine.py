@@ -431,7 +431,8 @@ class FakeSessions:
             raise InvalidArgument(f'exec: "{process.args[0]}": executable file not found in $PATH')
         process.size = rows, columns
         self.execs[exec_id] = replace(view, running=True, pid=77), process
-        feed = process.hub.open(stdout=True, stderr=True)
+        spec = view.spec
+        feed = process.hub.open(stdout=spec.attach_stdout, stderr=spec.attach_stderr)
         self._engine.tasks.create_task(self._run(exec_id), name="fake exec")
         return None if detach else FakeSession(process, feed, view.spec.tty, True)
 

@@ -105,7 +105,9 @@ class FakeImages:
         for _ in range(3):
             yield b"tar" * 1000
 
-    async def load(self, source: AsyncIterator[bytes], *, progress: Any) -> "list[Any]":
+    async def load(
+        self, source: AsyncIterator[bytes], *, platform: Platform | None, progress: Any
+    ) -> "list[Any]":
         size = 0
         async for chunk in source:
             size += len(chunk)

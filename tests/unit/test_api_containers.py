@@ -57,6 +57,21 @@ async def test_messages_clients_match_on(client: Client) -> None:
     assert (reply.status, reply.body["message"]) == (404, "No such image: absent:1")
 
 
+async def test_update_and_start_refuse_what_they_cannot_do(client: Client) -> None:
+    await client.create("sleep", name="x1")
+    limit = [{"Name": "nofile", "Soft": 1, "Hard": 1}]
+    reply = await client("POST", "/containers/x1/update", {"Ulimits": limit})
+    assert (reply.status, reply.body["message"]) == (
+        501,
+        "Ulimits is not supported by update: it is of a container's start, create it anew",
+    )
+    reply = await client("POST", "/containers/x1/start", checkpoint="c")
+    assert reply.status == 501
+    reply = await client("POST", "/volumes/create", {"ClusterVolumeSpec": {"Group": "g"}})
+    assert reply.status == 501
+    assert (await client("GET", "/networks/bridge", scope="swarm")).status == 404
+
+
 async def test_a_second_start_and_stop_are_not_modified(client: Client) -> None:
     await client.run("sleep", name="x1")
     assert (await client("POST", "/containers/x1/start")).status == 304

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -188,3 +189,45 @@ async def test_a_bad_archive_is_an_error_in_the_stream(client: Client) -> None:
     reply = await client("POST", "/images/load")
     assert reply.status == 200
     assert reply.lines[-1]["error"] == "tar: unexpected end of the archive"
+
+
+async def test_an_image_of_another_platform_is_not_what_was_asked_for(client: Client) -> None:
+    other = json.dumps({"os": "linux", "architecture": "arm64"})
+    right = json.dumps({"os": "linux", "architecture": "amd64"})
+    for method, path, name in (
+        ("GET", "/images/busybox/json", "platform"),
+        ("GET", "/images/busybox/history", "platform"),
+        ("GET", "/images/busybox/get", "platform"),
+        ("GET", "/images/get?names=busybox", "platform"),
+        ("POST", "/images/busybox/push", "platform"),
+        ("DELETE", "/images/busybox", "platforms"),
+    ):
+        reply = await client(method, path, **{name: other})
+        assert (reply.status, reply.body["message"]) == (
+            404,
+            "image with reference busybox was found but does not match the specified platform: "
+            "wanted linux/arm64, actual: linux/amd64",
+        ), path
+        assert (await client(method, path, **{name: "arm64"})).status == 400, path
+    assert (await client("GET", "/images/busybox/json", platform=right)).status == 200
+    assert (await client("GET", "/v1.48/images/busybox/json", platform=other)).status == 200
+    assert (await client("GET", "/images/json", manifests="1")).status == 501
+
+
+async def test_a_step_of_another_images_making_is_shown_with_all(served: Served) -> None:
+    engine, client = served
+    step = replace(engine.images.all[0], id="sha256:" + "5" * 64, references=())
+    child = replace(step, id="sha256:" + "6" * 64, parent=step.id)
+    engine.images.all += [step, child]
+    shown = {item["Id"] for item in (await client("GET", "/images/json")).body}
+    assert child.id in shown and step.id not in shown
+    assert step.id in {item["Id"] for item in (await client("GET", "/images/json?all=1")).body}
+    shared = (await client("GET", "/images/json", **{"shared-size": "1"})).body
+    assert all(item["SharedSize"] >= 0 for item in shared)
+
+
+async def test_commit_takes_no_config_that_a_container_could_not_have(client: Client) -> None:
+    await client.create("true", name="x1")
+    for body in ({"Env": 5}, {"Cmd": {"a": 1}}, {"Labels": ["x"]}, {"Healthcheck": {"Test": 1}}):
+        assert (await client("POST", "/commit?container=x1", body)).status == 400, body
+    assert (await client("POST", "/commit?container=x1", {"env": ["A=b"]})).status == 201

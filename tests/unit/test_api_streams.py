@@ -155,6 +155,40 @@ async def test_websocket(served: Served) -> None:
     assert engine.containers.get(container_id).active
 
 
+async def test_a_websocket_gets_the_logs_and_no_more_unless_it_asks(client: Client) -> None:
+    await client.finish("both", name="x1")
+    connector = aiohttp.UnixConnector(str(client.path))
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def shown(version: str, query: str) -> list[bytes | str]:
+            url = f"http://hyper/{version}/containers/x1/attach/ws?{query}"
+            async with session.ws_connect(url) as socket:
+                return [message.data async for message in socket]
+
+        assert await shown("v1.50", "logs=1&stdout=1") == [b"out\n"]
+        assert await shown("v1.50", "logs=1") == []  # to none of the streams
+        assert await shown("v1.41", "logs=1") == [b"out\n", b"err\n"]  # to all of them
+        assert await shown("v1.27", "logs=1") == ["out\n", "err\n"]
+
+
+async def test_an_exec_has_the_streams_and_the_terminal_it_was_made_with(served: Served) -> None:
+    engine, client = served
+    await client.run("sleep", name="x1")
+    body = {"Cmd": ["both"], "AttachStderr": True}
+    exec_id = (await client("POST", "/containers/x1/exec", body)).body["Id"]
+    async with client.hijack(f"/exec/{exec_id}/start", {}) as raw:
+        await raw.head()
+        assert await raw.frames() == [(2, b"err\n")]
+    body = {"Cmd": ["cat"], "Tty": True, "ConsoleSize": [24, 80]}
+    sizes = []
+    for version, more in (("v1.50", {}), ("v1.50", {"ConsoleSize": [5, 6]}), ("v1.41", {})):
+        made = await client("POST", f"/{version}/containers/x1/exec", body)
+        started = {"Detach": True, **more}
+        await client("POST", f"/{version}/exec/{made.body['Id']}/start", started)
+        sizes.append(engine.sessions.execs[made.body["Id"]][1].size)
+    assert sizes == [(24, 80), (5, 6), (0, 0)]
+
+
 async def test_exec_runs_and_tells_its_status(client: Client) -> None:
     container_id = await client.run("sleep", name="x1")
     body = {"Cmd": ["both"], "AttachStdout": True, "AttachStderr": True}
@@ -344,7 +378,9 @@ async def test_statistics_that_fail_have_a_status(
 async def test_nothing_follows_the_head_before_the_client_has_read_it(client: Client) -> None:
     """docker-py reads the head through a buffer and loses the output that is in it as well."""
     container = await client.run("sleep")
-    made = await client("POST", f"/containers/{container}/exec", {"Cmd": ["echo", "x"]})
+    made = await client(
+        "POST", f"/containers/{container}/exec", {"Cmd": ["echo", "x"], "AttachStdout": True}
+    )
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_UNIX) as slow:
         slow.setblocking(False)

@@ -45,7 +45,7 @@ _NOT_FOUND = {
     "container to kill": "Cannot kill container: {}: No such container: {}",
     "image": "No such image: {}",
     "exec": "No such exec instance: {}",
-    "image for it": "image with reference {}",
+    "image for it": "image with reference {} was found but does not match the specified platform",
     "volume": "get {}: no such volume",
     "volume plugin": 'error looking up volume plugin {}: plugin "{}" not found',
     "network": "network {} not found",

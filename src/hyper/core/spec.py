@@ -147,7 +147,8 @@ class LinkSpec:
 class EndpointSpec:
     """A container's place on a network, as asked. `network` is its name; the engine finds the id.
 
-    Empty addresses are chosen at start. `links` are names that only this container uses there.
+    Empty addresses are chosen at start. `links` are names that only this container uses there. The
+    network of the highest `priority` has the way out.
     """
 
     network: str
@@ -157,6 +158,7 @@ class EndpointSpec:
     address6: str = ""
     mac: str = ""
     links: tuple[LinkSpec, ...] = ()
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +334,7 @@ class ExecSpec:
     attach_stderr: bool = False
     privileged: bool = False
     detach_keys: str = ""
+    console_size: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import time_ns
 
-from hyper.core.errors import InvalidArgument, NotFound
+from hyper.core.errors import InvalidArgument
 from hyper.core.health import merge_healthcheck
 from hyper.core.ids import check_hostname, new_id
 from hyper.core.pod_spec import PodSpec
@@ -33,7 +33,9 @@ class Creation:
         `pod` is None for a lone container. Raises NotFound (image), InvalidArgument.
         """
         image = self._services.images.get(spec.image)
-        _check_platform(spec, image)
+        if spec.platform:
+            # After a NotFound the docker command pulls.
+            image.check_platform(Platform.parse(spec.platform), spec.image)
         health = merge_healthcheck(spec.healthcheck, image.config.healthcheck)
         spec = _inherit(replace(spec, image_id=image.id, healthcheck=health), image)
         spec = self._complete(spec, pod)
@@ -87,17 +89,6 @@ class Creation:
         """Give back what containers that were not added had made: their anonymous volumes."""
         for row in rows:
             await self._volumes.release(row.mounts)
-
-
-def _check_platform(spec: ContainerSpec, image: Image) -> None:
-    """Raise NotFound, after which the docker command pulls, for an image of another platform."""
-    found = Platform(image.os, image.architecture, image.variant)
-    if spec.platform and not Platform.parse(spec.platform).runs(found):
-        raise NotFound(
-            "image for it",
-            f"{spec.image} was found but does not match the specified platform: "
-            f"wanted {spec.platform}, actual: {found}",
-        )
 
 
 def _inherit(spec: ContainerSpec, image: Image) -> ContainerSpec:

@@ -48,14 +48,15 @@ def view(link: Link) -> NetworkView:
 def interfaces(link: Link) -> tuple[guest.Interface, ...]:
     """Return what the guest is told: its one device, and a macvlan over it for each more network.
 
-    The first network that is not internal has the default route; where none has, the name servers
-    are reached through the first. Without a network the pod has the
-    loopback alone: the guest puts its device away.
+    The network of the highest priority that is not internal, the first of equals, has the default
+    route; where none has, the name servers are reached through the first. Without a network the pod
+    has the loopback alone: the guest puts its device away.
     """
     if link.nic.kind is NicKind.NONE or not link.nic.mac or not link.joined:
         return ()
-    way_out = next((joined for joined in link.joined if not joined.internal), None)
-    way_out6 = next((joined for joined in link.joined if joined.outside6), None)
+    by_priority = sorted(link.joined, key=lambda joined: -joined.priority)
+    way_out = next((joined for joined in by_priority if not joined.internal), None)
+    way_out6 = next((joined for joined in by_priority if joined.outside6), None)
     device = next((joined.device for joined in link.joined if joined.number == 0), DEVICE)
     found = []
     for joined in link.joined:

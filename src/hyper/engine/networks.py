@@ -307,6 +307,7 @@ class NetworkRegistry:
                     mac=before.mac or more.mac,
                     names=(*before.names, *more.names),
                     calls=(*before.calls, *more.calls),
+                    priority=more.priority or before.priority,
                 )
         return tuple(found.values())
 
@@ -319,6 +320,7 @@ class NetworkRegistry:
             endpoint.mac,
             names=self._names(container, endpoint),
             calls=tuple((link.alias, link.container) for link in endpoint.links),
+            priority=endpoint.priority,
         )
 
     def _names(self, container: Container, endpoint: EndpointSpec) -> tuple[str, ...]:

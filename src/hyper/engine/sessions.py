@@ -195,7 +195,9 @@ class Sessions:
             raise Conflict(f"exec {exec_id} has already been started")
         machine = self._machine(pod, asked.container)
         spec = asked.spec
-        feed = asked.hub.open(stdout=not detach, stderr=not detach)
+        feed = asked.hub.open(
+            stdout=not detach and spec.attach_stdout, stderr=not detach and spec.attach_stderr
+        )
         container = asked.container
         request = plan.exec_process(
             container.spec,

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hyper.core.errors import HyperError, Malformed
+from hyper.core.errors import HyperError, Malformed, NotFound
 from hyper.core.ids import short
 from hyper.host import files, threads
 from hyper.images import compression, reference
@@ -29,6 +29,7 @@ from hyper.images.manifest import (
     Index,
     Json,
     Manifest,
+    Platform,
     parse_config,
     parse_json,
     parse_manifest,
@@ -105,13 +106,25 @@ class _Item:
     manifest: bytes = b""
 
 
-async def load(shelf: Shelf, source: AsyncIterator[bytes] | Path, report: Report) -> list[Loaded]:
-    """Load every image of an archive, compressed or not. Raises Malformed; then nothing is left."""
+async def load(
+    shelf: Shelf,
+    source: AsyncIterator[bytes] | Path,
+    report: Report,
+    platform: Platform | None = None,
+) -> list[Loaded]:
+    """Load every image of an archive, compressed or not; those of several platforms in one.
+
+    Raises Malformed, NotFound for an image of another platform than asked; then nothing is left.
+    """
     chunks = _of_file(source) if isinstance(source, Path) else source
     async with shelf.transfer():
         with shelf.blobs.temporary() as directory:
             archive = await _spool(chunks, directory)
-            items = await threads.in_thread("load", lambda: list(_items(shelf, archive)))
+            wanted = platform or shelf.platform
+            items = await threads.in_thread("load", lambda: list(_items(archive, wanted)))
+            if platform is not None:
+                for item in items:
+                    _check_platform(item, platform)
             return [await _add(shelf, item, report) for item in items]
 
 
@@ -163,7 +176,7 @@ def _unpack(feed: Feed, directory: Path) -> _Archive:
     return archive
 
 
-def _items(shelf: Shelf, archive: _Archive) -> Iterator[_Item]:
+def _items(archive: _Archive, platform: Platform) -> Iterator[_Item]:
     if b"manifest.json" in archive.files:
         for raw in _docker_manifest(archive):
             config = archive.read(str(raw.get("Config")), CONFIG_LIMIT_BYTES)
@@ -182,10 +195,10 @@ def _items(shelf: Shelf, archive: _Archive) -> Iterator[_Item]:
         raise Malformed("invalid archive: index.json is not an index")
     raws = parse_json(index, "index.json")["manifests"]
     for descriptor, raw in zip(parsed.manifests, raws, strict=True):
-        elsewhere = descriptor.platform and not shelf.platform.runs(descriptor.platform)
+        elsewhere = descriptor.platform and not platform.runs(descriptor.platform)
         if elsewhere and len(parsed.manifests) > 1:
             continue
-        yield _oci_item(shelf, archive, descriptor.digest, _annotated_name(raw))
+        yield _oci_item(archive, platform, descriptor.digest, _annotated_name(raw))
 
 
 def _docker_manifest(archive: _Archive) -> list[Json]:
@@ -196,16 +209,24 @@ def _docker_manifest(archive: _Archive) -> list[Json]:
     return raw
 
 
-def _oci_item(shelf: Shelf, archive: _Archive, digest: str, names: tuple[str, ...]) -> _Item:
+def _oci_item(archive: _Archive, platform: Platform, digest: str, names: tuple[str, ...]) -> _Item:
     data = archive.blob(digest, MANIFEST_LIMIT_BYTES)
     parsed = parse_manifest(data)
     if isinstance(parsed, Index):
-        data = archive.blob(parsed.choose(shelf.platform).digest, MANIFEST_LIMIT_BYTES)
+        data = archive.blob(parsed.choose(platform).digest, MANIFEST_LIMIT_BYTES)
         parsed = parse_manifest(data)
     if not isinstance(parsed, Manifest):
         raise Malformed("invalid archive: indexes nested too deeply")
     layers = tuple((archive.path(_blob_name(d.digest)), d.digest) for d in parsed.layers)
     return _Item(archive.blob(parsed.config.digest, CONFIG_LIMIT_BYTES), layers, names, data)
+
+
+def _check_platform(item: _Item, wanted: Platform) -> None:
+    """Raise NotFound for an image of another platform."""
+    found = parse_config(item.config).platform
+    if not wanted.runs(found):
+        name = item.names[0] if item.names else digest_of(item.config)
+        raise NotFound("image for it", name, f"wanted {wanted}, actual: {found}")
 
 
 def _annotated_name(raw: Json) -> tuple[str, ...]:

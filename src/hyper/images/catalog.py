@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from hyper.core.errors import Failure
+from hyper.core.errors import Failure, NotFound
 from hyper.host import files, threads
-from hyper.images.manifest import ImageConfig, Json
+from hyper.images.manifest import ImageConfig, Json, Platform
 
 VERSION = 1
 
@@ -42,6 +42,17 @@ class Image:
     comment: str = ""
     author: str = ""
     last_tagged_ns: int = 0
+
+    @property
+    def platform(self) -> Platform:
+        """What it runs on."""
+        return Platform(self.os, self.architecture, self.variant)
+
+    def check_platform(self, wanted: Platform, reference: str) -> None:
+        """Raise NotFound when somebody who found the image by `reference` wants another's."""
+        if not wanted.runs(self.platform):
+            detail = f"wanted {wanted}, actual: {self.platform}"
+            raise NotFound("image for it", reference, detail)
 
 
 @dataclass(frozen=True, slots=True)

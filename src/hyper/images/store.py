@@ -42,12 +42,19 @@ class ImageStore:
         return await pull.pull(self.shelf, name, auth, platform, progress)
 
     async def load(
-        self, source: AsyncIterator[bytes] | Path, *, progress: Report = silent
+        self,
+        source: AsyncIterator[bytes] | Path,
+        *,
+        platform: Platform | None = None,
+        progress: Report = silent,
     ) -> Sequence[archive_load.Loaded]:
-        """Load all images of a docker-save or OCI-layout archive. Raises Failure."""
-        return await archive_load.load(self.shelf, source, progress)
+        """Load all images of a docker-save or OCI-layout archive, of `platform` if it is given.
 
-    def save(self, names: Sequence[str], platform: str = "") -> AsyncIterator[bytes]:
+        Raises Failure, NotFound when an image is of another platform.
+        """
+        return await archive_load.load(self.shelf, source, progress, platform)
+
+    def save(self, names: Sequence[str]) -> AsyncIterator[bytes]:
         """Yield an archive of images that docker load, podman load and skopeo read.
 
         Raises NotFound at the first step.

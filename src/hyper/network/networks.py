@@ -39,7 +39,8 @@ class Wanted:
     """A network a pod is to join; empty addresses are chosen, `names` lead to the pod there.
 
     `mtu` 0 is the network's; `interface` is the device's name in the guest, eth<number> if empty.
-    `calls` are names that the pod alone uses there, each with the name it means.
+    `calls` are names that the pod alone uses there, each with the name it means. The way out is by
+    the network of the highest `priority` that has one, the first of equals.
     """
 
     network_id: str
@@ -50,6 +51,7 @@ class Wanted:
     mtu: int = 0
     interface: str = ""
     calls: tuple[tuple[str, str], ...] = ()
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Joined:
     mtu: int = 0
     interface: str = ""
     calls: tuple[tuple[str, str], ...] = ()
+    priority: int = 0
 
     @property
     def device(self) -> str:

@@ -387,6 +387,7 @@ class RoutedNetworks:
             mtu=wanted.mtu or network.mtu,
             interface=wanted.interface,
             calls=wanted.calls,
+            priority=wanted.priority,
         )
         live.joined.append(joined)
         batch.links.append(["up", live.tap, max([_MTU, *(each.mtu for each in live.joined)])])

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from hyper.core.errors import InvalidArgument, Unsupported
 from hyper.core.spec import ContainerSpec, EndpointSpec, LinkSpec, NetworkSpec, SubnetSpec
-from hyper.core.values import read_bool, read_object, read_string, read_strings
+from hyper.core.values import read_bool, read_int, read_object, read_string, read_strings
 
 PREDEFINED_NETWORKS = frozenset({"default", "bridge", "none", "host"})
 MTU_OPTION = "com.docker.network.driver.mtu"
@@ -201,6 +201,7 @@ def read_endpoint(network: str, value: object, where: str) -> EndpointSpec:
         address6=address6,
         mac=mac,
         links=links,
+        priority=read_int(endpoint.get("GwPriority") or 0, f"{where}.GwPriority"),
     )
 
 

@@ -9,6 +9,7 @@ from hyper.schema.config import CONFIG
 from hyper.schema.differences import DIFFERENCES, ELSEWHERE
 from hyper.schema.fields import Field
 from hyper.schema.hostconfig import HOST_CONFIG
+from hyper.schema.parameters import PARAMETERS, Parameter
 from hyper.schema.routes import (
     DOCKER_ROUTES,
     MAXIMUM_VERSION,
@@ -47,6 +48,12 @@ def page() -> str:
             "",
             *_table(("field", "support", "note"), map(_field, HOST_CONFIG)),
             "",
+            "## Parameters, and fields of other bodies",
+            "",
+            "Those that are not listed work.",
+            "",
+            *_table(("operation", "name", "support", "note"), map(_parameter, PARAMETERS)),
+            "",
             "## What else a client may notice",
             "",
             *_table(("difference", "to dockerd 20.10"), (*DIFFERENCES.items(), *ELSEWHERE.items())),
@@ -61,6 +68,10 @@ def page() -> str:
 
 def _route(route: Route) -> Sequence[str]:
     return f"`{route.method} {route.path}`", route.operation, str(route.support), route.note
+
+
+def _parameter(parameter: Parameter) -> Sequence[str]:
+    return parameter.operation, f"`{parameter.name}`", str(parameter.support), parameter.note
 
 
 def _field(field: Field) -> Sequence[str]:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from hyper.core.errors import InvalidArgument
+from hyper.core.errors import InvalidArgument, Unsupported
 from hyper.core.spec import ContainerSpec, Resources, Rlimit
 from hyper.core.values import (
     BOOL,
@@ -153,6 +153,14 @@ RESOURCES: tuple[Field, ...] = (
 )
 
 
+_OF_THE_START = {
+    "devices": "Devices",
+    "init": "Init",
+    "resources.oom_kill_disable": "OomKillDisable",
+    "resources.rlimits": "Ulimits",
+}
+
+
 def check_resources(resources: Resources) -> list[str]:
     """Return dockerd's warnings about limits (moby verifyPlatformContainerResources).
 
@@ -216,6 +224,15 @@ def _check_cpu(resources: Resources) -> None:
         raise InvalidArgument(
             f"invalid CPU shares ({resources.cpu_shares}): value must be a positive integer"
         )
+
+
+def check_changeable(updates: dict[str, Any]) -> None:
+    """Raise Unsupported for what `update` asks to change and what is of a container's start."""
+    for target, name in _OF_THE_START.items():
+        if updates.get(target):
+            raise Unsupported(
+                f"{name} is not supported by update: it is of a container's start, create it anew"
+            )
 
 
 def merge_resources(now: Resources, updates: dict[str, Any]) -> Resources:

@@ -12,14 +12,19 @@ from hyper.api.creation import create_container, remove_unstarted
 from hyper.api.event_records import record_prune
 from hyper.api.filters import parse_filters
 from hyper.api.render import containers as render
-from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound
+from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, Unsupported
 from hyper.core.spec import RestartPolicy
 from hyper.engine.containers import WaitCondition
 from hyper.engine.states import ContainerState
 from hyper.schema.container import parse_create
 from hyper.schema.fields import read_fields
 from hyper.schema.hostconfig import RESTART_POLICY
-from hyper.schema.resources import RESOURCES, check_resources, merge_resources
+from hyper.schema.resources import (
+    RESOURCES,
+    check_changeable,
+    check_resources,
+    merge_resources,
+)
 
 _CONDITIONS = ("not-running", "next-exit", "removed")
 
@@ -63,6 +68,8 @@ async def start(call: Call) -> web.StreamResponse:
             "starting container with non-empty request body was deprecated since API v1.22 "
             "and removed in v1.24"
         )
+    if call.text("checkpoint"):
+        raise Unsupported("checkpoint is not supported: Hyper makes no checkpoints of containers")
     view = call.engine.containers.get(call.parameters["id"])
     try:
         await call.engine.containers.start(view.id)
@@ -119,6 +126,7 @@ async def update(call: Call) -> web.StreamResponse:
     """POST /containers/{id}/update"""
     view = call.engine.containers.get(call.parameters["id"])
     updates = read_fields((*RESOURCES, RESTART_POLICY), await call.body(), "")
+    check_changeable(updates)
     resources = merge_resources(view.spec.resources, updates)
     warnings = check_resources(resources)
     policy = cast(RestartPolicy | None, updates.get("restart_policy"))

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from time import time_ns
 
 from aiohttp import WSMsgType, web
@@ -43,7 +43,8 @@ async def attach(call: Call) -> web.StreamResponse:
     try:
         await hijack.prepare(call.request)
         if call.flag("logs"):
-            await _send_logs(call, view, channel, attached_ns)
+            shown = [name for name in ("stdout", "stderr") if call.flag(name)]
+            await _send_logs(call, view, channel, shown, attached_ns)
         if not call.flag("stream"):
             return hijack
     except BaseException:
@@ -56,24 +57,33 @@ async def attach(call: Call) -> web.StreamResponse:
     return hijack
 
 
-async def _send_logs(call: Call, view: ContainerView, channel: Channel, until_ns: int) -> None:
+async def _send_logs(
+    call: Call, view: ContainerView, channel: Channel, streams: Sequence[str], until_ns: int
+) -> None:
     """Send what was printed before the session began; the session has the rest."""
     records = call.engine.sessions.logs(
-        view.id, stdout=call.flag("stdout"), stderr=call.flag("stderr"), until_ns=until_ns
+        view.id, stdout="stdout" in streams, stderr="stderr" in streams, until_ns=until_ns
     )
     async for record in records:
         await channel.send(record.stream, record.data)
 
 
 class WebSocketChannel(Channel):
-    """A WebSocket: every message is a piece of the stream, output is not framed."""
+    """A WebSocket: every message is a piece of the stream, output is not framed.
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    `text`: as dockerd does for clients of API 1.27 and before.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse, *, text: bool) -> None:
         self._socket = socket
+        self._text = text
 
     async def send(self, stream: int, data: bytes) -> None:
         """Hand over output."""
-        await self._socket.send_bytes(data)
+        if self._text:
+            await self._socket.send_str(data.decode(errors="replace"))
+        else:
+            await self._socket.send_bytes(data)
 
     async def receive(self) -> bytes:
         """Return the next message with content, b"" when the client closed."""
@@ -90,11 +100,10 @@ async def attach_websocket(call: Call) -> web.StreamResponse:
     view = call.engine.containers.get(call.parameters["id"])
     detach = detach_parser(call.text("detachKeys"), view.spec.tty)
     names = ("stdin", "stdout", "stderr")
-    wanted = {name: call.flag(name) for name in names}
-    if not any(wanted.values()):
-        wanted = dict.fromkeys(names, True)  # moby: none asked for means all
+    # moby: clients of API 1.41 and before are attached to all.
+    wanted = {name: call.version < (1, 42) or call.flag(name) for name in names}
     stdin = wanted["stdin"] and view.spec.open_stdin
-    socket = web.WebSocketResponse()
+    socket, attached_ns = web.WebSocketResponse(), time_ns()
     if not socket.can_prepare(call.request):
         raise InvalidArgument("attach/ws needs a WebSocket upgrade")
     session = await call.engine.sessions.attach(
@@ -102,7 +111,12 @@ async def attach_websocket(call: Call) -> web.StreamResponse:
     )
     try:
         await socket.prepare(call.request)
-        await run_session(session, WebSocketChannel(socket), stdin=stdin, detach=detach)
+        channel = WebSocketChannel(socket, text=call.version < (1, 28))
+        if call.flag("logs"):
+            shown = [name for name in names if wanted[name]]
+            await _send_logs(call, view, channel, shown, attached_ns)
+        if call.flag("stream"):
+            await run_session(session, channel, stdin=stdin, detach=detach)
     finally:
         session.detach()
     await socket.close()

@@ -1,5 +1,7 @@
 """Owns /exec and /containers/{id}/exec: additional processes in running containers."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from hyper.api.call import Call, json_response
@@ -40,6 +42,7 @@ async def create(call: Call) -> web.StreamResponse:
         attach_stderr=flag("AttachStderr"),
         privileged=flag("Privileged"),
         detach_keys=read_string(body.get("DetachKeys") or "", "DetachKeys"),
+        console_size=_console_size(call, body),
     )
     detach_parser(spec.detach_keys, spec.tty)
     exec_id = call.engine.sessions.exec_create(call.parameters["id"], spec)
@@ -55,10 +58,8 @@ async def start(call: Call) -> web.StreamResponse:
     body = await call.body(required=False)
     view = call.engine.sessions.exec_inspect(call.parameters["id"])
     _check_startable(call, view)
-    size = read_list(body.get("ConsoleSize"), "ConsoleSize") or [0, 0]
-    if len(size) != 2:
-        raise InvalidArgument("ConsoleSize: two integers are needed: rows and columns")
-    rows, columns = (read_int(item, "ConsoleSize") for item in size)
+    given = _console_size(call, body)
+    rows, columns = given if any(given) else view.spec.console_size
     if read_bool(body.get("Detach") or False, "Detach"):
         await call.engine.sessions.exec_start(view.id, detach=True, rows=rows, columns=columns)
         return web.Response()
@@ -79,6 +80,17 @@ async def start(call: Call) -> web.StreamResponse:
     detach = detach_parser(spec.detach_keys, spec.tty)
     await run_session(session, channel, stdin=spec.attach_stdin, detach=detach)
     return hijack
+
+
+def _console_size(call: Call, body: Mapping[str, object]) -> tuple[int, int]:
+    """Return rows and columns of a terminal, zeros for none. Raises InvalidArgument."""
+    size = read_list(body.get("ConsoleSize"), "ConsoleSize") or [0, 0]
+    if len(size) != 2:
+        raise InvalidArgument("ConsoleSize: two integers are needed: rows and columns")
+    rows, columns = (read_int(item, "ConsoleSize") for item in size)
+    if not (0 <= rows < 1 << 16 and 0 <= columns < 1 << 16):
+        raise InvalidArgument("ConsoleSize: a size between 0 and 65535 is needed")
+    return (rows, columns) if call.version >= (1, 42) else (0, 0)
 
 
 def _check_startable(call: Call, view: ExecView) -> None:

@@ -1,7 +1,7 @@
 """Owns what a client does with a container's files: archive, changes, export, commit."""
 
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
 
@@ -11,6 +11,9 @@ from hyper.api.render.containers import show_image_config
 from hyper.images.changes import apply
 from hyper.images.manifest import Json
 from hyper.images.reference import parse_tag
+from hyper.schema.config import CONFIG
+from hyper.schema.container import build_spec, show_config
+from hyper.schema.fields import read_fields
 
 _TAR = "application/x-tar"
 
@@ -81,7 +84,7 @@ async def commit(call: Call) -> web.StreamResponse:
         name = f"{name}:{call.text('tag')}"
     if name:
         parse_tag(name)  # a bad name is refused before anything is done
-    given = dict(await call.body(required=False))
+    given = _given_config(await call.body(required=False))
     instructions = call.request.query.getall("changes", [])
     apply({}, instructions)
 
@@ -101,6 +104,12 @@ async def commit(call: Call) -> web.StreamResponse:
         pause=call.flag("pause", True),
     )
     return json_response({"Id": image.id}, 201)
+
+
+def _given_config(body: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of a client's Config, as Docker spells them. Raises InvalidArgument."""
+    shown = show_config(build_spec(read_fields(CONFIG, body, "")))
+    return {name: value for name, value in shown.items() if body.get(name) is not None}
 
 
 def _joined(own: Json, image: Json) -> Json:

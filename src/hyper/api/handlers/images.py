@@ -8,23 +8,47 @@ from hyper.api import event_records
 from hyper.api.call import Call, json_response
 from hyper.api.filters import flag, parse_filters
 from hyper.api.image_filters import ALLOWED, PRUNE_ALLOWED, ImageFilter
+from hyper.api.platforms import asked_platform, check_platform, read_platform
 from hyper.api.progress import Line, stream_progress
 from hyper.api.render import images as render
 from hyper.api.render import older
-from hyper.core.errors import InvalidArgument
+from hyper.core.errors import InvalidArgument, Unsupported
 from hyper.images.reference import parse
 from hyper.images.usage import history as history_of
+from hyper.images.usage import usage as usage_of
 
 
 async def list_all(call: Call) -> web.StreamResponse:
-    """GET /images/json"""
+    """GET /images/json
+
+    Without `all` those that only others are made from are left out. Digests are always shown.
+    """
+    _refuse_manifests(call)
     wanted = ImageFilter(parse_filters(call.text("filters"), ALLOWED), call.engine)
     found = call.engine.images.list()
-    images = [wanted.shown(image) for image in found if wanted.matches(image)]
+    steps = set() if call.flag("all") else {image.parent for image in found}
+    images = [
+        wanted.shown(image)
+        for image in found
+        if wanted.matches(image) and (image.references or image.digests or image.id not in steps)
+    ]
     images.sort(key=render.created_ns, reverse=True)
     users = image_users(call)
-    shown = [render.summary(image, users.get(image.id, 0)) for image in images]
+    shared: dict[str, int] = {}
+    if call.flag("shared-size") and call.version >= (1, 42):
+        everything = usage_of(call.engine.images.shelf, found)
+        shared = {item.image_id: item.shared_bytes for item in everything}
+    shown = [
+        render.summary(image, users.get(image.id, 0), shared.get(image.id, -1)) for image in images
+    ]
     return json_response([older.image_summary(item, call.version) for item in shown])
+
+
+def _refuse_manifests(call: Call) -> None:
+    if call.flag("manifests") and call.version >= (1, 47):
+        raise Unsupported(
+            "manifests=true is not supported: the store keeps one platform of each image"
+        )
 
 
 def image_users(call: Call) -> dict[str, int]:
@@ -37,16 +61,18 @@ def image_users(call: Call) -> dict[str, int]:
 
 async def inspect(call: Call) -> web.StreamResponse:
     """GET /images/{name}/json"""
-    shown = render.inspect(call.engine.images.get(call.parameters["name"]))
+    _refuse_manifests(call)
+    name = call.parameters["name"]
+    image = check_platform(call, call.engine.images.get(name), name, (1, 49))
+    shown = render.inspect(image)
     return json_response(older.image(shown, call.version))
 
 
 async def history(call: Call) -> web.StreamResponse:
     """GET /images/{name}/history"""
-    images = call.engine.images
-    return json_response(
-        render.history(history_of(images.shelf, images.get(call.parameters["name"])))
-    )
+    images, name = call.engine.images, call.parameters["name"]
+    image = check_platform(call, images.get(name), name, (1, 48))
+    return json_response(render.history(history_of(images.shelf, image)))
 
 
 async def tag(call: Call) -> web.StreamResponse:
@@ -64,6 +90,9 @@ async def tag(call: Call) -> web.StreamResponse:
 async def remove(call: Call) -> web.StreamResponse:
     """DELETE /images/{name}"""
     image = call.engine.images.get(call.parameters["name"])
+    if call.version >= (1, 50):
+        for text in call.request.query.getall("platforms", []):
+            image.check_platform(read_platform(text), call.parameters["name"])
     removed = await call.engine.images.remove(
         call.parameters["name"],
         force=call.flag("force"),
@@ -104,7 +133,9 @@ async def save_many(call: Call) -> web.StreamResponse:
 async def _save(call: Call, names: tuple[str, ...]) -> web.StreamResponse:
     if not names:
         raise InvalidArgument("no image is named: give its name")
-    images = dict.fromkeys(call.engine.images.get(name).id for name in names)
+    images = dict.fromkeys(
+        check_platform(call, call.engine.images.get(name), name, (1, 48)).id for name in names
+    )
     response = web.StreamResponse(headers={"Content-Type": "application/x-tar", **call.headers})
     with call.connection.cancelling():
         await response.prepare(call.request)
@@ -117,6 +148,7 @@ async def _save(call: Call, names: tuple[str, ...]) -> web.StreamResponse:
 async def load(call: Call) -> web.StreamResponse:
     """POST /images/load"""
     quiet = call.flag("quiet")
+    platform = asked_platform(call, (1, 48))
 
     async def chunks() -> AsyncIterator[bytes]:
         async for chunk in call.request.content.iter_any():
@@ -124,7 +156,9 @@ async def load(call: Call) -> web.StreamResponse:
 
     async def work(put: Callable[[Line], None]) -> None:
         loaded = await call.engine.images.load(
-            chunks(), progress=lambda step: None if quiet else put(step.as_json())
+            chunks(),
+            platform=platform,
+            progress=lambda step: None if quiet else put(step.as_json()),
         )
         for item in loaded:
             for message in item.messages:

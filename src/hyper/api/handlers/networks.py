@@ -14,7 +14,7 @@ from hyper.api.filters import (
 )
 from hyper.api.render.containers import endpoint_id
 from hyper.api.times import parse_time, rfc3339
-from hyper.core.errors import Forbidden, InvalidArgument
+from hyper.core.errors import Forbidden, InvalidArgument, NotFound
 from hyper.core.values import read_bool, read_string
 from hyper.engine.views import NetworkInfo
 from hyper.schema.networks import parse_network, read_endpoint
@@ -50,8 +50,10 @@ def _matches(call: Call, filters: Filters, info: NetworkInfo) -> bool:
 
 async def inspect(call: Call) -> web.StreamResponse:
     """GET /networks/{id}"""
-    call.flag("verbose")
+    call.flag("verbose")  # what it adds is a swarm's
     info = call.engine.networks.registry.find(call.parameters["id"])
+    if call.text("scope") not in ("", "local"):
+        raise NotFound("network", call.parameters["id"])
     members: JSON = {
         member.container_id: {
             "Name": member.name,

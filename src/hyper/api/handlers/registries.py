@@ -6,6 +6,7 @@ from aiohttp import web
 
 from hyper.api import event_records
 from hyper.api.call import Call, json_response
+from hyper.api.platforms import check_platform
 from hyper.api.progress import Line, stream_progress
 from hyper.core.errors import Failure, InvalidArgument, Unauthorized, Unsupported
 from hyper.core.values import read_string
@@ -127,6 +128,8 @@ async def push(call: Call) -> web.StreamResponse:
         name = f"{name}:{call.text('tag')}"
     auth = _credentials(call)
     wanted = parse_repository(name)
+    if call.text("platform"):
+        check_platform(call, call.engine.images.get(name), name, (1, 46))
 
     async def work(put: Callable[[Line], None]) -> None:
         await push_image(

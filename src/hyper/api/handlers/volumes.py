@@ -14,7 +14,7 @@ from hyper.api.filters import (
 )
 from hyper.api.render import volumes as render
 from hyper.api.times import parse_time
-from hyper.core.errors import Conflict
+from hyper.core.errors import Conflict, Unsupported
 from hyper.core.values import read_pairs, read_string
 from hyper.engine.views import VolumeView
 
@@ -44,6 +44,8 @@ def _named(filters: Filters, volume: VolumeView) -> bool:
 async def create(call: Call) -> web.StreamResponse:
     """POST /volumes/create"""
     body = await call.body()
+    if body.get("ClusterVolumeSpec") is not None:
+        raise Unsupported("ClusterVolumeSpec is not supported: Hyper does not form swarms")
     name = read_string(body.get("Name") or "", "Name")
     labels = read_pairs(body.get("Labels"), "Labels")
     volume = await call.engine.volumes.create(

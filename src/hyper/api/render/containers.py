@@ -226,7 +226,7 @@ def _endpoint(view: ContainerView, endpoint: EndpointSpec) -> JSON:
         "Aliases": list(endpoint.aliases) or None,
         "MacAddress": joined.mac if joined else "",
         "DriverOpts": None,
-        "GwPriority": 0,
+        "GwPriority": endpoint.priority,
         "NetworkID": endpoint.network_id if view.active else "",
         "EndpointID": endpoint_id(view.id, endpoint.network_id) if joined else "",
         "Gateway": joined.gateway if joined else "",
@@ -297,7 +297,10 @@ def summary(view: ContainerView, sizes: tuple[int, int] | None = None) -> JSON:
         "Labels": dict(view.spec.labels),
         "State": str(view.state),
         "Status": status_text(view),
-        "HostConfig": {"NetworkMode": network_name(view)},
+        "HostConfig": {
+            "NetworkMode": network_name(view),
+            "Annotations": dict(view.spec.annotations) or None,
+        },
         "NetworkSettings": {"Networks": endpoint_settings(view)},
         "Mounts": mounts(view),
     }
