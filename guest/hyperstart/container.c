@@ -15,9 +15,11 @@
 #include "log.h"
 #include "process.h"
 #include "runtime.h"
+#include "volumes.h"
 
-/* How long a removal tries again while the kernel still holds a device. */
-enum { RETRY_MS = 10 };
+/* How long a removal tries again while the kernel still holds a device; how long the kernel may take
+ * to end what was killed, and how often we help then. */
+enum { RETRY_MS = 10, OVERDUE_MS = 5000, AGAIN_MS = 1000 };
 
 static struct container *containers;
 static unsigned last_number;
@@ -133,6 +135,7 @@ static void container_free(struct container *container)
     char path[160];
 
     loop_timer_cancel(&container->retry);
+    loop_timer_cancel(&container->overdue);
     unwatch_file(&container->memory_events);
     unwatch_file(&container->cgroup_events);
     if (container->devpts_fd >= 0)
@@ -227,6 +230,28 @@ static bool populated(struct container *container)
     return text_number(text, "populated") != 0;
 }
 
+/* It has been killed and is still there: something in it waits where signals do not reach. */
+static void overdue(struct timer *timer)
+{
+    struct container *container =
+        (struct container *)(void *)((char *)timer - offsetof(struct container, overdue));
+    const struct wire_mount *mounts = container->spec->mounts.items;
+    bool helped = false;
+
+    if (!container->main && !container->removing)
+        return;
+    for (uint32_t i = 0; i < container->spec->mounts.count; i++)
+        helped |= volume_give_up(mounts[i].source);
+    if (helped)
+        loop_timer_arm(&container->overdue, AGAIN_MS);
+}
+
+void container_killed(struct container *container)
+{
+    if (!container->overdue.armed)
+        loop_timer_arm(&container->overdue, OVERDUE_MS);
+}
+
 static void kill_jobs(const struct container *container)
 {
     for (struct process *process = process_first(); process; process = process->next)
@@ -238,6 +263,7 @@ static void kill_all(struct container *container)
 {
     struct error err;
 
+    container_killed(container);
     if (container->cgroup_fd >= 0) {
         if (cgroup_kill(container->cgroup_fd, &err) < 0)
             log_error(LOG_LEVEL_ERROR, &err);
@@ -325,6 +351,7 @@ static struct container *container_new(const struct message_container_create *cr
     container->cgroup_fd = container->devpts_fd = -1;
     container->memory_events.fd = container->cgroup_events.fd = -1;
     container->retry.fire = retry_removal;
+    container->overdue.fire = overdue;
     if (keep_message(container, create, err) == 0)
         return container;
     container_free(container);

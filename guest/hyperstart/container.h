@@ -29,6 +29,7 @@ struct container {
     bool removing;
     struct request remover;
     struct timer retry;
+    struct timer overdue; /* runs from when it was killed until it has ended */
     struct container *next;
 };
 
@@ -43,6 +44,9 @@ uint64_t container_oom_kills(struct container *container);
 
 /* One of its processes was reaped, or never came to be. */
 void container_process_ended(struct container *container, struct process *process);
+
+/* All of it was killed. What it waits for is given up if it has not ended after a while. */
+void container_killed(struct container *container);
 
 /* Whether one of them mounts this volume. */
 bool containers_use_volume(const char *volume);

@@ -54,6 +54,8 @@ static int signal_process(const struct process *process, int signal, struct erro
 {
     if (process_kill(process, signal) < 0)
         return error_errno(err, "kill", "process %u", process->id);
+    if (signal == SIGKILL && process->main && process->container)
+        container_killed(process->container);
     return OUTCOME_OK;
 }
 
@@ -112,7 +114,10 @@ COMMAND(pod_processes_signal)
     if (order->signal > (uint32_t)SIGRTMAX)
         return error_set(err, EINVAL, "kill", "signal %u", order->signal);
     for (struct container *container = container_first(); container; container = container->next)
-        if (container->main && process_alive(container->main))
+        if (container->main && process_alive(container->main)) {
             process_kill(container->main, (int)order->signal);
+            if (order->signal == SIGKILL)
+                container_killed(container);
+        }
     return OUTCOME_OK;
 }

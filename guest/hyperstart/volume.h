@@ -14,6 +14,7 @@ struct volume {
     char *options; /* of NFS */
     uint8_t kind;
     bool read_only, waits;
+    bool silent; /* an NFS server that did not answer in time */
     unsigned long flags;
     struct request asked;
     struct timer thaw;
@@ -38,5 +39,8 @@ int disk_mount(struct volume *volume, const struct message_volume_add *add, stru
 /* Mount and unmount an export by a child that answers `request`. */
 int export_mount(struct volume *volume, const struct request *request, struct error *err);
 int export_unmount(struct volume *volume, const struct request *request, struct error *err);
+
+/* Have what waits for an export's server fail with EIO: killed processes, and others. */
+void export_give_up(struct volume *volume);
 
 #endif

@@ -1,5 +1,9 @@
-/* Owns volumes that are NFS exports: mounted by a child, because the server may not answer. */
+/* Owns volumes that are NFS exports: mounted, and given up, by a child, because the server may not
+ * answer. */
 #include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -9,7 +13,7 @@
 #include "nfs.h"
 #include "volume.h"
 
-enum { MOUNT_MS = 30000, UNMOUNT_MS = 10000 };
+enum { MOUNT_MS = 30000, UNMOUNT_MS = 10000, SILENT_UNMOUNT_MS = 2000, GIVE_UP_MS = 10000 };
 
 static int mount_export(const void *what, struct error *err)
 {
@@ -91,8 +95,50 @@ int export_unmount(struct volume *volume, const struct request *request, struct 
 {
     volume->asked = *request;
     volume->waits = true;
-    if (errand_start(unmount_export, export_unmounted, volume, UNMOUNT_MS, err) == 0)
+    if (errand_start(unmount_export, export_unmounted, volume,
+                     volume->silent ? SILENT_UNMOUNT_MS : UNMOUNT_MS, err) == 0)
         return OUTCOME_ANSWERED;
     volume->waits = false;
     return -1;
+}
+
+/*
+ * MNT_FORCE ends the requests that are under way (linux/fs/nfs/super.c, nfs_umount_begin); so end
+ * even waits that SIGKILL does not, those for pages to be written. It unmounts as well what nobody
+ * uses, therefore in a mount namespace of its own.
+ */
+static int abort_requests(const void *what, struct error *err)
+{
+    const char *path = what;
+
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return error_errno(err, "unshare", "%s", path);
+    if (umount2(path, MNT_FORCE) < 0 && errno != EBUSY)
+        return error_errno(err, "umount", "%s", path);
+    return 0;
+}
+
+static void requests_aborted(void *what, const struct error *failure)
+{
+    if (failure)
+        log_error(LOG_LEVEL_WARNING, failure);
+    free(what);
+}
+
+void export_give_up(struct volume *volume)
+{
+    struct error err;
+    char path[160];
+    char *copy;
+
+    if (!volume->silent)
+        log_line(LOG_LEVEL_WARNING, "volume %s: %s does not answer: requests to it are given up",
+                 volume->name, volume->path);
+    volume->silent = true;
+    volume_path(volume, path, sizeof path);
+    copy = strdup(path);
+    if (copy && errand_start(abort_requests, requests_aborted, copy, GIVE_UP_MS, &err) == 0)
+        return;
+    log_error(LOG_LEVEL_WARNING, &err);
+    free(copy);
 }

@@ -255,6 +255,16 @@ int volume_open(const char *name, const char *subpath, uint32_t mode, struct err
     return fd < 0 ? error_errno(err, "open", "volume %s: %s", name, subpath) : fd;
 }
 
+bool volume_give_up(const char *name)
+{
+    struct volume *volume = volume_find(name);
+
+    if (!volume || volume->kind != VOLUME_NFS)
+        return false;
+    export_give_up(volume);
+    return true;
+}
+
 void volumes_unmount(void)
 {
     struct error ignored;

@@ -7,17 +7,25 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from hyper.agent import messages as guest
 from hyper.core import signals
-from hyper.core.errors import Conflict, HyperError, Timeout, Unavailable
+from hyper.core.errors import Conflict, Failure, HyperError, Timeout, Unavailable
 from hyper.core.signals import signal_number
 from hyper.engine import actions
 from hyper.engine.container import Container
-from hyper.engine.states import ContainerState
+from hyper.engine.states import ACTIVE, ContainerState
 
 if TYPE_CHECKING:
     from hyper.engine.pod import Pod
 
-KILL_WAIT_S = 10.0
+# The guest gives up waiting for a silent NFS server after 5 s (guest/hyperstart/container.c).
+KILL_WAIT_S = 20.0
+_ALIVE_S = 5.0
+_STUCK = (
+    "container {} does not die: SIGKILL was sent, but a process of it waits in the guest's kernel. "
+    "It is left running for the sake of its pod's other containers: try again, or end all of "
+    "them with: hyper pod kill {}"
+)
 
 
 def grace_s(pod: "Pod", container: Container) -> float:
@@ -30,11 +38,18 @@ def grace_s(pod: "Pod", container: Container) -> float:
 
 
 async def end(
-    pod: "Pod", container: Container, number: int, limit_s: float, *, by_user: bool = True
+    pod: "Pod",
+    container: Container,
+    number: int,
+    limit_s: float,
+    *,
+    by_user: bool = True,
+    with_pod: bool = False,
 ) -> None:
     """Signal a container and wait for its end; SIGKILL after `limit_s` (negative: never).
 
-    A pre-stop hook runs first, within that time. Raises Conflict when it does not run.
+    A pre-stop hook runs first, within that time. Raises Conflict when it does not run, and what
+    `kill_and_wait` raises.
     """
     ended = container.next_exit()
     try:
@@ -47,7 +62,7 @@ async def end(
         pass
     finally:
         ended.close()  # nothing happens when it was awaited
-    await kill_and_wait(pod, container, by_user=by_user)
+    await kill_and_wait(pod, container, by_user=by_user, with_pod=with_pod)
 
 
 async def _before_stop(pod: "Pod", container: Container) -> None:
@@ -65,19 +80,42 @@ async def _before_stop(pod: "Pod", container: Container) -> None:
         pod.log.warning("container %s: its pre-stop hook: %s", container.id[:12], outcome.text)
 
 
-async def kill_and_wait(pod: "Pod", container: Container, *, by_user: bool = True) -> None:
-    """End a container for sure: SIGKILL, and if its guest does not obey, its VM."""
+async def kill_and_wait(
+    pod: "Pod", container: Container, *, by_user: bool = True, with_pod: bool = False
+) -> None:
+    """End a container by SIGKILL; if that does not end it, by the end of its VM.
+
+    Raises Failure instead when others run in that VM, unless they are to end too (`with_pod`).
+    """
     ended = container.next_exit()
     try:
         await pod.supervisor.call(lambda: pod.signal(container, signals.SIGKILL, by_user=by_user))
         async with asyncio.timeout(KILL_WAIT_S):
             await ended
+        return
     except Conflict:
         ended.close()  # it ended by itself meanwhile
-    except (TimeoutError, Unavailable, Timeout):
-        ended = container.next_exit()
-        await pod.kill_machine(f"container {container.id[:12]} does not die")
-        await ended
+        return
+    except TimeoutError:
+        if not with_pod and await _has_neighbours(pod, container):
+            raise Failure(_STUCK.format(container.id[:12], pod.row.spec.name)) from None
+    except (Unavailable, Timeout):
+        ended.close()
+    ended = container.next_exit()
+    await pod.kill_machine(f"container {container.id[:12]} does not die")
+    await ended
+
+
+async def _has_neighbours(pod: "Pod", container: Container) -> bool:
+    """Whether others run in its VM, and its guest answers: else they are lost anyway."""
+    others = (item for item in pod.containers.values() if item is not container)
+    if pod.machine is None or all(item.status.state not in ACTIVE for item in others):
+        return False
+    try:
+        await pod.machine.agent.request(guest.Ping(), timeout_s=_ALIVE_S)
+    except HyperError:
+        return False
+    return True
 
 
 async def end_sidecar(pod: "Pod", container: Container) -> None:

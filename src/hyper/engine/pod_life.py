@@ -152,7 +152,7 @@ async def _roll_back(pod: Pod) -> None:
     for container in reversed(tuple(pod.containers.values())):
         if container.status.state in ACTIVE:
             with contextlib.suppress(HyperError):
-                await ending.kill_and_wait(pod, container)
+                await ending.kill_and_wait(pod, container, with_pod=True)
     await pod.supervisor.call(partial(pod.stop_machine, graceful=True))
 
 
@@ -175,7 +175,7 @@ async def _end_inits(pod: Pod) -> None:
     for container in tuple(pod.containers.values()):
         if container.spec.role is Role.INIT and container.status.state in ACTIVE:
             with contextlib.suppress(HyperError):
-                await ending.kill_and_wait(pod, container)
+                await ending.kill_and_wait(pod, container, with_pod=True)
 
 
 async def _stop_containers(pod: Pod, timeout_s: float | None) -> None:
@@ -197,7 +197,7 @@ async def _stop_one(pod: Pod, container: Container, timeout_s: float | None) -> 
     number = signal_number(container.row.command.stop_signal)
     limit_s = ending.grace_s(pod, container) if timeout_s is None else timeout_s
     try:
-        await ending.end(pod, container, number, limit_s)
+        await ending.end(pod, container, number, limit_s, with_pod=True)
     except Conflict:
         return  # it ended by itself meanwhile
 
@@ -217,7 +217,7 @@ async def kill(pod: Pod, number: int) -> None:
 
 async def _signal(pod: Pod, container: Container, number: int) -> None:
     if number == SIGKILL:
-        await ending.kill_and_wait(pod, container)
+        await ending.kill_and_wait(pod, container, with_pod=True)
         return
     by_user = number == signal_number(container.row.command.stop_signal)
     with contextlib.suppress(Conflict):
