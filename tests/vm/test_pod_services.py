@@ -183,8 +183,12 @@ def test_a_pod_is_resized_where_a_running_vm_can_be(daemon: Daemon, hyper: Hyper
         hyper,
         id="size",
         containers=[container("a", "sleep 600")],
-        resource={"memory": 256, "vcpu": 2},
+        resource={"memory": 128, "vcpu": 1, "maxMemory": 256, "maxVcpu": 2},
     )
+    assert hyper("exec", "size-a", "nproc").lines == ["1"]
+    assert leaks.settle(lambda: _total_mib(hyper) > 130, 60)
+    hyper("pod", "resize", "-m", "256m", "size")
+    assert leaks.settle(lambda: _total_mib(hyper) < 200, 60)
     refused = hyper("pod", "resize", "-m", "512m", "size", status=1)
     assert "was started with 256 MiB: a running VM can only be given less" in refused.error
     for nothing in (("-m", "0"), ("--vcpus", "0"), ("--vcpus", "-1")):
@@ -202,8 +206,13 @@ def test_a_pod_is_resized_where_a_running_vm_can_be(daemon: Daemon, hyper: Hyper
     hyper("pod", "resize", "-m", "384m", "--vcpus", "2", "size")
     hyper("pod", "start", "size")
     assert hyper("exec", "size-a", "nproc").stdout == "2\n"
-    total = hyper("exec", "size-a", "grep", "MemTotal", "/proc/meminfo").stdout.split()[1]
-    assert 300_000 < int(total) < 384 * 1024
+    assert 300 < _total_mib(hyper) < 384
+
+
+def _total_mib(hyper: Hyper) -> int:
+    return (
+        int(hyper("exec", "size-a", "awk", "/MemTotal/ {print $2}", "/proc/meminfo").stdout) >> 10
+    )
 
 
 def test_kernel_parameters_are_those_the_daemon_allows(hyper: Hyper) -> None:

@@ -27,6 +27,8 @@ CREATE_FLAGS = (
     Flag("label", ITEMS, "Set meta data on the pod", short="l"),
     Flag("mac-address", TEXT, "MAC address of the pod on its network"),
     Flag("machine", TEXT, "Machine type of its VM", values=("microvm", "q35")),
+    Flag("max-memory", SIZE, "Most memory it can be given while it runs"),
+    Flag("max-vcpus", INT, "Most virtual CPUs it can be given while it runs"),
     Flag("memory", SIZE, "Memory of its VM", short="m"),
     Flag("name", TEXT, "Name of the pod"),
     Flag("network", TEXT, "Network of the pod"),
@@ -101,6 +103,10 @@ def _from_flags(call: Invocation) -> dict[str, object]:
         resource["vcpu"] = options.number("vcpus")
     if options.given("memory"):
         resource["memory"] = f"{options.number('memory')}b"
+    if options.given("max-vcpus"):
+        resource["maxVcpu"] = options.number("max-vcpus")
+    if options.given("max-memory"):
+        resource["maxMemory"] = f"{options.number('max-memory')}b"
     if resource:
         body["resource"] = resource
     if options.given("publish"):

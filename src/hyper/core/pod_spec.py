@@ -248,6 +248,8 @@ class PodSpec:
     `lone` pod was made for one container (`hyper run`) and is removed with it. `deadline_s` after
     its start a pod is stopped, 0: never. `grace_s` is how long containers without their own stop
     timeout get; `dns...` and `log...` are for those that do not say, also for one added later.
+    `max_vcpus` and `max_memory_bytes` are what it can be given while it runs, 0: no more than at
+    its start.
     """
 
     name: str
@@ -281,3 +283,5 @@ class PodSpec:
     dns_search: tuple[str, ...] = ()
     log_driver: str = ""
     log_options: Pairs = ()
+    max_vcpus: int = 0
+    max_memory_bytes: int = 0

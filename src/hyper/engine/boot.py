@@ -8,14 +8,16 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from hyper.agent import messages as guest
 from hyper.agent.client import AgentClient
 from hyper.core.errors import HyperError, HypervisorError
+from hyper.core.pod_spec import PodSpec
 from hyper.core.spec import ContainerSpec, Disk, Nic, NicKind, VmSpec
 from hyper.engine import devices, links, plan, pod_plan
 from hyper.engine.container import Container
@@ -70,6 +72,7 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
             (spec.shm_size_bytes for spec in specs), default=0
         )
         await machine.setup(links.interfaces(link), shm_bytes, pod.row.spec)
+        await _begin_small(machine, pod.row.spec, specs)
         for service in pod.row.spec.services:
             request = pod_plan.service_request(
                 service, pod.row.spec.services, machine.network.address
@@ -77,6 +80,17 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
             await machine.agent.request(request)
         undo.pop_all()
     return machine
+
+
+async def _begin_small(
+    machine: Machine, spec: PodSpec, containers: Sequence[ContainerSpec]
+) -> None:
+    """Have a VM that may grow use no more than it is to begin with."""
+    if spec.max_vcpus:
+        vcpus = plan.vm_vcpus(containers, spec.vcpus, spec.max_vcpus)
+        await machine.agent.request(guest.CpusSet(online=vcpus))
+    if spec.max_memory_bytes:
+        await machine.vm.balloon(spec.memory_bytes)
 
 
 async def _acquire(
@@ -164,11 +178,12 @@ def vm_shape(
     kind = services.networks.kind
     if kind is NicKind.USER and not connected:
         kind = NicKind.NONE  # that device leads out whatever the guest is told
-    memory = row.spec.memory_bytes or plan.vm_memory_bytes(specs, settings.memory_bytes)
+    memory = row.spec.max_memory_bytes or row.spec.memory_bytes
+    vcpus = row.spec.max_vcpus or row.spec.vcpus or settings.vcpus
     return VmSpec(
         vm_id=row.id[:12],
-        vcpus=plan.vm_vcpus(specs, row.spec.vcpus or settings.vcpus, os.cpu_count() or 1),
-        memory_bytes=memory,
+        vcpus=plan.vm_vcpus(specs, vcpus, os.cpu_count() or 1),
+        memory_bytes=memory or plan.vm_memory_bytes(specs, settings.memory_bytes),
         kernel=services.kernel_of(row.spec.kernel),
         kernel_parameters=row.spec.kernel_parameters,
         initrd=services.initrd,

@@ -8,8 +8,9 @@ from hyper.core.errors import Conflict, NotFound, Unsupported
 from hyper.core.pod_spec import PodPort, PodService, PodSpec
 from hyper.core.spec import PortBinding
 from hyper.core.units import MIB
-from hyper.engine import membership, pod_checks, pod_plan
+from hyper.engine import devices, membership, pod_checks, pod_plan
 from hyper.engine.events import Event
+from hyper.engine.machine import Machine
 from hyper.engine.pod import Pod
 from hyper.engine.pods import Pods
 from hyper.engine.services import Services
@@ -63,9 +64,9 @@ class PodChanges:
 
     async def resize(self, reference: str, vcpus: int = 0, memory_bytes: int = 0) -> PodView:
         """Change the size of a pod; 0 leaves it. A running VM's memory is limited by its balloon,
-        vCPUs it is not to use sleep.
+        vCPUs it is not to use sleep; one that does not run gets a larger ceiling if it has one.
 
-        Raises Unsupported for what a running VM cannot: more vCPUs, more memory than at its start.
+        Raises Unsupported for what a running VM cannot: more than it was started with.
         """
         pod = self._pods.find(reference)
         return await pod.supervisor.call(lambda: self._resize(pod, vcpus, memory_bytes))
@@ -73,26 +74,21 @@ class PodChanges:
     async def _resize(self, pod: Pod, vcpus: int, memory_bytes: int) -> PodView:
         spec = pod.row.spec
         asked = replace(
-            spec, vcpus=vcpus or spec.vcpus, memory_bytes=memory_bytes or spec.memory_bytes
+            spec,
+            vcpus=vcpus or spec.vcpus,
+            memory_bytes=memory_bytes or spec.memory_bytes,
+            max_vcpus=max(spec.max_vcpus, vcpus) if spec.max_vcpus else 0,
+            max_memory_bytes=max(spec.max_memory_bytes, memory_bytes)
+            if spec.max_memory_bytes
+            else 0,
         )
-        pod_checks.check_size(asked, self._pods.host_cpus)
         if pod.machine:
-            machine_cpus = pod.machine.agent.welcome.cpus
-            if vcpus > machine_cpus:
-                raise Unsupported(
-                    f"pod {spec.name} was started with {machine_cpus} vCPUs: a running VM can only "
-                    "use fewer: stop the pod, resize, start it"
-                )
-            began_with = pod.machine.vm.record.memory_bytes
-            if memory_bytes > began_with:
-                raise Unsupported(
-                    f"pod {spec.name} was started with {began_with // MIB} MiB: a running VM can "
-                    "only be given less: stop the pod, resize, start it"
-                )
-            if vcpus:
-                await pod.machine.agent.request(guest.CpusSet(online=vcpus))
-            if memory_bytes:
-                await pod.machine.vm.balloon(memory_bytes)
+            _check_room(pod, pod.machine, vcpus, memory_bytes)
+        pod_checks.check_size(asked, self._pods.host_cpus)
+        if pod.machine and vcpus:
+            await pod.machine.agent.request(guest.CpusSet(online=vcpus))
+        if pod.machine and memory_bytes:
+            await pod.machine.vm.balloon(memory_bytes)
         await self._store(pod, asked)
         return pod.view()
 
@@ -131,6 +127,26 @@ class PodChanges:
         await store.call(store.pod_table.put_spec, pod.row.id, spec, (updated,))
         pod.row = replace(pod.row, spec=spec)
         self._services.feed.publish(updated)
+
+
+def _check_room(pod: Pod, machine: Machine, vcpus: int, memory_bytes: int) -> None:
+    """Raises Unsupported when a running VM cannot have this size."""
+    name = pod.row.spec.name
+    if vcpus > (most := machine.agent.welcome.cpus):
+        raise Unsupported(
+            f"pod {name} was started with {most} vCPUs: a running VM can only use fewer: stop the "
+            "pod, resize, start it; one created with a larger maxVcpu can grow to that"
+        )
+    if memory_bytes > (size := machine.vm.record.memory_bytes):
+        raise Unsupported(
+            f"pod {name} was started with {size // MIB} MiB: a running VM can only be given less: "
+            "stop the pod, resize, start it; one created with a larger maxMemory can grow to that"
+        )
+    if memory_bytes and devices.pci_devices(pod.row.spec):
+        raise Unsupported(
+            f"pod {name} has PCI devices of the host, which may use all of its memory at any time: "
+            "stop the pod, resize, start it"
+        )
 
 
 def _place(service: PodService) -> tuple[str, int, str]:

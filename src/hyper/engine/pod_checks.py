@@ -16,6 +16,7 @@ from hyper.core.pod_spec import (
 )
 from hyper.core.spec import ContainerSpec, MountKind
 from hyper.core.units import MIB
+from hyper.engine.devices import pci_devices
 from hyper.engine.plan import clean_path
 from hyper.engine.pod_plan import file_content, pack_address
 from hyper.storage.disks import check_size as check_disk_size
@@ -58,6 +59,19 @@ def check_size(spec: PodSpec, host_cpus: int) -> None:
         raise InvalidArgument(f"memory: {spec.memory_bytes} bytes: a pod needs 64 MiB at least")
     if spec.memory_bytes % MIB:
         raise InvalidArgument(f"memory: {spec.memory_bytes} bytes: whole MiB are needed")
+    if spec.max_vcpus and not 0 < spec.vcpus <= spec.max_vcpus <= host_cpus:
+        raise InvalidArgument(
+            f"maxVcpu: {spec.max_vcpus}: it needs a vcpu, of at most that number, and this host "
+            f"has {host_cpus} CPUs"
+        )
+    if spec.max_memory_bytes and not 0 < spec.memory_bytes <= spec.max_memory_bytes:
+        raise InvalidArgument(
+            f"maxMemory: {spec.max_memory_bytes} bytes: it needs a memory, of at most that size"
+        )
+    if spec.max_memory_bytes % MIB:
+        raise InvalidArgument(f"maxMemory: {spec.max_memory_bytes} bytes: whole MiB are needed")
+    if spec.max_memory_bytes and pci_devices(spec):
+        raise InvalidArgument("maxMemory: a pod with PCI devices of the host has all its memory")
 
 
 def check_services(services: Sequence[PodService]) -> None:

@@ -67,6 +67,8 @@ _SPEC = shape(
     {
         "Hostname": TEXT,
         "Domainname": TEXT,
+        "MaxVCpus": WHOLE,
+        "MaxMemory": WHOLE,
         "KernelParameters": TEXTS,
         "Follows": FLAG,
         "SharePid": FLAG,

@@ -257,6 +257,8 @@ RESOURCE = Table(
     (
         Key("vcpu", Whole(1, 255), "virtual CPUs"),
         Key("memory", Size(MIB), "memory: MiB as a number, or text with a unit"),
+        Key("maxVcpu", Whole(1, 255), "most vCPUs it can be given while it runs"),
+        Key("maxMemory", Size(MIB), "most memory it can be given while it runs"),
     ),
 )
 
@@ -317,6 +319,8 @@ def _pod(values: Values, where: str) -> PodDocument:
         **{"name": "", **{name: values[name] for name in same if name in values}},
         vcpus=resource.get("vcpu", 0),
         memory_bytes=resource.get("memory", 0),
+        max_vcpus=resource.get("maxVcpu", 0),
+        max_memory_bytes=resource.get("maxMemory", 0),
         kernel=values.get("kernel", ""),
         kernel_parameters=values.get("kernelParameters", ()),
         follows=values.get("follows", False),

@@ -38,6 +38,8 @@ def inspect(view: PodView, containers: Sequence[ContainerView]) -> JSON:
         "Hostname": spec.hostname,
         "Domainname": spec.domainname,
         "KernelParameters": list(spec.kernel_parameters),
+        "MaxVCpus": spec.max_vcpus,
+        "MaxMemory": spec.max_memory_bytes,
         "Follows": spec.follows,
         "SharePid": spec.share_pid,
         "Network": spec.network_mode,
