@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,13 @@ from tests.support.daemon import Daemon
 StartDaemon = Callable[..., Daemon]
 
 
-def _state(daemon: Daemon, name: str) -> dict[str, object]:
-    state: dict[str, object] = json.loads(daemon.hyper("inspect", name).stdout)[0]["State"]
+def _state(daemon: Daemon, name: str) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads(daemon.hyper("inspect", name).stdout)[0]["State"]
     return state
+
+
+def _restarts(daemon: Daemon, name: str) -> int:
+    return int(json.loads(daemon.hyper("inspect", name).stdout)[0]["RestartCount"])
 
 
 def _with_busybox(start_daemon: StartDaemon, archive: Path) -> Daemon:
@@ -37,6 +42,35 @@ def test_pods_go_on_and_are_found_again(start_daemon: StartDaemon, busybox_archi
     assert daemon.hyper("exec", "lasting", "echo", "here").stdout == "here\n"
     daemon.hyper("rm", "--force", "lasting")
     assert leaks.settle(daemon.vmms)
+
+
+def test_restart_policies_and_health_go_on(
+    start_daemon: StartDaemon, busybox_archive: Path
+) -> None:
+    daemon = _with_busybox(start_daemon, busybox_archive)
+
+    def run(name: str, command: str, *options: str) -> None:
+        shell = ("busybox", "sh", "-c", command)
+        daemon.hyper("run", "-d", "--name", name, "--stop-signal", "KILL", *options, *shell)
+
+    for policy in ("always", "unless-stopped"):
+        run(policy, "sleep 600", "--restart", policy)
+        daemon.hyper("stop", policy)
+    run("flapping", "exit 3", "--restart", "on-failure")
+    checks = ("--health-interval", "1h", "--health-start-period", "1h")
+    run("sound", "sleep 600", "--health-cmd", "true", "--health-start-interval", "100ms", *checks)
+    assert leaks.settle(lambda: _state(daemon, "sound")["Health"]["Status"] != "healthy")
+    assert leaks.settle(lambda: _restarts(daemon, "flapping") < 4)
+    counted = _restarts(daemon, "flapping")
+    daemon.kill()
+    daemon.start()
+    assert _state(daemon, "sound")["Health"]["Status"] == "healthy"
+    assert leaks.settle(lambda: _state(daemon, "always")["Status"] != "running")
+    assert _state(daemon, "unless-stopped")["Status"] == "exited"
+    assert leaks.settle(lambda: _restarts(daemon, "flapping") <= counted), "it gave up"
+    daemon.hyper("stop", "sound")
+    assert _state(daemon, "sound")["Health"]["Status"] == "unhealthy"  # as with dockerd
+    daemon.hyper("rm", "--force", "always", "unless-stopped", "flapping", "sound")
 
 
 @pytest.mark.root
@@ -112,6 +146,25 @@ def test_a_vm_that_dies_meanwhile_is_recorded(
     assert state["ExitCode"] != 0
     daemon.hyper("rm", "lost")
     assert not list((daemon.run_dir / "pods").iterdir())
+
+
+def test_what_was_being_started_can_be_started_again(
+    start_daemon: StartDaemon, busybox_archive: Path
+) -> None:
+    daemon = _with_busybox(start_daemon, busybox_archive)
+    for step, name in enumerate(("agent.sock", "vmm.json")):
+        daemon.hyper("create", "--name", f"begun{step}", "busybox", "sleep", "600")
+        begun = daemon.popen("start", f"begun{step}")
+        assert leaks.settle(lambda name=name: not [*daemon.run_dir.glob(f"pods/*/{name}")])
+        daemon.kill()
+        begun.communicate()
+        daemon.start()
+        if not _state(daemon, f"begun{step}")["Running"]:
+            assert leaks.settle(daemon.vmms), "a VM runs for a container that does not"
+            daemon.hyper("start", f"begun{step}")
+        assert daemon.hyper("exec", f"begun{step}", "echo", "here").stdout == "here\n"
+        daemon.hyper("rm", "--force", f"begun{step}")
+    assert leaks.settle(daemon.vmms)
 
 
 def test_an_exec_that_ran_meanwhile_is_let_go(

@@ -1,6 +1,6 @@
 """Health after each probe, as Docker counts."""
 
-from hyper.engine.health import HEALTHY, STARTING, UNHEALTHY, after
+from hyper.engine.health import HEALTHY, STARTING, UNHEALTHY, after, of_the_ended
 from hyper.engine.views import Health, HealthProbe
 
 
@@ -32,3 +32,8 @@ def test_only_the_last_probes_are_kept():
     for _ in range(9):
         health = after(health, probe(1), 99, excused=False)
     assert len(health.log) == 5
+
+
+def test_who_has_ended_is_unhealthy_if_it_was_checked_at_all():
+    assert of_the_ended(None) is None
+    assert of_the_ended(Health(HEALTHY, 0, (probe(0),))) == Health(UNHEALTHY, 0, (probe(0),))

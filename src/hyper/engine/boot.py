@@ -67,7 +67,6 @@ async def start(pod: Booting, services: Services, first: Container | None, watch
             raise
         _log.debug("%s: the agent answers", spec.vm_id[:12])
         undo.push_async_callback(_abandon, machine)
-        machine.disks.update(disk.disk_id for disk in spec.disks)
         shm_bytes = pod.row.spec.shm_size_bytes or max(
             (spec.shm_size_bytes for spec in specs), default=0
         )
@@ -142,10 +141,9 @@ async def start_visit(pod: Booting, services: Services, first: Container, watch:
         run_dir = services.places.pods / name
         shape = vm_shape(pod.row, services, [first.spec], connected=False)
         shape = replace(shape, vm_id=name, run_dir=run_dir, machine="", pci_devices=())
-        vm, link, spec = await _acquire(services, name, shape, first, link_to, undo)
+        vm, link, _ = await _acquire(services, name, shape, first, link_to, undo)
         machine = await connect(pod, vm, link, watch, resume=False)
         undo.push_async_callback(_abandon, machine)
-        machine.disks.update(disk.disk_id for disk in spec.disks)
         await machine.setup((), 0, pod.row.spec)
         undo.pop_all()
     return machine
@@ -277,7 +275,6 @@ def resources_record(machine: Machine) -> str:
             "link": machine.link.record,
             "next_process": machine.next_process,
             "began_ns": machine.began_ns,
-            "disks": sorted(machine.disks),
         }
     )
 

@@ -66,7 +66,7 @@ class Container:
         self.log = _log_file(row, folder)
         self.stdin: asyncio.Future[InputStream] = asyncio.get_running_loop().create_future()
         self.network = NetworkView()
-        self.health: Health | None = None
+        self.health: Health | None = row.status.health
         self.readiness = Readiness()
         self._turn: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._removed: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()

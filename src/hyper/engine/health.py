@@ -1,10 +1,12 @@
 """Runs a container's health checks while it runs, and tells when its health changes.
 
-Timing and wording as moby `daemon/health.go`. Health lives in memory: a new daemon starts anew.
+Timing and wording as moby `daemon/health.go`. A change of health is stored with its event, so a new
+daemon goes on from there; the probes in between are in memory only.
 """
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from time import time_ns
 
 from hyper.core.spec import Healthcheck
@@ -22,10 +24,11 @@ STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
 
 async def monitor(pod: Pod, container: Container, check: Healthcheck) -> None:
     """Probe a container at its intervals until its present run ends."""
-    container.health = Health(STARTING)
-    began_ns = time_ns()
+    began_ns = container.status.started_ns
+    if container.health is None:  # otherwise an earlier daemon has begun
+        container.health = Health(STARTING)
     while True:
-        health = container.health
+        health = container.health or Health(STARTING)
         starting = _in_start_period(check, health, began_ns)
         interval_s = check.start_interval_s if starting else check.interval_s
         try:
@@ -57,9 +60,24 @@ def after(health: Health, probe: HealthProbe, retries: int, *, excused: bool) ->
 
 
 async def _take(pod: Pod, container: Container, health: Health) -> None:
-    before, container.health = container.health, health
-    if before and before.status != health.status:
-        await pod.services.tell(container.event(f"health_status: {health.status}"))
+    before = container.health
+    if before is None or before.status == health.status:
+        container.health = health
+    else:
+        await pod.supervisor.call(partial(_change, pod, container, health))
+
+
+async def _change(pod: Pod, container: Container, health: Health) -> None:
+    if container.status.state not in (ContainerState.RUNNING, ContainerState.PAUSED):
+        return  # it ended meanwhile
+    container.health = health
+    changed = container.event(f"health_status: {health.status}")
+    await pod.store_status(container, replace(container.status, health=health), changed)
+
+
+def of_the_ended(health: Health | None) -> Health | None:
+    """Return the health of a container that has ended (moby: unhealthy, for compatibility)."""
+    return replace(health, status=UNHEALTHY) if health else None
 
 
 async def _probe(

@@ -178,9 +178,11 @@ async def start(pod: Pod, container: Container, *, again: bool = False) -> None:
         vm_oom=container.status.vm_oom and again,
         restart_count=container.status.restart_count if again else 0,
         stopped_by_user=False,
+        health=None,
     )
     joined = membership.moves(pod, container, "connect")
     joined += mounted(container.mounts, container.id)
+    container.health = None
     await pod.store_status(container, status, *joined, container.event("start"))
     metrics.starts.observe(monotonic() - began)
     begin_checks(pod, container)
@@ -274,6 +276,7 @@ async def record_exit(
     if container.status.state not in (ContainerState.RUNNING, ContainerState.PAUSED):
         return
     code = 128 + ended.signal if ended.signal else ended.exit_code
+    container.health = health.of_the_ended(container.health)
     status = container.after(
         ContainerEvent.EXIT,
         pid=0,
@@ -282,6 +285,7 @@ async def record_exit(
         error=error,
         oom_killed=ended.oom_killed,
         finished_ns=ended.exited_ns or time_ns(),
+        health=container.health,
     )
     left = membership.moves(pod, container, "disconnect")
     left += unmounted(container.mounts, container.id)

@@ -89,7 +89,6 @@ class Machine:
     began_ns: int = field(default_factory=time_ns)
     next_process: int = 1
     containers: dict[str, Attached] = field(default_factory=dict)
-    disks: set[str] = field(default_factory=set)
     volumes: dict[str, int] = field(default_factory=dict)
     durable: set[str] = field(default_factory=set)
     jobs: dict[int, RunningJob] = field(default_factory=dict)
@@ -144,9 +143,12 @@ class Machine:
         return attached
 
     async def _plug(self, disk: Disk) -> None:
-        if disk.disk_id not in self.disks:
+        if not self.has_disk(disk.disk_id):
             await self.vm.attach_disk(disk)
-            self.disks.add(disk.disk_id)
+
+    def has_disk(self, disk_id: str) -> bool:
+        """Return whether the VM has a disk of this id now."""
+        return any(disk.disk_id == disk_id for disk in self.vm.record.disks)
 
     async def _add_volume(self, name: str, make: Callable[[], Coroutine[None, None, None]]) -> None:
         if name not in self.volumes:
@@ -281,9 +283,8 @@ class Machine:
         await self._unplug(name)
 
     async def _unplug(self, disk_id: str) -> None:
-        if disk_id in self.disks:
+        if self.has_disk(disk_id):
             await self.vm.detach_disk(disk_id)
-            self.disks.discard(disk_id)
 
 
 def disk_ids(container: Container) -> tuple[str, str]:

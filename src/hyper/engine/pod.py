@@ -13,6 +13,7 @@ from hyper.agent import messages as guest
 from hyper.core import signals
 from hyper.core.errors import Conflict, GuestError, HyperError, Unavailable
 from hyper.core.pod_spec import Role
+from hyper.core.spec import RestartPolicyName
 from hyper.engine import boot, ending
 from hyper.engine.container import Container
 from hyper.engine.events import Event
@@ -174,7 +175,12 @@ class Pod:
         if self.machine is None or container.status.state not in ACTIVE:
             raise Conflict(f"Container {container.id} is not running")
         if by_user:
-            container.set_status(replace(container.status, stopped_by_user=True))
+            stopped = replace(container.status, stopped_by_user=True)
+            container.set_status(stopped)
+            if container.spec.restart_policy.name is not RestartPolicyName.NO:
+                # A daemon that dies before the container does must not start it again.
+                store = self.services.store
+                await store.call(store.put_status, container.id, stopped, ())
         if number == signals.SIGKILL:
             container.hub.release()
         request = guest.ProcessSignal(process_id=container.status.process_id, signal=number)

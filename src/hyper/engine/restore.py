@@ -11,7 +11,16 @@ from time import time_ns
 from hyper.agent import messages as guest
 from hyper.core.errors import HyperError
 from hyper.core.pod_spec import Role
-from hyper.engine import boot, carriers, devices, lifecycle, membership, plan, pod_life
+from hyper.engine import (
+    boot,
+    carriers,
+    devices,
+    leftovers,
+    lifecycle,
+    membership,
+    plan,
+    pod_life,
+)
 from hyper.engine.container import Container
 from hyper.engine.machine import Attached, Machine
 from hyper.engine.pod import Pod
@@ -19,8 +28,6 @@ from hyper.engine.pods import Pods
 from hyper.engine.processes import STDERR, STDOUT
 from hyper.engine.services import Services
 from hyper.engine.states import ContainerEvent, ContainerState, PodState
-from hyper.host.files import remove_tree
-from hyper.host.threads import in_thread
 from hyper.hypervisor.driver import Vm, VmRecord, read_record
 
 _log = logging.getLogger("engine.restore")
@@ -31,8 +38,8 @@ async def restore(services: Services, pods: Pods) -> None:
     store = services.store
     containers = await store.call(store.containers)
     rows = await store.call(store.pod_table.all)
-    known = {row.id for row in containers}
-    await _remove_strays(services, {row.id[:12] for row in rows}, known)
+    running = {row.id[:12] for row in rows if row.state is not PodState.STOPPED}
+    await leftovers.remove_strays(services, running, {row.id for row in containers})
     for row in rows:
         pod = Pod(row, services)
         for container_row in containers:
@@ -43,23 +50,6 @@ async def restore(services: Services, pods: Pods) -> None:
         if row.state is not PodState.STOPPED:
             await pod.supervisor.call(partial(_resume, services, pod))
         await pod.supervisor.call(partial(_settle, pod))
-
-
-async def _remove_strays(services: Services, pod_ids: set[str], container_ids: set[str]) -> None:
-    """End VMs and delete folders of pods and containers that were removed while a daemon died."""
-    for folder in services.places.pods.iterdir() if services.places.pods.is_dir() else ():
-        if folder.name in pod_ids:
-            continue
-        record = read_record(folder)
-        vm = await services.driver.reattach(record) if record else None
-        if vm:
-            _log.warning("ending the VM %s, which belongs to no pod", folder.name)
-            await vm.kill()
-        await in_thread("delete", remove_tree, folder)
-    folders = services.places.containers
-    for folder in folders.iterdir() if folders.is_dir() else ():
-        if folder.name not in container_ids:
-            await in_thread("delete", remove_tree, folder)
 
 
 async def _resume(services: Services, pod: Pod) -> None:
@@ -90,7 +80,6 @@ async def _take_over(services: Services, pod: Pod, vm: Vm) -> None:
     machine.next_process = record["next_process"]
     machine.began_ns = record.get("began_ns", machine.began_ns)
     pod_life.await_deadline(pod, machine)
-    machine.disks.update(record["disks"])
     states = {state.process_id: state for state in machine.agent.welcome.processes}
     machine.next_process = max([machine.next_process, *(number + 1 for number in states)])
     for container in tuple(pod.containers.values()):
@@ -99,6 +88,7 @@ async def _take_over(services: Services, pod: Pod, vm: Vm) -> None:
     for state in machine.agent.welcome.processes:
         if state.process_id not in mains:
             _let_go(machine, state)
+    await leftovers.clear(pod, machine)
     membership.rename(pod)
     pod.log.info("taken over, VMM pid %d", vm.record.pid)
 

@@ -94,7 +94,8 @@ class Status:
     """The changing part of a container, written in one transaction per transition.
 
     `vm_oom` says that a process of it was killed because the VM had no memory left, not only in
-    this run but since somebody other than its restart policy started it.
+    this run but since somebody other than its restart policy started it. `health` is that of its
+    last change: what the probes after it said is in memory only.
     """
 
     state: ContainerState = ContainerState.CREATED
@@ -108,6 +109,7 @@ class Status:
     restart_count: int = 0
     process_id: int = 0
     stopped_by_user: bool = False
+    health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True)
