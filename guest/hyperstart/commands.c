@@ -19,6 +19,7 @@ static const command_function commands[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_POD_SHUTDOWN] = command_pod_shutdown,
     [MESSAGE_POD_PROCESSES_SIGNAL] = command_pod_processes_signal,
     [MESSAGE_CPUS_SET] = command_cpus_set,
+    [MESSAGE_CLOCK_ADJUST] = command_clock_adjust,
     [MESSAGE_VOLUME_ADD] = command_volume_add,
     [MESSAGE_VOLUME_REMOVE] = command_volume_remove,
     [MESSAGE_VOLUME_FREEZE] = command_volume_freeze,

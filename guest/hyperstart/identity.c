@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "commands.h"
 #include "files.h"
 #include "mounts.h"
@@ -18,18 +18,6 @@
 #include "runtime.h"
 
 enum { ENTROPY_BYTES_MAX = 512 };
-
-static int set_clock(uint64_t wall_ns, struct error *err)
-{
-    struct timespec now = {
-        .tv_sec = (time_t)(wall_ns / 1000000000u),
-        .tv_nsec = (long)(wall_ns % 1000000000u),
-    };
-
-    if (wall_ns == 0 || !runtime.vm)
-        return 0;
-    return clock_settime(CLOCK_REALTIME, &now) < 0 ? error_errno(err, "clock", "set") : 0;
-}
 
 /* Credit the host's bytes and reseed at once: two clones must not draw the same numbers. */
 static int mix_entropy(const struct wire_bytes *entropy, struct error *err)
@@ -114,7 +102,7 @@ COMMAND(pod_setup)
     const struct message_pod_setup *setup = message;
 
     (void)request;
-    if (set_clock(setup->wall_ns, err) < 0 || mix_entropy(&setup->entropy, err) < 0)
+    if (clock_set(setup->wall_ns, err) < 0 || mix_entropy(&setup->entropy, err) < 0)
         return -1;
     if (set_names(setup, err) < 0 || resize_shm(setup->shm_bytes, err) < 0)
         return -1;

@@ -243,6 +243,20 @@ static const struct wire_layout message_cpus_set_layout = {
     message_cpus_set_fields, 1, 4, sizeof(struct message_cpus_set),
 };
 
+static const struct wire_field message_clock_adjust_fields[] = {
+    { WIRE_I64, false, offsetof(struct message_clock_adjust, delta_ns), NULL },
+};
+static const struct wire_layout message_clock_adjust_layout = {
+    message_clock_adjust_fields, 1, 8, sizeof(struct message_clock_adjust),
+};
+
+static const struct wire_field message_clock_fields[] = {
+    { WIRE_U64, false, offsetof(struct message_clock, wall_ns), NULL },
+};
+static const struct wire_layout message_clock_layout = {
+    message_clock_fields, 1, 8, sizeof(struct message_clock),
+};
+
 static const struct wire_field message_container_create_fields[] = {
     { WIRE_STR, false, offsetof(struct message_container_create, container), NULL },
     { WIRE_STRUCT, true, offsetof(struct message_container_create, layers), &wire_device_layout },
@@ -583,6 +597,8 @@ const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_VOLUME_REMOVE] = { "volume_remove", &message_volume_remove_layout },
     [MESSAGE_VOLUME_FREEZE] = { "volume_freeze", &message_volume_freeze_layout },
     [MESSAGE_CPUS_SET] = { "cpus_set", &message_cpus_set_layout },
+    [MESSAGE_CLOCK_ADJUST] = { "clock_adjust", &message_clock_adjust_layout },
+    [MESSAGE_CLOCK] = { "clock", &message_clock_layout },
     [MESSAGE_CONTAINER_CREATE] = { "container_create", &message_container_create_layout },
     [MESSAGE_CONTAINER_REMOVE] = { "container_remove", &message_container_remove_layout },
     [MESSAGE_CONTAINER_PAUSE] = { "container_pause", &message_container_pause_layout },

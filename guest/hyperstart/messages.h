@@ -21,7 +21,8 @@
 #define FEATURE_STATS 4u
 #define FEATURE_PARTITIONS 8u
 #define FEATURE_FILES 16u
-#define PROTOCOL_FINGERPRINT 3257983858u
+#define FEATURE_CLOCK 32u
+#define PROTOCOL_FINGERPRINT 1985811391u
 
 enum message_id {
     MESSAGE_ERROR = 1,
@@ -33,6 +34,8 @@ enum message_id {
     MESSAGE_VOLUME_REMOVE = 7,
     MESSAGE_VOLUME_FREEZE = 36,
     MESSAGE_CPUS_SET = 47,
+    MESSAGE_CLOCK_ADJUST = 48,
+    MESSAGE_CLOCK = 49,
     MESSAGE_CONTAINER_CREATE = 8,
     MESSAGE_CONTAINER_REMOVE = 9,
     MESSAGE_CONTAINER_PAUSE = 10,
@@ -68,7 +71,7 @@ enum message_id {
     MESSAGE_SERVICE_SET = 33,
     MESSAGE_SERVICE_REMOVE = 34,
 };
-#define MESSAGE_ID_MAX 47u
+#define MESSAGE_ID_MAX 49u
 
 struct str_list {
     const char **items;
@@ -375,6 +378,16 @@ struct message_volume_freeze {
 struct message_cpus_set {
     /* 1 to what welcome says */
     uint32_t online;
+};
+
+/* Move CLOCK_REALTIME by delta_ns and say what it is then; by 0: only say it. Less than 128 ms
+ * is made up slowly (adjtime(3)), so that time does not run backwards for a little. */
+struct message_clock_adjust {
+    int64_t delta_ns;
+};
+
+struct message_clock {
+    uint64_t wall_ns;
 };
 
 /* Mount the root file system (overlay of layers, lowest first, squashfs; upper on the writable

@@ -179,3 +179,20 @@ def test_device_that_never_comes_is_named(vm: tuple[Host, Path]) -> None:
     host, _ = vm
     with pytest.raises(Refused, match="device container_create"):
         create(host, (m.Device(1, 3),))
+
+
+def test_the_clock_is_moved_at_once_by_much_and_slowly_by_little(vm: tuple[Host, Path]) -> None:
+    host, _ = vm
+    second = 10**9
+
+    def clock(delta_ns: int = 0) -> int:
+        answer = host.request(m.ClockAdjust(delta_ns))
+        assert isinstance(answer, m.Clock)
+        return answer.wall_ns
+
+    first = clock()
+    assert 3600 * second <= clock(3600 * second) - first < 3660 * second
+    assert -3600 * second <= clock(-7200 * second - 1) - first < -3540 * second
+    last = clock(3600 * second + 1)
+    assert 0 <= last - first < 60 * second
+    assert clock(-second // 10) >= last, "the clock ran backwards"

@@ -19,7 +19,12 @@ from hyper.agent.trust import check_exit, check_welcome, checked_log, guest_erro
 from hyper.core.errors import InvalidArgument, Timeout, Unavailable
 
 OUR_FEATURES = (
-    m.FEATURE_RESUME | m.FEATURE_PAUSE | m.FEATURE_STATS | m.FEATURE_PARTITIONS | m.FEATURE_FILES
+    m.FEATURE_RESUME
+    | m.FEATURE_PAUSE
+    | m.FEATURE_STATS
+    | m.FEATURE_PARTITIONS
+    | m.FEATURE_FILES
+    | m.FEATURE_CLOCK
 )
 READ_BYTES = 256 * 1024
 WRITE_BUFFER_BYTES = 256 * 1024
@@ -129,6 +134,8 @@ class AgentClient:
     async def request(
         self, message: m.ProcessStart, timeout_s: float = ...
     ) -> m.ProcessStarted: ...
+    @overload
+    async def request(self, message: m.ClockAdjust, timeout_s: float = ...) -> m.Clock: ...
     @overload
     async def request(self, message: m.Connect, timeout_s: float = ...) -> m.Connected: ...
     @overload

@@ -23,7 +23,8 @@ FEATURE_PAUSE = 2
 FEATURE_STATS = 4
 FEATURE_PARTITIONS = 8
 FEATURE_FILES = 16
-PROTOCOL_FINGERPRINT = 3257983858
+FEATURE_CLOCK = 32
+PROTOCOL_FINGERPRINT = 1985811391
 
 
 class ProtocolError(ValueError):
@@ -115,6 +116,7 @@ _QQQQQQQQI = Struct("<QQQQQQQQI")
 _QQQQQQQQQ = Struct("<QQQQQQQQQ")
 _QQqqB = Struct("<QQqqB")
 _iB = Struct("<iB")
+_q = Struct("<q")
 _qQQ = Struct("<qQQ")
 
 
@@ -874,6 +876,46 @@ def _read_cpus_set(payload: bytes, at: int) -> tuple[CpusSet, int]:
 
 def _write_cpus_set(out: bytearray, value: CpusSet) -> None:
     out += _I.pack(value.online)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockAdjust:
+    """Move CLOCK_REALTIME by delta_ns and say what it is then; by 0: only say it. Less than 128 ms
+    is made up slowly (adjtime(3)), so that time does not run backwards for a little.
+    """
+
+    TYPE: ClassVar[int] = 48
+
+    delta_ns: int = 0
+
+
+def _read_clock_adjust(payload: bytes, at: int) -> tuple[ClockAdjust, int]:
+    delta_ns, = _q.unpack_from(payload, at)
+    at += 8
+    return ClockAdjust(delta_ns), at
+
+
+def _write_clock_adjust(out: bytearray, value: ClockAdjust) -> None:
+    out += _q.pack(value.delta_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The message `clock`."""
+
+    TYPE: ClassVar[int] = 49
+
+    wall_ns: int = 0
+
+
+def _read_clock(payload: bytes, at: int) -> tuple[Clock, int]:
+    wall_ns, = _Q.unpack_from(payload, at)
+    at += 8
+    return Clock(wall_ns), at
+
+
+def _write_clock(out: bytearray, value: Clock) -> None:
+    out += _Q.pack(value.wall_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1903,6 +1945,8 @@ Message = (
     | VolumeRemove
     | VolumeFreeze
     | CpusSet
+    | ClockAdjust
+    | Clock
     | ContainerCreate
     | ContainerRemove
     | ContainerPause
@@ -1949,6 +1993,8 @@ MESSAGES: dict[int, type[Message]] = {
     7: VolumeRemove,
     36: VolumeFreeze,
     47: CpusSet,
+    48: ClockAdjust,
+    49: Clock,
     8: ContainerCreate,
     9: ContainerRemove,
     10: ContainerPause,
@@ -1993,6 +2039,7 @@ REPLIES: dict[type[Message], type[Message]] = {
     VolumeRemove: Ok,
     VolumeFreeze: Ok,
     CpusSet: Ok,
+    ClockAdjust: Clock,
     ContainerCreate: Ok,
     ContainerRemove: Ok,
     ContainerPause: Ok,
@@ -2026,6 +2073,8 @@ _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
     7: _read_volume_remove,
     36: _read_volume_freeze,
     47: _read_cpus_set,
+    48: _read_clock_adjust,
+    49: _read_clock,
     8: _read_container_create,
     9: _read_container_remove,
     10: _read_container_pause,
@@ -2072,6 +2121,8 @@ _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
     7: _write_volume_remove,
     36: _write_volume_freeze,
     47: _write_cpus_set,
+    48: _write_clock_adjust,
+    49: _write_clock,
     8: _write_container_create,
     9: _write_container_remove,
     10: _write_container_pause,

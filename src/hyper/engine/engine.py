@@ -11,12 +11,13 @@ Engine
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyper.core.metrics import Metrics
+from hyper.engine import clocks
 from hyper.engine.balancing import ServiceRegistry
 from hyper.engine.containers import Containers
 from hyper.engine.creation import Creation
@@ -106,26 +107,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
         await registry.load()
         async with asyncio.TaskGroup() as tasks:
             pods = Pods(tasks)
-            services = Services(
-                settings=parts.settings,
-                places=parts.places,
-                store=store,
-                feed=feed,
-                images=parts.images,
-                driver=parts.driver,
-                factory=parts.factory,
-                networks=parts.networks,
-                names=parts.names,
-                registry=registry,
-                kernel_of=kernels.path,
-                initrd=parts.initrd,
-                metrics=parts.metrics,
-                disk_uses=DiskUses(),
-                pods_changed=asyncio.Event(),
-                pods_ended=asyncio.Queue(),
-                release_volumes=volumes.release,
-                pods=pods.all,
-            )
+            services = _services(parts, store, feed, registry, kernels, volumes, pods)
             creation = Creation(services, pods, volumes)
             containers = Containers(services, pods, volumes, creation)
             pod_verbs = PodVerbs(services, pods, creation)
@@ -139,10 +121,14 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
             await parts.images.collect_garbage(
                 {view.spec.image_id for view in containers.list(all=True)}
             )
-            making = tasks.create_task(parts.factory.run(), name="factory")
-            following = tasks.create_task(balancing.run(), name="services")
-            removing = tasks.create_task(pod_verbs.remove_ended(), name="ended pods")
-            expecting = tasks.create_task(expect_known(services, pods.all()), name="prewarm")
+            background = _begin(
+                tasks,
+                factory=parts.factory.run(),
+                services=balancing.run(),
+                ended_pods=pod_verbs.remove_ended(),
+                prewarm=expect_known(services, pods.all()),
+                clocks=clocks.keep(services),
+            )
             yield Engine(
                 parts.settings,
                 parts.places,
@@ -167,13 +153,48 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 parts.factory.waiting,
                 Pool(parts.factory),
             )
-            expecting.cancel()
-            making.cancel()
-            following.cancel()
-            removing.cancel()
+            for task in background:
+                task.cancel()
             pods.close()
     finally:
         store.close()
+
+
+def _services(
+    parts: Parts,
+    store: Store,
+    feed: EventFeed,
+    registry: NetworkRegistry,
+    kernels: Kernels,
+    volumes: Volumes,
+    pods: Pods,
+) -> Services:
+    return Services(
+        settings=parts.settings,
+        places=parts.places,
+        store=store,
+        feed=feed,
+        images=parts.images,
+        driver=parts.driver,
+        factory=parts.factory,
+        networks=parts.networks,
+        names=parts.names,
+        registry=registry,
+        kernel_of=kernels.path,
+        initrd=parts.initrd,
+        metrics=parts.metrics,
+        disk_uses=DiskUses(),
+        pods_changed=asyncio.Event(),
+        pods_ended=asyncio.Queue(),
+        release_volumes=volumes.release,
+        pods=pods.all,
+    )
+
+
+def _begin(
+    tasks: asyncio.TaskGroup, **running: Coroutine[None, None, None]
+) -> list[asyncio.Task[None]]:
+    return [tasks.create_task(each, name=name) for name, each in running.items()]
 
 
 def _system(parts: Parts, kernels: Kernels, containers: Containers, pods: Pods) -> System:
