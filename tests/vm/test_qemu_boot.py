@@ -46,10 +46,10 @@ async def test_disks_of_a_boot(
 ) -> None:
     disks = Disk("chain", extents, True), Disk("rw", (writable,), False)
     vm = keep(await driver.start(new_spec("vm", *disks)))
-    assert vm.device_of("chain") == DeviceAddress(Bus.BLOCK_SLOT, 0)
-    assert vm.device_of("rw") == DeviceAddress(Bus.BLOCK_SLOT, 1)
+    assert vm.disks.address_of("chain") == DeviceAddress(Bus.BLOCK_SLOT, 0)
+    assert vm.disks.address_of("rw") == DeviceAddress(Bus.BLOCK_SLOT, 1)
     with pytest.raises(NotFound):
-        vm.device_of("other")
+        vm.disks.address_of("other")
     content = b"".join(path.read_bytes() for path in extents)
     async with shell(vm.agent_socket) as guest:
         assert await guest.read("/dev/vda", 0, len(content)) == content
@@ -72,22 +72,22 @@ async def test_hot_plug(
     scan = "echo 0 0 - > /sys/class/scsi_host/host0/scan"  # the kernel is told not to by itself
     find = "for n in $(seq 200); do test -b /dev/sd%s && exit; usleep 20000; done; false"
     async with shell(vm.agent_socket) as guest:
-        assert await vm.attach_disk(Disk("a", extents, True)) == DeviceAddress(Bus.SCSI, 0)
+        assert await vm.disks.attach(Disk("a", extents, True)) == DeviceAddress(Bus.SCSI, 0)
         await guest.output(scan)
-        assert await vm.attach_disk(Disk("b", (writable,), False)) == DeviceAddress(Bus.SCSI, 1)
+        assert await vm.disks.attach(Disk("b", (writable,), False)) == DeviceAddress(Bus.SCSI, 1)
         with pytest.raises(Conflict):
-            await vm.attach_disk(Disk("a", extents, True))
+            await vm.disks.attach(Disk("a", extents, True))
         await guest.output(find % "a")
         await guest.output(find % "b")
         assert (await guest.output("echo /sys/block/sdb/device/scsi_device/*")).endswith(":0:0:1")
         content = b"".join(path.read_bytes() for path in extents)
         assert await guest.read("/dev/sda", 0, len(content)) == content
-        await vm.detach_disk("a")
+        await vm.disks.detach("a")
         await guest.output("for n in $(seq 200); do test -b /dev/sda || exit 0; usleep 9999; done")
         with pytest.raises(NotFound):
-            await vm.detach_disk("a")
+            await vm.disks.detach("a")
         # The lowest LUN is free again, and so are the fd sets of the old disk.
-        assert await vm.attach_disk(Disk("a", extents[:1], True)) == DeviceAddress(Bus.SCSI, 0)
+        assert await vm.disks.attach(Disk("a", extents[:1], True)) == DeviceAddress(Bus.SCSI, 0)
     assert [disk.disk_id for disk in vm.record.disks] == ["b", "a"]
 
 
@@ -97,9 +97,9 @@ async def test_a_disk_that_cannot_be_leaves_nothing(
     vm = keep(await driver.start(new_spec("vm")))
     odd = image(folder / "odd", 513, 1)
     with pytest.raises(InvalidArgument, match="512"):
-        await vm.attach_disk(Disk("odd", (odd, odd), True))
+        await vm.disks.attach(Disk("odd", (odd, odd), True))
     with pytest.raises(InvalidArgument, match="read-only"):
-        await vm.attach_disk(Disk("two", (odd, odd), False))
+        await vm.disks.attach(Disk("two", (odd, odd), False))
     assert vm.record.disks == ()
 
 
@@ -159,7 +159,7 @@ async def test_a_later_daemon_finds_the_vm(
 ) -> None:
     spec = new_spec("vm")
     vm = await driver.start(spec)
-    await vm.attach_disk(Disk("a", extents, True))
+    await vm.disks.attach(Disk("a", extents, True))
     # As if the daemon had died while it plugged another in, or took it away.
     assert isinstance(vm, QemuVm)
     await hotplug._add_node(vm.monitor, hotplug.lun_node(1), Disk("b", extents[:1], True))
@@ -171,10 +171,10 @@ async def test_a_later_daemon_finds_the_vm(
     again = await later.reattach(record)
     assert again is not None
     keep(again)
-    assert again.device_of("a") == DeviceAddress(Bus.SCSI, 0)
+    assert again.disks.address_of("a") == DeviceAddress(Bus.SCSI, 0)
     async with shell(again.agent_socket):
-        assert await again.attach_disk(Disk("b", extents[:1], True)) == DeviceAddress(Bus.SCSI, 1)
-        await again.detach_disk("a")
+        assert await again.disks.attach(Disk("b", extents[:1], True)) == DeviceAddress(Bus.SCSI, 1)
+        await again.disks.detach("a")
     await again.kill()
     assert (await again.wait()).status is None  # not this daemon's child
     assert await later.reattach(record) is None
@@ -235,7 +235,9 @@ async def test_q35_has_the_same_disks_behind_pci(
         assert await guest.read("/dev/vdb", 0, 65536) == writable.read_bytes()
         bridges = await guest.output("cat /sys/bus/pci/devices/0000:00:1f.0/vendor")
         assert bridges.strip() == "0x8086"
-        await vm.detach_disk("rw")
-        assert await vm.attach_disk(Disk("more", (extents[2],), True)) == DeviceAddress(Bus.SCSI, 0)
+        await vm.disks.detach("rw")
+        assert await vm.disks.attach(Disk("more", (extents[2],), True)) == DeviceAddress(
+            Bus.SCSI, 0
+        )
         await guest.output("echo '0 0 0' > /sys/class/scsi_host/host0/scan")
         assert await guest.read("/dev/sda", 0, 4096) == extents[2].read_bytes()[:4096]

@@ -102,7 +102,7 @@ async def test_a_waiting_clone_becomes_the_vm_that_is_wanted(
         assert writable.extents[0].read_bytes()[:5] == b"hello"
         # No scan: the guest does not know that anything happened, not even the size.
         assert await guest.output("cat /proc/partitions") == before
-    assert waiting.device_of("chain") == DeviceAddress(Bus.BLOCK_SLOT, 0)
+    assert waiting.disks.address_of("chain") == DeviceAddress(Bus.BLOCK_SLOT, 0)
 
 
 async def test_disks_beyond_the_slots_go_to_scsi(
@@ -112,7 +112,7 @@ async def test_disks_beyond_the_slots_go_to_scsi(
     second = Disk("second", (writable.extents[0].with_name("second"),), False)
     image(second.extents[0], 4096, 5)
     await vm.bind(new_spec("wanted", writable, second))
-    assert vm.device_of("second") == DeviceAddress(Bus.SCSI, 0)
+    assert vm.disks.address_of("second") == DeviceAddress(Bus.SCSI, 0)
 
 
 async def test_a_missing_template_is_an_error(
@@ -218,9 +218,9 @@ async def test_a_slot_can_be_emptied_and_filled_again(
     vm = keep(await driver.clone(new_spec("waiting"), template))
     async with shell(vm.agent_socket) as guest:
         await vm.bind(new_spec("wanted", chain, writable))
-        await vm.detach_disk("chain")
+        await vm.disks.detach("chain")
         assert await guest.read("/dev/vda", 0, 4096) == bytes(4096)
         booted = keep(await driver.start(new_spec("booted", chain)))
         async with shell(booted.agent_socket) as other:
-            await booted.detach_disk("chain")
+            await booted.disks.detach("chain")
             assert await other.read("/dev/vda", 0, 512) == bytes(512)

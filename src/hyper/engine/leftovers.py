@@ -75,4 +75,4 @@ async def _clear_container(pod: Pod, machine: Machine, container: Container) -> 
         await machine.agent.request(guest.ContainerRemove(container=container.id), timeout_s=60)
     for disk_id in disk_ids(container):
         if machine.has_disk(disk_id):
-            await machine.vm.detach_disk(disk_id)
+            await machine.vm.disks.detach(disk_id)

@@ -45,7 +45,7 @@ class Attached:
         """Return what a container occupies once its disks are in the VM; `devices` are names of
         the disks it is given as they are.
         """
-        layers, writable = (vm.device_of(disk.disk_id) for disk in disks)
+        layers, writable = (vm.disks.address_of(disk.disk_id) for disk in disks)
         return cls(
             layers=extent_devices(layers.bus, layers.index, disks[0].extents),
             writable=guest.Device(bus=writable.bus, index=writable.index),
@@ -144,7 +144,7 @@ class Machine:
 
     async def _plug(self, disk: Disk) -> None:
         if not self.has_disk(disk.disk_id):
-            await self.vm.attach_disk(disk)
+            await self.vm.disks.attach(disk)
 
     def has_disk(self, disk_id: str) -> bool:
         """Return whether the VM has a disk of this id now."""
@@ -180,7 +180,7 @@ class Machine:
         address = None
         if made.disk:
             await self._plug(made.disk)
-            address = self.vm.device_of(name)
+            address = self.vm.disks.address_of(name)
         try:
             await self.agent.request(pod_plan.volume(name, made.source, address), timeout_s=60)
         except GuestError as err:
@@ -190,7 +190,7 @@ class Machine:
 
     async def _make_device(self, name: str, disk: Disk) -> None:
         await self._plug(disk)
-        at = self.vm.device_of(name)
+        at = self.vm.disks.address_of(name)
         device = guest.Device(bus=int(at.bus), index=at.index)
         added = guest.VolumeAdd(
             volume=name, kind=VOLUME_DEVICE, device=device, read_only=disk.read_only
@@ -284,7 +284,7 @@ class Machine:
 
     async def _unplug(self, disk_id: str) -> None:
         if self.has_disk(disk_id):
-            await self.vm.detach_disk(disk_id)
+            await self.vm.disks.detach(disk_id)
 
 
 def disk_ids(container: Container) -> tuple[str, str]:

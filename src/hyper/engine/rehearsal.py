@@ -71,7 +71,7 @@ class Rehearsal:
             agent = await AgentClient.connect(vm.agent_socket, resume=False, timeout_s=_TIMEOUT_S)
             await _in_task(agent, vm, spec, chosen)
             for disk in chosen:
-                await vm.detach_disk(disk.disk_id)
+                await vm.disks.detach(disk.disk_id)
         finally:
             writable.unlink(missing_ok=True)
 
@@ -128,7 +128,7 @@ async def _in_task(agent: AgentClient, vm: Vm, spec: VmSpec, chosen: tuple[Disk,
 async def _play(agent: AgentClient, vm: Vm, spec: VmSpec, chosen: tuple[Disk, Disk]) -> None:
     await agent.request(_setup(spec))
     container = ContainerSpec(image=_NAME)
-    layers, writable = (vm.device_of(disk.disk_id) for disk in chosen)
+    layers, writable = (vm.disks.address_of(disk.disk_id) for disk in chosen)
     create = guest.ContainerCreate(
         container=_NAME,
         layers=extent_devices(layers.bus, layers.index, chosen[0].extents),

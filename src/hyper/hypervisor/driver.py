@@ -119,6 +119,22 @@ class VmExit:
     console_tail: str
 
 
+class VmDisks(Protocol):
+    """The disks of a running VM, by their ids. Methods raise HypervisorError as those of Vm."""
+
+    def address_of(self, disk_id: str) -> DeviceAddress:
+        """Return where a disk is. Raises NotFound."""
+        ...
+
+    async def attach(self, disk: Disk) -> DeviceAddress:
+        """Plug a disk into the running VM. Raises Conflict if its id is taken."""
+        ...
+
+    async def detach(self, disk_id: str) -> None:
+        """Unplug a disk the guest no longer uses. Raises NotFound."""
+        ...
+
+
 class Vm(Protocol):
     """One running virtual machine. Methods raise HypervisorError when the VMM fails or is gone."""
 
@@ -133,24 +149,17 @@ class Vm(Protocol):
         ...
 
     @property
+    def disks(self) -> VmDisks:
+        """Its disks."""
+        ...
+
+    @property
     def nic(self) -> Nic | None:
         """The network device it was started with; a pooled VM brings its own."""
         ...
 
     async def bind(self, spec: VmSpec) -> None:
         """Turn a waiting clone into the VM of `spec`: its run_dir, disks and port forwards."""
-        ...
-
-    async def attach_disk(self, disk: Disk) -> DeviceAddress:
-        """Plug a disk into the running VM. Raises Conflict if its id is taken."""
-        ...
-
-    async def detach_disk(self, disk_id: str) -> None:
-        """Unplug a disk the guest no longer uses. Raises NotFound."""
-        ...
-
-    def device_of(self, disk_id: str) -> DeviceAddress:
-        """Return where a disk is. Raises NotFound."""
         ...
 
     async def pause(self) -> None:

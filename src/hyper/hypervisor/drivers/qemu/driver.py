@@ -20,7 +20,7 @@ from hyper.hypervisor.drivers.qemu import kvm, template, zygote
 from hyper.hypervisor.drivers.qemu.boot import Engine, boot
 from hyper.hypervisor.drivers.qemu.disks import SLOT_READ_ONLY
 from hyper.hypervisor.drivers.qemu.machines import MICROVM
-from hyper.hypervisor.drivers.qemu.vm import QemuVm, reconcile
+from hyper.hypervisor.drivers.qemu.vm import QemuVm
 from hyper.hypervisor.jail import jail_works
 from hyper.hypervisor.tsc import tsc_khz
 
@@ -76,7 +76,7 @@ class QemuDriver:
         except OSError as err:
             process.close()
             raise HypervisorError(f"VM {record.vm_id[:12]} lost its run directory: {err}") from err
-        await reconcile(vm)
+        await vm.disks.reconcile()
         return vm
 
     async def template_key(self, spec: VmSpec) -> str:
