@@ -235,6 +235,7 @@ class Shell:
     def __init__(self, bench: Bench, client: ClientCommand) -> None:
         self.names = client.names | {bench.engine.name}
         self.folder = Path(tempfile.mkdtemp(prefix="transcript-"))
+        self.bench = bench
         self.engine = bench.engine
         self._sessions: list[int] = []
         programs = self.folder / "bin"
