@@ -15,6 +15,7 @@
 #include "log.h"
 #include "process.h"
 #include "runtime.h"
+#include "sizes.h"
 #include "volumes.h"
 
 /* How long a removal tries again while the kernel still holds a device; how long the kernel may take
@@ -170,6 +171,8 @@ static void finish_removal(struct container *container)
 {
     struct container **link = &containers;
     struct request remover = container->remover;
+    struct message_container_size size = container->size;
+    bool retiring = container->retiring;
 
     for (struct process *process = process_first(); process; process = process->next)
         if (process->container == container)
@@ -179,7 +182,10 @@ static void finish_removal(struct container *container)
     *link = container->next;
     remove_files(container);
     container_free(container);
-    agent_reply_ok(&remover);
+    if (retiring)
+        agent_reply(&remover, MESSAGE_CONTAINER_SIZE, &size);
+    else
+        agent_reply_ok(&remover);
 }
 
 static bool populated(struct container *container);
@@ -191,6 +197,9 @@ static void try_removal(struct container *container)
 
     if (!container->removing || container->processes > 0 || populated(container))
         return;
+    if (container->retiring && !container->sized)
+        sizes_of_few(container, &container->size);
+    container->sized = true;
     container_path(container, "", path, sizeof path);
     if (rootfs_unmount(&container->rootfs, path, &err) < 0)
         loop_timer_arm(&container->retry, RETRY_MS);
@@ -288,19 +297,34 @@ void container_process_ended(struct container *container, struct process *proces
     try_removal(container);
 }
 
-COMMAND(container_remove)
+static int begin_removal(const struct request *request, const char *name, bool retiring,
+                         struct error *err)
 {
-    const struct message_container_remove *remove = message;
-    struct container *container = container_required(remove->container, err);
+    struct container *container = container_required(name, err);
 
     if (!container)
         return -1;
     container->removing = true;
+    container->retiring = retiring;
     container->remover = *request;
     kill_all(container);
     kill_jobs(container);
     try_removal(container);
     return OUTCOME_ANSWERED;
+}
+
+COMMAND(container_remove)
+{
+    const struct message_container_remove *remove = message;
+
+    return begin_removal(request, remove->container, false, err);
+}
+
+COMMAND(container_retire)
+{
+    const struct message_container_retire *retire = message;
+
+    return begin_removal(request, retire->container, true, err);
 }
 
 void containers_destroy(void)

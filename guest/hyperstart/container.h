@@ -5,6 +5,7 @@
 
 #include "agent.h"
 #include "loop.h"
+#include "messages.h"
 #include "rootfs.h"
 
 struct process;
@@ -27,6 +28,9 @@ struct container {
     unsigned processes;   /* children of ours not reaped yet */
     bool started;         /* its main process ran, now or earlier */
     bool removing;
+    bool retiring; /* what it wrote is the answer */
+    bool sized;
+    struct message_container_size size;
     struct request remover;
     struct timer retry;
     struct timer overdue; /* runs from when it was killed until it has ended */

@@ -284,6 +284,21 @@ static const struct wire_layout message_container_remove_layout = {
     message_container_remove_fields, 1, 5, sizeof(struct message_container_remove),
 };
 
+static const struct wire_field message_container_retire_fields[] = {
+    { WIRE_STR, false, offsetof(struct message_container_retire, container), NULL },
+};
+static const struct wire_layout message_container_retire_layout = {
+    message_container_retire_fields, 1, 5, sizeof(struct message_container_retire),
+};
+
+static const struct wire_field message_container_size_fields[] = {
+    { WIRE_BOOL, false, offsetof(struct message_container_size, known), NULL },
+    { WIRE_U64, false, offsetof(struct message_container_size, written_bytes), NULL },
+};
+static const struct wire_layout message_container_size_layout = {
+    message_container_size_fields, 2, 9, sizeof(struct message_container_size),
+};
+
 static const struct wire_field message_container_pause_fields[] = {
     { WIRE_STR, false, offsetof(struct message_container_pause, container), NULL },
     { WIRE_BOOL, false, offsetof(struct message_container_pause, paused), NULL },
@@ -565,6 +580,14 @@ static const struct wire_layout message_layer_read_layout = {
     message_layer_read_fields, 2, 9, sizeof(struct message_layer_read),
 };
 
+static const struct wire_field message_size_read_fields[] = {
+    { WIRE_STR, false, offsetof(struct message_size_read, container), NULL },
+    { WIRE_U32, false, offsetof(struct message_size_read, process_id), NULL },
+};
+static const struct wire_layout message_size_read_layout = {
+    message_size_read_fields, 2, 9, sizeof(struct message_size_read),
+};
+
 static const struct wire_field message_service_set_fields[] = {
     { WIRE_BYTES, false, offsetof(struct message_service_set, address), NULL },
     { WIRE_U16, false, offsetof(struct message_service_set, port), NULL },
@@ -601,6 +624,8 @@ const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_CLOCK] = { "clock", &message_clock_layout },
     [MESSAGE_CONTAINER_CREATE] = { "container_create", &message_container_create_layout },
     [MESSAGE_CONTAINER_REMOVE] = { "container_remove", &message_container_remove_layout },
+    [MESSAGE_CONTAINER_RETIRE] = { "container_retire", &message_container_retire_layout },
+    [MESSAGE_CONTAINER_SIZE] = { "container_size", &message_container_size_layout },
     [MESSAGE_CONTAINER_PAUSE] = { "container_pause", &message_container_pause_layout },
     [MESSAGE_CONTAINER_UPDATE] = { "container_update", &message_container_update_layout },
     [MESSAGE_CONTAINER_STATS] = { "container_stats", &message_container_stats_layout },
@@ -631,6 +656,7 @@ const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_ARCHIVE_WRITE] = { "archive_write", &message_archive_write_layout },
     [MESSAGE_CHANGES_READ] = { "changes_read", &message_changes_read_layout },
     [MESSAGE_LAYER_READ] = { "layer_read", &message_layer_read_layout },
+    [MESSAGE_SIZE_READ] = { "size_read", &message_size_read_layout },
     [MESSAGE_SERVICE_SET] = { "service_set", &message_service_set_layout },
     [MESSAGE_SERVICE_REMOVE] = { "service_remove", &message_service_remove_layout },
 };

@@ -22,7 +22,8 @@
 #define FEATURE_PARTITIONS 8u
 #define FEATURE_FILES 16u
 #define FEATURE_CLOCK 32u
-#define PROTOCOL_FINGERPRINT 1985811391u
+#define FEATURE_SIZES 64u
+#define PROTOCOL_FINGERPRINT 2397807721u
 
 enum message_id {
     MESSAGE_ERROR = 1,
@@ -38,6 +39,8 @@ enum message_id {
     MESSAGE_CLOCK = 49,
     MESSAGE_CONTAINER_CREATE = 8,
     MESSAGE_CONTAINER_REMOVE = 9,
+    MESSAGE_CONTAINER_RETIRE = 50,
+    MESSAGE_CONTAINER_SIZE = 51,
     MESSAGE_CONTAINER_PAUSE = 10,
     MESSAGE_CONTAINER_UPDATE = 11,
     MESSAGE_CONTAINER_STATS = 12,
@@ -68,10 +71,11 @@ enum message_id {
     MESSAGE_ARCHIVE_WRITE = 43,
     MESSAGE_CHANGES_READ = 44,
     MESSAGE_LAYER_READ = 45,
+    MESSAGE_SIZE_READ = 52,
     MESSAGE_SERVICE_SET = 33,
     MESSAGE_SERVICE_REMOVE = 34,
 };
-#define MESSAGE_ID_MAX 49u
+#define MESSAGE_ID_MAX 52u
 
 struct str_list {
     const char **items;
@@ -418,6 +422,18 @@ struct message_container_remove {
     const char *container;
 };
 
+/* As container_remove, and say how much it had written, for so few files that adding up takes no
+ * time. */
+struct message_container_retire {
+    const char *container;
+};
+
+/* The lengths of the files that a container wrote, added up, of several links to a file one. */
+struct message_container_size {
+    bool known;
+    uint64_t written_bytes;
+};
+
 struct message_container_pause {
     const char *container;
     bool paused;
@@ -667,6 +683,12 @@ struct message_changes_read {
 
 /* Archive what differs from the image as a layer with OCI whiteouts; stdout is the archive. */
 struct message_layer_read {
+    const char *container;
+    uint32_t process_id;
+};
+
+/* Add up what a container has written; stdout is the payload of a container_size. */
+struct message_size_read {
     const char *container;
     uint32_t process_id;
 };

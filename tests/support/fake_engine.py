@@ -556,9 +556,8 @@ class FakeEngine:
             info=self._info, doctor=_checks, container_sizes=self._container_sizes
         )
 
-    def _container_sizes(self, ref: str) -> tuple[int, int]:
-        self.containers.find(ref)
-        return 12345, 67890
+    async def _container_sizes(self, references: list[str]) -> dict[str, tuple[int, int]]:
+        return {self.containers.find(ref).view.id: (12345, 67890) for ref in references}
 
     def _pod(self, reference: str) -> SimpleNamespace:
         """Return a container's pod; there are no others."""

@@ -23,7 +23,7 @@ class FakeImages:
 
     def __init__(self) -> None:
         self.all = [make_image("busybox:latest")]
-        layers = SimpleNamespace(find=lambda diff_id: None, disk_bytes=lambda diff_ids: 0)
+        layers = SimpleNamespace(find=lambda diff_id: None, content_bytes=lambda diff_ids: 0)
         http = Http(RegistryOptions())  # for what asks registries and stores nothing
         http.traffic = Traffic(received_bytes=1234, sent_bytes=56)
         records = defaultdict(lambda: SimpleNamespace(parent=""))

@@ -76,6 +76,11 @@ class Jobs:
     def write(self, path: str, archive: bytes, keep: bool = False, owner: str = "") -> None:
         self._run(m.ArchiveWrite("c1", self.next(), path, keep, owner), archive)
 
+    def size(self) -> m.ContainerSize:
+        found = m.decode(m.ContainerSize.TYPE, self._run(m.SizeRead("c1", self.next())))
+        assert isinstance(found, m.ContainerSize)
+        return found
+
     def changes(self) -> list[str]:
         text = self._run(m.ChangesRead("c1", self.next())).decode()
         return [f"{entry[0]} {entry[1:]}" for entry in text.split("\0")[:-1]]
@@ -454,3 +459,30 @@ def test_an_unknown_container_is_refused(host: Host) -> None:
     with pytest.raises(Refused) as refused:
         host.request(m.FileStat("nope", 7, "/"))
     assert refused.value.error.step == "container"
+
+
+_WRITES = """
+echo 12345 > /six; ln /six /again; ln -s five /link; mkdir /d; mkfifo /d/p; rm /data/file
+head -c 1000000 /dev/zero > /d/large; truncate -s 5000000 /sparse; chmod 600 /etc/group
+cat /etc/group
+"""
+
+
+def test_a_containers_size_is_the_lengths_of_what_it_wrote(host: Host) -> None:
+    create(host)
+    jobs = Jobs(host)
+    assert jobs.size() == m.ContainerSize(True, 0)
+    host.request(start(1, "sleep", "600", main=True))
+    copied = len(shell(host, 2, _WRITES))
+    written = 6 + len("five") + 1_000_000 + 5_000_000 + copied
+    assert jobs.size() == m.ContainerSize(True, written)
+    assert host.request(m.ContainerRetire("c1")) == m.ContainerSize(True, written)
+
+
+def test_a_container_that_wrote_many_files_ends_without_being_measured(host: Host) -> None:
+    create(host)
+    host.request(start(1, "sleep", "600", main=True))
+    shell(host, 2, "cd /tmp; for i in $(seq 2100); do echo $i > $i; done")
+    assert Jobs(host).size().written_bytes == sum(len(f"{n}\n") for n in range(1, 2101))
+    answer = host.request(m.ContainerRetire("c1"))
+    assert isinstance(answer, m.ContainerSize) and not answer.known

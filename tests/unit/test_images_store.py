@@ -137,7 +137,7 @@ async def test_prune_takes_what_has_no_name_or_no_use(store: ImageStore) -> None
     await image(store, "app", tar("b"))
     users = {used.id: [ImageUse("c" * 64, running=False)]}
     removals, freed = await store.prune(store.list(), used_by=users)
-    assert freed > 0 and any(r.deleted for r in removals)
+    assert freed == 1 and any(r.deleted for r in removals)
     assert {i.references for i in store.list()} >= {("app:latest",), ("used:latest",)}
     await store.prune(store.list(), dangling=False, used_by=users)
     assert [i.references for i in store.list() if i.references] == [("used:latest",)]
@@ -303,7 +303,7 @@ async def test_usage_counts_shared_layers(store: ImageStore) -> None:
     found = {u.image_id: u for u in usage.usage(store.shelf, [base, child])}
     assert (found[base.id].size_bytes, found[base.id].unique_bytes) == (1000, 0)
     assert (found[child.id].size_bytes, found[child.id].unique_bytes) == (1050, 50)
-    assert usage.layers_bytes(store.shelf, [base, child]) > 8192
+    assert usage.layers_bytes(store.shelf, [base, child]) == 1050
 
 
 async def test_busybox_of_the_distribution_is_an_image(store: ImageStore) -> None:

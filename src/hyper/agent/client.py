@@ -25,6 +25,7 @@ OUR_FEATURES = (
     | m.FEATURE_PARTITIONS
     | m.FEATURE_FILES
     | m.FEATURE_CLOCK
+    | m.FEATURE_SIZES
 )
 READ_BYTES = 256 * 1024
 WRITE_BUFFER_BYTES = 256 * 1024
@@ -146,6 +147,10 @@ class AgentClient:
     async def request(
         self, message: m.ContainerProcesses, timeout_s: float = ...
     ) -> m.ContainerProcessList: ...
+    @overload
+    async def request(
+        self, message: m.ContainerRetire, timeout_s: float = ...
+    ) -> m.ContainerSize: ...
     @overload
     async def request(self, message: Message, timeout_s: float = ...) -> Message: ...
 

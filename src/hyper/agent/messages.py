@@ -24,7 +24,8 @@ FEATURE_STATS = 4
 FEATURE_PARTITIONS = 8
 FEATURE_FILES = 16
 FEATURE_CLOCK = 32
-PROTOCOL_FINGERPRINT = 1985811391
+FEATURE_SIZES = 64
+PROTOCOL_FINGERPRINT = 2397807721
 
 
 class ProtocolError(ValueError):
@@ -94,6 +95,7 @@ def _write_list(
 _B = Struct("<B")
 _BIIBQQQQ = Struct("<BIIBQQQQ")
 _BIQQ = Struct("<BIQQ")
+_BQ = Struct("<BQ")
 _BQB = Struct("<BQB")
 _HB = Struct("<HB")
 _HBB = Struct("<HBB")
@@ -1015,6 +1017,46 @@ def _write_container_remove(out: bytearray, value: ContainerRemove) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerRetire:
+    """As container_remove, and say how much it had written, for so few files that adding up takes
+    no time.
+    """
+
+    TYPE: ClassVar[int] = 50
+
+    container: str = ""
+
+
+def _read_container_retire(payload: bytes, at: int) -> tuple[ContainerRetire, int]:
+    container, at = _read_str(payload, at)
+    return ContainerRetire(container), at
+
+
+def _write_container_retire(out: bytearray, value: ContainerRetire) -> None:
+    _write_str(out, value.container)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSize:
+    """The lengths of the files that a container wrote, added up, of several links to a file one."""
+
+    TYPE: ClassVar[int] = 51
+
+    known: bool = False
+    written_bytes: int = 0
+
+
+def _read_container_size(payload: bytes, at: int) -> tuple[ContainerSize, int]:
+    known, written_bytes = _BQ.unpack_from(payload, at)
+    at += 9
+    return ContainerSize(_read_bool(known), written_bytes), at
+
+
+def _write_container_size(out: bytearray, value: ContainerSize) -> None:
+    out += _BQ.pack(value.known, value.written_bytes)
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerPause:
     """The message `container_pause`."""
 
@@ -1877,6 +1919,28 @@ def _write_layer_read(out: bytearray, value: LayerRead) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class SizeRead:
+    """Add up what a container has written; stdout is the payload of a container_size."""
+
+    TYPE: ClassVar[int] = 52
+
+    container: str = ""
+    process_id: int = 0
+
+
+def _read_size_read(payload: bytes, at: int) -> tuple[SizeRead, int]:
+    container, at = _read_str(payload, at)
+    process_id, = _I.unpack_from(payload, at)
+    at += 4
+    return SizeRead(container, process_id), at
+
+
+def _write_size_read(out: bytearray, value: SizeRead) -> None:
+    _write_str(out, value.container)
+    out += _I.pack(value.process_id)
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSet:
     """Balance a service address and port of the pod over backends (IPVS), in place of what it was
     before; without backends it refuses connections. The address becomes a local one; clients in the
@@ -1949,6 +2013,8 @@ Message = (
     | Clock
     | ContainerCreate
     | ContainerRemove
+    | ContainerRetire
+    | ContainerSize
     | ContainerPause
     | ContainerUpdate
     | ContainerStats
@@ -1979,6 +2045,7 @@ Message = (
     | ArchiveWrite
     | ChangesRead
     | LayerRead
+    | SizeRead
     | ServiceSet
     | ServiceRemove
 )
@@ -1997,6 +2064,8 @@ MESSAGES: dict[int, type[Message]] = {
     49: Clock,
     8: ContainerCreate,
     9: ContainerRemove,
+    50: ContainerRetire,
+    51: ContainerSize,
     10: ContainerPause,
     11: ContainerUpdate,
     12: ContainerStats,
@@ -2027,6 +2096,7 @@ MESSAGES: dict[int, type[Message]] = {
     43: ArchiveWrite,
     44: ChangesRead,
     45: LayerRead,
+    52: SizeRead,
     33: ServiceSet,
     34: ServiceRemove,
 }
@@ -2042,6 +2112,7 @@ REPLIES: dict[type[Message], type[Message]] = {
     ClockAdjust: Clock,
     ContainerCreate: Ok,
     ContainerRemove: Ok,
+    ContainerRetire: ContainerSize,
     ContainerPause: Ok,
     ContainerUpdate: Ok,
     ContainerStats: ContainerStatistics,
@@ -2059,6 +2130,7 @@ REPLIES: dict[type[Message], type[Message]] = {
     ArchiveWrite: ProcessStarted,
     ChangesRead: ProcessStarted,
     LayerRead: ProcessStarted,
+    SizeRead: ProcessStarted,
     ServiceSet: Ok,
     ServiceRemove: Ok,
 }
@@ -2077,6 +2149,8 @@ _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
     49: _read_clock,
     8: _read_container_create,
     9: _read_container_remove,
+    50: _read_container_retire,
+    51: _read_container_size,
     10: _read_container_pause,
     11: _read_container_update,
     12: _read_container_stats,
@@ -2107,6 +2181,7 @@ _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
     43: _read_archive_write,
     44: _read_changes_read,
     45: _read_layer_read,
+    52: _read_size_read,
     33: _read_service_set,
     34: _read_service_remove,
 }
@@ -2125,6 +2200,8 @@ _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
     49: _write_clock,
     8: _write_container_create,
     9: _write_container_remove,
+    50: _write_container_retire,
+    51: _write_container_size,
     10: _write_container_pause,
     11: _write_container_update,
     12: _write_container_stats,
@@ -2155,6 +2232,7 @@ _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
     43: _write_archive_write,
     44: _write_changes_read,
     45: _write_layer_read,
+    52: _write_size_read,
     33: _write_service_set,
     34: _write_service_remove,
 }

@@ -19,7 +19,7 @@ from hyper.agent.client import AgentClient
 from hyper.core.errors import HyperError, HypervisorError
 from hyper.core.pod_spec import PodSpec
 from hyper.core.spec import ContainerSpec, Disk, Nic, NicKind, VmSpec
-from hyper.engine import devices, links, plan, pod_plan
+from hyper.engine import devices, links, plan, pod_plan, written
 from hyper.engine.container import Container
 from hyper.engine.machine import Machine, container_disks
 from hyper.engine.services import Services
@@ -230,9 +230,11 @@ async def forget(
 ) -> None:
     """Have a VM forget a container, and let others have the disks it alone used."""
     try:
-        await machine.forget(container, detach=detach)
+        size = await machine.forget(container, detach=detach)
     finally:
         services.disk_uses.release(pod.row.id, machine.volumes)
+    if size is not None:
+        written.put(container, size)
 
 
 async def prepare_disks(services: Services, container: Container) -> tuple[Disk, Disk]:

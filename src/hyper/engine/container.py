@@ -188,14 +188,6 @@ async def _first(*ends: asyncio.Future[Exit]) -> Exit:
     return done.pop().result()
 
 
-def allocated_bytes(path: Path) -> int:
-    """Return the bytes a sparse file really takes; 0 when there is none."""
-    try:
-        return path.stat().st_blocks * 512
-    except FileNotFoundError:
-        return 0
-
-
 def _log_file(row: ContainerRow, folder: Path) -> LogFile:
     options = dict(row.spec.log.options)
     size = options.get("max-size", "-1" if row.spec.log.driver == "json-file" else "20m")

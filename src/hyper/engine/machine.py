@@ -257,12 +257,15 @@ class Machine:
         """Start a process and return its pid in the VM. Raises GuestError with the failing step."""
         return (await self.agent.request(request, timeout_s=60)).pid
 
-    async def forget(self, container: Container, *, detach: bool) -> None:
-        """Have the guest unmount a container, and take its disks away."""
+    async def forget(self, container: Container, *, detach: bool) -> int | None:
+        """Have the guest unmount a container, and take its disks away.
+
+        Returns the bytes it had written if the guest could tell at once.
+        """
         attached = self.containers.pop(container.id, None)
         if attached is None:
-            return
-        await self.agent.request(guest.ContainerRemove(container=container.id))
+            return None
+        written = await self._retire(container)
         for name in attached.volumes:
             self.volumes[name] -= 1
             if not self.volumes[name] and not pod_plan.belongs_to_pod(name):
@@ -271,6 +274,14 @@ class Machine:
         if detach:
             for disk_id in disk_ids(container):
                 await self._unplug(disk_id)
+        return written
+
+    async def _retire(self, container: Container) -> int | None:
+        if not self.agent.welcome.features & guest.FEATURE_SIZES:  # an earlier release's guest
+            await self.agent.request(guest.ContainerRemove(container=container.id))
+            return None
+        size = await self.agent.request(guest.ContainerRetire(container=container.id))
+        return size.written_bytes if size.known else None
 
     async def _remove_volume(self, name: str) -> None:
         await self.agent.request(guest.VolumeRemove(volume=name))

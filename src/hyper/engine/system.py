@@ -2,16 +2,17 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyper.core.errors import HyperError
 from hyper.engine import doctor
-from hyper.engine.container import allocated_bytes
 from hyper.engine.containers import Containers
 from hyper.engine.kernels import Kernels, kernel_version
-from hyper.engine.pods import Pods, find_container
+from hyper.engine.pods import Pods
 from hyper.engine.settings import Places, Settings
+from hyper.engine.sizes import Sizes
 from hyper.engine.states import ContainerState
 from hyper.hypervisor.check import Check
 from hyper.hypervisor.driver import Capabilities, Driver
@@ -60,7 +61,7 @@ class System:
         self._kernels = kernels
         self._containers = containers
         self._pods = pods
-        self._images = images
+        self._sizes = Sizes(pods, images)
         self._networks = networks
 
     async def info(self) -> SystemInfo:
@@ -90,11 +91,12 @@ class System:
             settings=self._settings,
         )
 
-    def container_sizes(self, reference: str) -> tuple[int, int]:
-        """Return the bytes a container has written, and those with its image's layers."""
-        _, container = find_container(self._pods, reference)
-        written = allocated_bytes(container.rw_disk)
-        return written, written + self._images.get(container.spec.image_id).size_bytes
+    async def container_sizes(self, references: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Return the bytes containers have written, and those with their images' layers.
+
+        One that is removed meanwhile is left out.
+        """
+        return await self._sizes.of(references)
 
     async def doctor(self) -> tuple[Check, ...]:
         """Return what is right and wrong with this host, each with what to do."""

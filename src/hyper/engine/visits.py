@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from hyper.core.errors import Conflict
-from hyper.engine import boot, carriers
+from hyper.engine import boot, carriers, written
 from hyper.engine.boot import Watch
 from hyper.engine.container import Container
 from hyper.engine.machine import Machine
@@ -60,6 +60,7 @@ async def _enter(pod: Pod, container: Container, watch: Watch) -> tuple[Machine,
 async def _begin(pod: Pod, container: Container, watch: Watch) -> Visit:
     """Mount a container: in the pod's VM, else in that of another visit, else in a new one."""
     container.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    written.drop(container)
     machine = pod.machine
     own = machine is None
     if machine is None:
@@ -114,10 +115,12 @@ async def end(pod: Pod, container: Container) -> None:
         return
     del pod.visits[container.id]
     visit.end()
-    if visit.own and not any(other.machine is visit.machine for other in pod.visits.values()):
-        await _end_vm(pod, visit.machine, graceful=True)
-    else:
-        await boot.forget(pod, pod.services, visit.machine, container, detach=True)
+    last = visit.own and not any(other.machine is visit.machine for other in pod.visits.values())
+    try:
+        await boot.forget(pod, pod.services, visit.machine, container, detach=not last)
+    finally:
+        if last:
+            await _end_vm(pod, visit.machine, graceful=True)
 
 
 async def end_all(pod: Pod) -> None:

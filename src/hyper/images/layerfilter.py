@@ -209,7 +209,7 @@ class LayerFilter:
             if item.kind is Kind.HARDLINK:
                 check_link(item, self._kinds.get(item.link))
             self._kinds[item.path] = item.kind
-            self.content_bytes += item.size
+            self.content_bytes += item.length
             yield item
         yield from self._rest()
 

@@ -19,7 +19,7 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -177,16 +177,10 @@ class LayerStore:
                 return replace(layer, gzip=layer.blob, gzip_bytes=layer.blob_bytes)
             return await self._add_gzip(layer)
 
-    def disk_bytes(self, diff_ids: Sequence[str]) -> int:
-        """Return what the disks and blobs of these layers take on the host's disk."""
-        total = 0
-        for diff_id in diff_ids:
-            layer = self.find(diff_id)
-            disk = self._disk(diff_id)
-            total += (layer.blob_bytes + layer.gzip_bytes if layer else 0) + (
-                disk.stat().st_size if disk.exists() else 0
-            )
-        return total
+    def content_bytes(self, diff_ids: Collection[str]) -> int:
+        """Return the lengths of all files in these layers, each counted once."""
+        found = (self.find(diff_id) for diff_id in set(diff_ids))
+        return sum(layer.content_bytes for layer in found if layer)
 
     def collect(self, chains: Sequence[Sequence[str]]) -> int:
         """Remove all layers, disks and merged chains that these chains do not need.
@@ -367,7 +361,7 @@ def _scan(intake: Intake, limits: Limits) -> "_Facts":
         needs_merge = True  # not known for sure; merging is never wrong
         for item in items:
             entries += 1
-            content_bytes += item.size if isinstance(item, Entry) else 0
+            content_bytes += item.length if isinstance(item, Entry) else 0
     intake.finish()
     return _Facts(
         layer_filter.content_bytes + content_bytes, layer_filter.entries + entries, needs_merge

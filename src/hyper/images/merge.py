@@ -153,7 +153,7 @@ class Merger:
                 continue
             first, *others = paths
             self.entries += 1
-            self.content_bytes += item.size
+            self.content_bytes += item.length
             yield replace(item, path=first), reader.content()
             for path in others:
                 yield Entry(path, Kind.HARDLINK, mode=item.mode, link=first), ()

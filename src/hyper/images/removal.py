@@ -78,15 +78,22 @@ async def prune(
 ) -> tuple[list[Removal], int]:
     """Remove those of the candidates that nothing uses; with `dangling` only those without a tag.
 
-    Returns what was done and the bytes freed.
+    Returns what was done, and the size of the layers that nobody needs any more.
     """
     removals: list[Removal] = []
+    before = _content_bytes(shelf)
     parents = {record.parent for record in shelf.catalog.state.images.values()}
     for image in candidates:
         if used_by.get(image.id) or (dangling and (image.references or image.id in parents)):
             continue
         removals += await _delete(shelf, image.id, hide=False)
-    return removals, await shelf.collect(list(used_by))
+    await shelf.collect(list(used_by))
+    return removals, before - _content_bytes(shelf)
+
+
+def _content_bytes(shelf: Shelf) -> int:
+    images = shelf.catalog.state.images.values()
+    return shelf.layers.content_bytes({d for image in images for d in image.diff_ids})
 
 
 def _check(state: State, image_id: str, uses: Sequence[ImageUse], *, force: bool) -> None:

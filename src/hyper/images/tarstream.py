@@ -54,6 +54,11 @@ class Entry:
     minor: int = 0
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
 
+    @property
+    def length(self) -> int:
+        """What stat calls its size: that of its content, of a symbolic link its target's."""
+        return len(self.link) if self.kind is Kind.SYMLINK else self.size
+
 
 class TarReader:
     """Entries of a tar stream, in order; the content of the last one is read with `content`.

@@ -75,8 +75,8 @@ def usage(shelf: Shelf, images: Sequence[Image]) -> list[ImageUsage]:
 
 
 def layers_bytes(shelf: Shelf, images: Sequence[Image]) -> int:
-    """Return what the layers of all images take on disk, each counted once."""
-    return shelf.layers.disk_bytes(sorted({d for image in images for d in image.diff_ids}))
+    """Return the size of the layers of all images, each counted once."""
+    return shelf.layers.content_bytes({d for image in images for d in image.diff_ids})
 
 
 def seconds(created: object) -> int:

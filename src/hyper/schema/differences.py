@@ -40,12 +40,6 @@ ELSEWHERE = {
         "is 503 before the first line of progress, where dockerd says 500; the words are dockerd's"
     ),
     "bad parameters": "are 400 where dockerd 20.10 says 500, as with newer dockerds",
-    "sizes on disk": (
-        "a container's size is what its writable disk takes on the host, with its file system "
-        "(some 130 kB when nothing was written; holes count for nothing), where dockerd adds up "
-        "the lengths of the files; the size of all images in `system df` is that of their layers "
-        "as they are kept"
-    ),
     "a client that does not read": (
         "hinders nobody: what it has still to read waits in a file, and the process, its log and "
         "the other clients go on, where dockerd holds all of them back once it is 1 MB behind. "

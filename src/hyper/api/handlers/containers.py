@@ -38,12 +38,11 @@ async def list_all(call: Call) -> web.StreamResponse:
     views = [view for view in call.engine.containers.list(all=everything) if wanted.matches(view)]
     if limit > 0:
         views = views[:limit]
-    sizes = call.flag("size")
+    if not call.flag("size"):
+        return json_response([render.summary(view, None) for view in views])
+    sizes = await call.engine.system.container_sizes([view.id for view in views])
     return json_response(
-        [
-            render.summary(view, call.engine.system.container_sizes(view.id) if sizes else None)
-            for view in views
-        ]
+        [render.summary(view, sizes[view.id]) for view in views if view.id in sizes]
     )
 
 
@@ -57,7 +56,9 @@ async def create(call: Call) -> web.StreamResponse:
 async def inspect(call: Call) -> web.StreamResponse:
     """GET /containers/{id}/json"""
     view = call.engine.containers.get(call.parameters["id"])
-    sizes = call.engine.system.container_sizes(view.id) if call.flag("size") else None
+    sizes = None
+    if call.flag("size"):
+        sizes = (await call.engine.system.container_sizes([view.id])).get(view.id)
     return json_response(render.inspect(view, sizes))
 
 
@@ -150,16 +151,19 @@ async def prune(call: Call) -> web.StreamResponse:
     filters = parse_filters(call.text("filters"), PRUNE_ALLOWED)
     deleted: list[str] = []
     space = 0
-    for view in call.engine.containers.list(all=True):
-        if view.active or view.state is ContainerState.REMOVING or not prunable(filters, view):
-            continue
+    unused = [
+        view
+        for view in call.engine.containers.list(all=True)
+        if not view.active and view.state is not ContainerState.REMOVING and prunable(filters, view)
+    ]
+    sizes = await call.engine.system.container_sizes([view.id for view in unused])
+    for view in unused:
         try:
-            size, _ = call.engine.system.container_sizes(view.id)
             await call.engine.containers.remove(view.id)
         except (Conflict, NotFound):
             continue  # somebody started or removed it meanwhile
         deleted.append(view.id)
-        space += size
+        space += max(sizes.get(view.id, (0, 0))[0], 0)
     await record_prune(call, "container", space)
     return json_response({"ContainersDeleted": deleted or None, "SpaceReclaimed": space})
 

@@ -62,9 +62,10 @@ async def usage(call: Call) -> web.StreamResponse:
         ]
         shown["LayersSize"] = layers_bytes(call.engine.images.shelf, found)
     if "container" in kinds:
+        views = call.engine.containers.list(all=True)
+        sizes = await call.engine.system.container_sizes([view.id for view in views])
         shown["Containers"] = [
-            containers.summary(view, call.engine.system.container_sizes(view.id))
-            for view in call.engine.containers.list(all=True)
+            containers.summary(view, sizes[view.id]) for view in views if view.id in sizes
         ]
     if "volume" in kinds:
         shown["Volumes"] = [

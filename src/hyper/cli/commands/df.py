@@ -21,10 +21,13 @@ _RUNNING = ("running", "paused", "restarting")
 def disk_usage(call: Invocation) -> int:
     """Show disk usage, in detail with -v."""
     usage = call.daemon.call("GET", "/system/df")
-    if call.options.on("verbose"):
-        _show_details(usage)
-        return 0
-    show(_rows(usage), call.options.text("format"), _FIELDS, _HEADERS)
+    layout = call.options.text("format")
+    if not call.options.on("verbose"):
+        show(_rows(usage), layout, _FIELDS, _HEADERS)
+    elif layout in ("", "table"):
+        _show_details(_details(usage))
+    else:
+        show([_details(usage)], layout, (), {})
     return 0
 
 
@@ -64,44 +67,46 @@ def _row(kind: str, count: int, active: int, size: int, free: int) -> dict[str, 
     }
 
 
-def _show_details(usage: object) -> None:
+def _details(usage: object) -> dict[str, list[dict[str, object]]]:
+    """Return the rows of each part, as --format sees them."""
     from hyper.cli.commands.images import image_rows
     from hyper.cli.commands.ps import container_row
     from hyper.cli.commands.volume import volume_row
 
-    print("Images space usage:\n")
-    header = "REPOSITORY,TAG,IMAGE ID,CREATED,SIZE,SHARED SIZE,UNIQUE SIZE,CONTAINERS"
-    lines = []
+    images = []
     for item in answers.objects(usage, "Images"):
         size, shared = answers.number(item, "Size"), max(answers.number(item, "SharedSize"), 0)
-        sizes = [human_size(size, 4), human_size(shared, 4), human_size(size - shared, 4)]
-        count = str(max(answers.number(item, "Containers"), 0))
-        lines += [
-            [
-                *(str(row[name]) for name in ("Repository", "Tag", "ID", "CreatedSince")),
-                *sizes,
-                count,
-            ]
-            for row in image_rows(item)
-        ]
-    print_table(header.split(","), lines)
+        own = {
+            "SharedSize": human_size(shared, 4),
+            "UniqueSize": human_size(size - shared, 4),
+            "Containers": str(max(answers.number(item, "Containers"), 0)),
+        }
+        images += [{**row, **own} for row in image_rows(item)]
+    containers = []
+    for item in answers.objects(usage, "Containers"):
+        size_text = human_size(answers.number(item, "SizeRw"))
+        containers.append({**container_row(item), "Size": size_text})
+    volumes = [volume_row(item) for item in answers.objects(usage, "Volumes")]
+    return {"Images": images, "Containers": containers, "Volumes": volumes, "BuildCache": []}
+
+
+def _show_details(details: dict[str, list[dict[str, object]]]) -> None:
+    def table(headers: str, names: str, rows: list[dict[str, object]]) -> None:
+        lines = [[str(row[name]) for name in names.split()] for row in rows]
+        print_table(headers.split(","), lines)
+
+    print("Images space usage:\n")
+    header = "REPOSITORY,TAG,IMAGE ID,CREATED,SIZE,SHARED SIZE,UNIQUE SIZE,CONTAINERS"
+    names = "Repository Tag ID CreatedSince VirtualSize SharedSize UniqueSize Containers"
+    table(header, names, details["Images"])
     print("\nContainers space usage:\n")
     header = "CONTAINER ID,IMAGE,COMMAND,LOCAL VOLUMES,SIZE,CREATED,STATUS,NAMES"
-    names = ("ID", "Image", "Command", "LocalVolumes", "OwnSize", "RunningFor", "Status", "Names")
-    lines = []
-    for item in answers.objects(usage, "Containers"):
-        container = container_row(item)
-        container["OwnSize"] = human_size(answers.number(item, "SizeRw"))
-        lines.append([str(container[name]) for name in names])
-    print_table(header.split(","), lines)
+    names = "ID Image Command LocalVolumes Size RunningFor Status Names"
+    table(header, names, details["Containers"])
     print("\nLocal Volumes space usage:\n")
-    volumes = [volume_row(item) for item in answers.objects(usage, "Volumes")]
-    print_table(
-        ["VOLUME NAME", "LINKS", "SIZE"],
-        [[str(row[name]) for name in ("Name", "Links", "Size")] for row in volumes],
-    )
+    table("VOLUME NAME,LINKS,SIZE", "Name Links Size", details["Volumes"])
     print("\nBuild cache usage: 0B\n")
-    print_table("CACHE ID,CACHE TYPE,SIZE,CREATED,LAST USED,USAGE,SHARED".split(","), [])
+    table("CACHE ID,CACHE TYPE,SIZE,CREATED,LAST USED,USAGE,SHARED", "", [])
 
 
 COMMAND = Command(
