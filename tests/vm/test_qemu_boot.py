@@ -17,6 +17,7 @@ from hyper.hypervisor.driver import (
     Driver,
     DriverOptions,
     create_driver,
+    end_leftover,
     read_record,
 )
 from hyper.hypervisor.drivers.qemu import hotplug
@@ -178,6 +179,19 @@ async def test_a_later_daemon_finds_the_vm(
     await again.kill()
     assert (await again.wait()).status is None  # not this daemon's child
     assert await later.reattach(record) is None
+
+
+async def test_a_vm_without_a_record_can_be_ended(
+    driver: Driver, options: DriverOptions, new_spec: NewSpec, keep: Keep
+) -> None:
+    spec = new_spec("vm")
+    vm = await driver.start(spec)
+    keep(vm)
+    (spec.run_dir / "vmm.json").unlink()  # as if the daemon had died before it wrote it
+    assert await end_leftover(create_driver("qemu", options), spec.run_dir)
+    async with asyncio.timeout(60):
+        await vm.wait()
+    assert not await end_leftover(driver, spec.run_dir)
 
 
 async def test_the_spawner_may_die(

@@ -17,7 +17,7 @@ from hyper.engine.services import Services
 from hyper.engine.states import ContainerState
 from hyper.host.files import remove_tree
 from hyper.host.threads import in_thread
-from hyper.hypervisor.driver import read_record
+from hyper.hypervisor.driver import end_leftover
 
 _log = logging.getLogger("engine.restore")
 _RUNNING = (ContainerState.RUNNING, ContainerState.PAUSED)
@@ -39,11 +39,8 @@ async def remove_strays(services: Services, running: set[str], container_ids: se
 
 
 async def _end_vm(services: Services, folder: Path) -> None:
-    record = read_record(folder)
-    vm = await services.driver.reattach(record) if record else None
-    if vm:
-        _log.warning("ending the VM %s, which belongs to no pod that runs", folder.name)
-        await vm.kill()
+    if await end_leftover(services.driver, folder):
+        _log.warning("ended the VM %s, which belonged to no pod that runs", folder.name)
     await in_thread("delete", remove_tree, folder)
 
 

@@ -239,6 +239,13 @@ class Driver(Protocol):
         """Return the running VM of a record an earlier daemon left, None if it is gone."""
         ...
 
+    async def end_unrecorded(self, run_dir: Path) -> bool:
+        """End the VM of a run_dir without a record, and tell whether there was one.
+
+        A daemon may die between a VMM's start and its record.
+        """
+        ...
+
     async def template_key(self, spec: VmSpec) -> str:
         """Return what must be equal for a clone to replace a boot of `spec`; "" if nothing can."""
         ...
@@ -300,3 +307,14 @@ def read_record(run_dir: Path) -> VmRecord | None:
     except FileNotFoundError:
         return None
     return VmRecord.from_json(text)
+
+
+async def end_leftover(driver: Driver, run_dir: Path) -> bool:
+    """End the VM an earlier daemon left in a run_dir, and tell whether there was one."""
+    record = read_record(run_dir)
+    if record is None:
+        return await driver.end_unrecorded(run_dir)
+    vm = await driver.reattach(record)
+    if vm is not None:
+        await vm.kill()
+    return vm is not None

@@ -22,7 +22,7 @@ from hyper.core.errors import HyperError, HypervisorError, Timeout
 from hyper.core.spec import Nic, NicKind, VmSpec
 from hyper.core.units import GIB, MIB
 from hyper.host.files import private_directory, remove_tree
-from hyper.hypervisor.driver import Driver, Ready, Vm, read_record
+from hyper.hypervisor.driver import Driver, Ready, Vm, end_leftover
 from hyper.hypervisor.memory import PRESSURE_LIMIT_PERCENT, available_bytes, pressure_percent
 from hyper.hypervisor.templates import Templates
 from hyper.hypervisor.zygotes import Zygotes
@@ -368,10 +368,7 @@ class Factory:
     async def _clear_leftovers(self) -> None:
         """End the clones that waited for an earlier daemon: nobody can own them."""
         for run_dir in self._run_dir.iterdir():
-            record = read_record(run_dir)
-            vm = await self._driver.reattach(record) if record is not None else None
-            if vm is not None:
-                await vm.kill()
+            await end_leftover(self._driver, run_dir)
             remove_tree(run_dir)
 
 

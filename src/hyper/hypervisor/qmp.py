@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qemu.qmp import QMPClient
 
 _COMMAND_S = 20.0
+_PIECE_BYTES = 65536
 
 
 class Qmp:
@@ -114,6 +115,33 @@ class Qmp:
             raise Timeout(f"{command} of {self._name}", _COMMAND_S) from None
         except (QMPError, OSError) as err:
             raise HypervisorError(f"{command} failed for {self._name}: {err}") from err
+
+
+async def quit_vmm(path: Path) -> bool:
+    """Have the VMM behind a socket end; return, once it has, whether there was one.
+
+    For a VMM of which nothing else is known. Raises Timeout.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        connect_unix(connection, path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        return False
+    reader, writer = await asyncio.open_connection(sock=connection)
+    try:
+        writer.write(b'{"execute": "qmp_capabilities"}\n{"execute": "quit"}\n')
+        async with asyncio.timeout(_COMMAND_S):
+            while await reader.read(_PIECE_BYTES):  # it closes the socket as the last thing
+                pass
+    except ConnectionError:
+        pass
+    except TimeoutError:
+        raise Timeout(f"quit at {path}", _COMMAND_S) from None
+    finally:
+        writer.close()
+    return True
 
 
 def listen_unix(path: Path, mode: int = 0o600) -> socket.socket:

@@ -13,14 +13,14 @@ from hyper.core.errors import HyperError, HypervisorError, Unavailable
 from hyper.core.spec import VmSpec
 from hyper.host.pidfd import PidHandle
 from hyper.host.process import find_program, run
-from hyper.hypervisor import probe
+from hyper.hypervisor import probe, qmp
 from hyper.hypervisor.check import Check
 from hyper.hypervisor.driver import Capabilities, DriverOptions, Ready, VmRecord, Warm
 from hyper.hypervisor.drivers.qemu import kvm, template, zygote
 from hyper.hypervisor.drivers.qemu.boot import Engine, boot
 from hyper.hypervisor.drivers.qemu.disks import SLOT_READ_ONLY
 from hyper.hypervisor.drivers.qemu.machines import MICROVM
-from hyper.hypervisor.drivers.qemu.vm import QemuVm
+from hyper.hypervisor.drivers.qemu.vm import QMP_SOCKET, QemuVm
 from hyper.hypervisor.jail import jail_works
 from hyper.hypervisor.tsc import tsc_khz
 
@@ -78,6 +78,10 @@ class QemuDriver:
             raise HypervisorError(f"VM {record.vm_id[:12]} lost its run directory: {err}") from err
         await vm.disks.reconcile()
         return vm
+
+    async def end_unrecorded(self, run_dir: Path) -> bool:
+        """End the VM of a run_dir without a record, and tell whether there was one."""
+        return await qmp.quit_vmm(run_dir / QMP_SOCKET)
 
     async def template_key(self, spec: VmSpec) -> str:
         """Return what must be equal for a clone to replace a boot of `spec`."""
