@@ -23,6 +23,7 @@ static const command_function commands[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_VOLUME_ADD] = command_volume_add,
     [MESSAGE_VOLUME_REMOVE] = command_volume_remove,
     [MESSAGE_VOLUME_FREEZE] = command_volume_freeze,
+    [MESSAGE_VOLUME_GROW] = command_volume_grow,
     [MESSAGE_CONTAINER_CREATE] = command_container_create,
     [MESSAGE_CONTAINER_REMOVE] = command_container_remove,
     [MESSAGE_CONTAINER_RETIRE] = command_container_retire,

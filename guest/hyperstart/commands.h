@@ -19,6 +19,7 @@ COMMAND(pod_setup);
 COMMAND(pod_shutdown);
 COMMAND(pod_processes_signal);
 COMMAND(cpus_set);
+COMMAND(volume_grow);
 COMMAND(clock_adjust);
 COMMAND(volume_add);
 COMMAND(volume_remove);

@@ -236,6 +236,13 @@ static const struct wire_layout message_volume_freeze_layout = {
     message_volume_freeze_fields, 2, 6, sizeof(struct message_volume_freeze),
 };
 
+static const struct wire_field message_volume_grow_fields[] = {
+    { WIRE_STR, false, offsetof(struct message_volume_grow, volume), NULL },
+};
+static const struct wire_layout message_volume_grow_layout = {
+    message_volume_grow_fields, 1, 5, sizeof(struct message_volume_grow),
+};
+
 static const struct wire_field message_cpus_set_fields[] = {
     { WIRE_U32, false, offsetof(struct message_cpus_set, online), NULL },
 };
@@ -619,6 +626,7 @@ const struct message_type message_types[MESSAGE_ID_MAX + 1] = {
     [MESSAGE_VOLUME_ADD] = { "volume_add", &message_volume_add_layout },
     [MESSAGE_VOLUME_REMOVE] = { "volume_remove", &message_volume_remove_layout },
     [MESSAGE_VOLUME_FREEZE] = { "volume_freeze", &message_volume_freeze_layout },
+    [MESSAGE_VOLUME_GROW] = { "volume_grow", &message_volume_grow_layout },
     [MESSAGE_CPUS_SET] = { "cpus_set", &message_cpus_set_layout },
     [MESSAGE_CLOCK_ADJUST] = { "clock_adjust", &message_clock_adjust_layout },
     [MESSAGE_CLOCK] = { "clock", &message_clock_layout },

@@ -23,7 +23,7 @@
 #define FEATURE_FILES 16u
 #define FEATURE_CLOCK 32u
 #define FEATURE_SIZES 64u
-#define PROTOCOL_FINGERPRINT 2397807721u
+#define PROTOCOL_FINGERPRINT 3503710775u
 
 enum message_id {
     MESSAGE_ERROR = 1,
@@ -34,6 +34,7 @@ enum message_id {
     MESSAGE_VOLUME_ADD = 6,
     MESSAGE_VOLUME_REMOVE = 7,
     MESSAGE_VOLUME_FREEZE = 36,
+    MESSAGE_VOLUME_GROW = 53,
     MESSAGE_CPUS_SET = 47,
     MESSAGE_CLOCK_ADJUST = 48,
     MESSAGE_CLOCK = 49,
@@ -75,7 +76,7 @@ enum message_id {
     MESSAGE_SERVICE_SET = 33,
     MESSAGE_SERVICE_REMOVE = 34,
 };
-#define MESSAGE_ID_MAX 52u
+#define MESSAGE_ID_MAX 53u
 
 struct str_list {
     const char **items;
@@ -376,6 +377,12 @@ struct message_volume_remove {
 struct message_volume_freeze {
     const char *volume;
     bool frozen;
+};
+
+/* Let the ext4 of a volume that is a mounted disk have all of the disk, which has just become
+ * larger. */
+struct message_volume_grow {
+    const char *volume;
 };
 
 /* Use the first `online` of the VM's CPUs and put the others to sleep. */

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@
 #include "volume.h"
 #include "volumes.h"
 
-enum { FREEZE_MS = 30000, FROZEN_MS = 120000 };
+enum { FREEZE_MS = 30000, FROZEN_MS = 120000, GROW_MS = 120000 };
 
 #define EXT4_RESIZE_FS _IOW('f', 16, uint64_t) /* linux/fs/ext4/ext4.h: EXT4_IOC_RESIZE_FS */
 
@@ -44,16 +45,37 @@ static int claim_root(const struct volume *volume, const char *path, struct erro
     return 0;
 }
 
-/* Let ext4 have all of a disk that was enlarged; harmless when it has. */
-static int grow(const struct volume *volume, const char *node, const char *path, struct error *err)
+/* How large the disk below a file system is, as the hypervisor says now. */
+static int disk_size(dev_t device, uint64_t *bytes, struct error *err)
 {
-    cleanup_close int disk = open(node, O_RDONLY | O_CLOEXEC);
-    cleanup_close int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    uint64_t bytes = 0, blocks;
-    struct statfs status;
+    char path[80], text[32];
 
-    if (disk < 0 || root < 0 || ioctl(disk, BLKGETSIZE64, &bytes) < 0 || fstatfs(root, &status) < 0)
+    snprintf(path, sizeof path, "/sys/dev/block/%u:%u/device/rescan", major(device), minor(device));
+    if (faccessat(AT_FDCWD, path, F_OK, 0) == 0 && file_write(AT_FDCWD, path, "1", err) < 0)
+        return -1;
+    snprintf(path, sizeof path, "/sys/dev/block/%u:%u/size", major(device), minor(device));
+    if (file_read(AT_FDCWD, path, text, sizeof text) <= 0)
+        return error_errno(err, "read", "%s", path);
+    *bytes = strtoull(text, NULL, 10) * 512;
+    return 0;
+}
+
+/* Let ext4 have all of a disk that was enlarged; harmless when it has. */
+static int grow(const void *what, struct error *err)
+{
+    const struct volume *volume = what;
+    cleanup_close int root = -1;
+    struct statfs status;
+    struct stat info;
+    uint64_t bytes = 0, blocks;
+    char path[160];
+
+    volume_path(volume, path, sizeof path);
+    root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0 || fstat(root, &info) < 0 || fstatfs(root, &status) < 0)
         return error_errno(err, "grow", "volume %s", volume->name);
+    if (disk_size(info.st_dev, &bytes, err) < 0)
+        return -1;
     blocks = bytes / (uint64_t)status.f_bsize;
     if (ioctl(root, EXT4_RESIZE_FS, &blocks) < 0)
         return error_errno(err, "grow", "volume %s", volume->name);
@@ -61,11 +83,11 @@ static int grow(const struct volume *volume, const char *node, const char *path,
 }
 
 static int finish_disk(const struct volume *volume, const struct message_volume_add *add,
-                       const char *node, const char *path, struct error *err)
+                       const char *path, struct error *err)
 {
     if (*volume->path && claim_root(volume, path, err) < 0)
         return -1;
-    return add->grow ? grow(volume, node, path, err) : 0;
+    return add->grow ? grow(volume, err) : 0;
 }
 
 int disk_mount(struct volume *volume, const struct message_volume_add *add,
@@ -83,7 +105,7 @@ int disk_mount(struct volume *volume, const struct message_volume_add *add,
         if (mount(node, path, *add->fstype ? add->fstype : "ext4", flags, NULL) < 0) {
             error_errno(err, "mount", "volume %s", volume->name);
         } else {
-            if (finish_disk(volume, add, node, path, err) == 0)
+            if (finish_disk(volume, add, path, err) == 0)
                 return OUTCOME_OK;
             umount2(path, MNT_DETACH);
         }
@@ -156,23 +178,63 @@ static void frozen(void *what, const struct error *failure)
     agent_reply_ok(&asked);
 }
 
-COMMAND(volume_freeze)
+/* A volume that is a disk, and with which nothing is being done. */
+static struct volume *find_disk(const char *name, struct error *err)
 {
-    const struct message_volume_freeze *order = message;
-    struct volume *volume = volume_find(order->volume);
+    struct volume *volume = volume_find(name);
 
     if (!volume)
-        return error_set(err, ENOENT, "volume", "%s", order->volume);
-    if (volume->kind != VOLUME_DISK)
-        return error_set(err, EOPNOTSUPP, "freeze", "volume %s", order->volume);
-    if (volume->waits)
-        return error_set(err, EBUSY, "volume", "%s", order->volume);
-    if (!order->frozen)
-        return thaw(volume, err);
+        error_set(err, ENOENT, "volume", "%s", name);
+    else if (volume->kind != VOLUME_DISK)
+        error_set(err, EOPNOTSUPP, "volume", "%s", name);
+    else if (volume->waits)
+        error_set(err, EBUSY, "volume", "%s", name);
+    else
+        return volume;
+    return NULL;
+}
+
+static int start(struct volume *volume, const struct request *request, errand_function run,
+                 errand_ended ended, uint32_t deadline_ms, struct error *err)
+{
     volume->asked = *request;
     volume->waits = true;
-    if (errand_start(freeze, frozen, volume, FREEZE_MS, err) == 0)
+    if (errand_start(run, ended, volume, deadline_ms, err) == 0)
         return OUTCOME_ANSWERED;
     volume->waits = false;
     return -1;
+}
+
+COMMAND(volume_freeze)
+{
+    const struct message_volume_freeze *order = message;
+    struct volume *volume = find_disk(order->volume, err);
+
+    if (!volume)
+        return -1;
+    if (!order->frozen)
+        return thaw(volume, err);
+    return start(volume, request, freeze, frozen, FREEZE_MS, err);
+}
+
+/* --- growth ----------------------------------------------------------------------------------- */
+
+static void grown(void *what, const struct error *failure)
+{
+    struct volume *volume = what;
+    struct request asked = volume->asked;
+
+    volume->waits = false;
+    if (failure)
+        agent_reply_error(&asked, failure);
+    else
+        agent_reply_ok(&asked);
+}
+
+COMMAND(volume_grow)
+{
+    const struct message_volume_grow *order = message;
+    struct volume *volume = find_disk(order->volume, err);
+
+    return volume ? start(volume, request, grow, grown, GROW_MS, err) : -1;
 }

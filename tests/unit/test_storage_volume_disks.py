@@ -89,6 +89,9 @@ async def test_a_volume_is_snapshotted_restored_and_grown(
         disks.check_new("data", "one")
     await disks.grow(path, 128 * MIB, image_format)
     assert virtual_size(path) == 128 * MIB
+    # What a daemon that died in between had enlarged already is never cut off.
+    assert await disks.grow(path, 96 * MIB, image_format) == 128 * MIB
+    assert virtual_size(path) == 128 * MIB
     with path.open("r+b") as file:
         file.seek(32 * 1024)
         file.write(b"changed")

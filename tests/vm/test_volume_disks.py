@@ -16,8 +16,11 @@ def test_a_volume_with_a_size(hyper: Hyper) -> None:
         assert "volume data: container writer writes to it: one pod at a time" in refused.stderr
     same_pod = ("--network", "container:writer", "-v", "data:/d:ro")
     assert hyper("run", "--rm", *same_pod, "busybox", "cat", "/d/x").stdout == "one\n"
-    refused = hyper("volume", "resize", "data", "64m", status=1)
-    assert "container writer uses it, and a change of its size is possible only" in refused.error
+    hyper("volume", "resize", "data", "48m")
+    grown = "df -m /d | tail -n 1 | awk '{ print ($2 > 35) }'; cat /d/x"
+    assert hyper("exec", "writer", "sh", "-c", grown).lines == ["1", "one"]
+    refused = hyper("volume", "resize", "data", "40m", status=1)
+    assert "it has 50331648 bytes: a volume can only be made larger" in refused.error
 
     assert hyper("volume", "snapshot", "create", "data", "live").stdout == "live\n"
     hyper("exec", "writer", "sh", "-c", "echo two > /d/x")  # who was held up goes on
@@ -38,7 +41,18 @@ def test_a_volume_with_a_size(hyper: Hyper) -> None:
 
 def test_a_qcow2_volume_keeps_what_was_written(hyper: Hyper) -> None:
     hyper("volume", "create", "--driver", "qcow2", "--opt", "size=64m", "data")
-    hyper("run", "--rm", "-v", "data:/d", "busybox", "sh", "-c", "echo kept > /d/x")
+    hyper("run", "-d", "--name", "writer", "-v", "data:/d", "busybox", "sleep", "600")
+    hyper("exec", "writer", "sh", "-c", "echo kept > /d/x")
+    hyper("volume", "resize", "data", "1g")
+    grown = "df -m /d | tail -n 1 | awk '{ print ($2 > 700) }'"
+    assert hyper("exec", "writer", "sh", "-c", grown).lines == ["1"]
+    hyper("rm", "-f", "writer")
+
+    reader = ("run", "-d", "--name", "reader", "-v", "data:/d:ro", "busybox", "sleep", "600")
+    hyper(*reader)
+    refused = hyper("volume", "resize", "data", "3g", status=1)
+    assert "container reader uses it, and a change of its size is possible only" in refused.error
+    hyper("rm", "-f", "reader")
     hyper("volume", "resize", "data", "3g")
     script = "cat /d/x; df -m /d | tail -n 1 | awk '{ print ($2 > 2000) }'"
     assert hyper("run", "--rm", "-v", "data:/d", "busybox", "sh", "-c", script).lines == [

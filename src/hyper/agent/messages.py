@@ -25,7 +25,7 @@ FEATURE_PARTITIONS = 8
 FEATURE_FILES = 16
 FEATURE_CLOCK = 32
 FEATURE_SIZES = 64
-PROTOCOL_FINGERPRINT = 2397807721
+PROTOCOL_FINGERPRINT = 3503710775
 
 
 class ProtocolError(ValueError):
@@ -859,6 +859,26 @@ def _read_volume_freeze(payload: bytes, at: int) -> tuple[VolumeFreeze, int]:
 def _write_volume_freeze(out: bytearray, value: VolumeFreeze) -> None:
     _write_str(out, value.volume)
     out += _B.pack(value.frozen)
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeGrow:
+    """Let the ext4 of a volume that is a mounted disk have all of the disk, which has just become
+    larger.
+    """
+
+    TYPE: ClassVar[int] = 53
+
+    volume: str = ""
+
+
+def _read_volume_grow(payload: bytes, at: int) -> tuple[VolumeGrow, int]:
+    volume, at = _read_str(payload, at)
+    return VolumeGrow(volume), at
+
+
+def _write_volume_grow(out: bytearray, value: VolumeGrow) -> None:
+    _write_str(out, value.volume)
 
 
 @dataclass(frozen=True, slots=True)
@@ -2008,6 +2028,7 @@ Message = (
     | VolumeAdd
     | VolumeRemove
     | VolumeFreeze
+    | VolumeGrow
     | CpusSet
     | ClockAdjust
     | Clock
@@ -2059,6 +2080,7 @@ MESSAGES: dict[int, type[Message]] = {
     6: VolumeAdd,
     7: VolumeRemove,
     36: VolumeFreeze,
+    53: VolumeGrow,
     47: CpusSet,
     48: ClockAdjust,
     49: Clock,
@@ -2108,6 +2130,7 @@ REPLIES: dict[type[Message], type[Message]] = {
     VolumeAdd: Ok,
     VolumeRemove: Ok,
     VolumeFreeze: Ok,
+    VolumeGrow: Ok,
     CpusSet: Ok,
     ClockAdjust: Clock,
     ContainerCreate: Ok,
@@ -2144,6 +2167,7 @@ _READERS: dict[int, Callable[[bytes, int], tuple[Message, int]]] = {
     6: _read_volume_add,
     7: _read_volume_remove,
     36: _read_volume_freeze,
+    53: _read_volume_grow,
     47: _read_cpus_set,
     48: _read_clock_adjust,
     49: _read_clock,
@@ -2195,6 +2219,7 @@ _WRITERS: dict[int, Callable[[bytearray, Any], None]] = {
     6: _write_volume_add,
     7: _write_volume_remove,
     36: _write_volume_freeze,
+    53: _write_volume_grow,
     47: _write_cpus_set,
     48: _write_clock_adjust,
     49: _write_clock,

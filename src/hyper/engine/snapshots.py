@@ -22,6 +22,7 @@ from hyper.engine.volumes import Volumes
 from hyper.storage.volume_disks import Snapshot, VolumeDisks
 
 FREEZE_S = 60.0
+GROW_S = 150.0
 
 
 class Snapshots:
@@ -47,10 +48,7 @@ class Snapshots:
         """
         volume, source = await self._file_of(name, "snapshot")
         self._disks.check_new(name, snapshot)
-        identity = disk_identity(source.source)
-        writer = next(
-            (u for u in self._services.disk_uses.users(identity) if not u.read_only), None
-        )
+        writer = self._writer(source)
         if writer is None:
             async with self._held(source, volume, "a snapshot being taken", read_only=True):
                 await self._disks.take(name, Path(source.source), snapshot)
@@ -110,10 +108,11 @@ class Snapshots:
         self._disks.remove((await self._volumes.get(name)).name, snapshot)
 
     async def resize(self, name: str, size_bytes: int) -> VolumeView:
-        """Make a volume larger; its file system follows at its next use.
+        """Make a volume larger: at once if a pod writes to it, else its file system follows at its
+        next use.
 
-        Raises Conflict while it is in use, InvalidArgument for a smaller size, Unsupported when
-        its image is not Hyper's own.
+        Raises Conflict while pods read it, InvalidArgument for a smaller size, Unsupported when
+        its image is not Hyper's own, Failure when the pod's guest does not follow.
         """
         volume, source = await self._disk_of(name, "resize")
         if not source.grow:
@@ -126,11 +125,39 @@ class Snapshots:
                 f"resize {name}: it has {source.size_bytes} bytes: a volume can only be made "
                 "larger; copy what is in it to a smaller one"
             )
+        if writer := self._writer(source):
+            return await self._grow_in_use(volume, source, size_bytes, writer)
         async with self._held(source, volume, "a change of its size", read_only=False):
             size = await self._disks.grow(Path(source.source), size_bytes, source.image_format)
-            volume = replace(volume, source=replace(source, size_bytes=size))
-            await self._volumes.store(volume, "resize")
+            return await self._store_size(volume, source, size)
+
+    async def _grow_in_use(
+        self, volume: VolumeView, source: VolumeSource, size_bytes: int, writer: Use
+    ) -> VolumeView:
+        """Enlarge disk and file system of a pod that runs; the VMM enlarges the image."""
+        machine = self._machine_of(writer, volume.name)
+        size = self._disks.size_after(Path(source.source), size_bytes, source.image_format)
+        await machine.vm.disks.resize(writer.name, size)
+        volume = await self._store_size(volume, source, size)
+        try:
+            await machine.agent.request(guest.VolumeGrow(volume=writer.name), timeout_s=GROW_S)
+        except HyperError as err:
+            raise Failure(
+                f"resize {volume.name}: its image has {size} bytes now, but {writer.user} did not "
+                f"enlarge the file system ({err}): that follows at the next start"
+            ) from err
         return volume
+
+    async def _store_size(
+        self, volume: VolumeView, source: VolumeSource, size_bytes: int
+    ) -> VolumeView:
+        volume = replace(volume, source=replace(source, size_bytes=size_bytes))
+        await self._volumes.store(volume, "resize")
+        return volume
+
+    def _writer(self, source: VolumeSource) -> Use | None:
+        users = self._services.disk_uses.users(disk_identity(source.source))
+        return next((use for use in users if not use.read_only), None)
 
     async def _disk_of(self, name: str, what: str) -> tuple[VolumeView, VolumeSource]:
         volume = await self._volumes.get(name)

@@ -134,6 +134,10 @@ class VmDisks(Protocol):
         """Unplug a disk the guest no longer uses. Raises NotFound."""
         ...
 
+    async def resize(self, disk_id: str, size_bytes: int) -> None:
+        """Give a writable disk, and its image, another size, in use or not. Raises NotFound."""
+        ...
+
 
 class Vm(Protocol):
     """One running virtual machine. Methods raise HypervisorError when the VMM fails or is gone."""

@@ -54,9 +54,21 @@ class VolumeDisks:
         sync_directory(self._root)
         return path
 
+    def size_after(self, path: Path, size_bytes: int, image_format: str) -> int:
+        """Return the size an image can be given: whole sectors, and never less than it has.
+
+        Raises InvalidArgument.
+        """
+        size_bytes = check_size(size_bytes, "a volume")
+        if image_format == "qcow2":
+            check_qcow2_size(size_bytes)
+            return max(size_bytes, virtual_size(path))
+        with disk_errors(path, "read"):
+            return max(size_bytes, path.stat().st_size)
+
     async def grow(self, path: Path, size_bytes: int, image_format: str) -> int:
         """Make an image larger and return its size; its file system follows when it is mounted."""
-        size_bytes = check_size(size_bytes, "a volume")
+        size_bytes = self.size_after(path, size_bytes, image_format)
         if image_format == "qcow2":
             await in_thread("grow image", grow_qcow2, path, size_bytes)
         else:

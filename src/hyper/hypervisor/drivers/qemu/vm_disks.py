@@ -54,6 +54,15 @@ class QemuDisks:
             await hotplug.remove_lun(self._qmp, address.index)
         self._record.put(self._record.current.without_disk(disk_id))
 
+    async def resize(self, disk_id: str, size_bytes: int) -> None:
+        """Give a writable disk, and its image, another size. Raises NotFound."""
+        address = self.address_of(disk_id)
+        if address.bus is Bus.BLOCK_SLOT:
+            node = hotplug.slot_node(address.index)
+        else:
+            node = hotplug.lun_node(address.index)
+        await self._qmp.execute("block_resize", {"node-name": node, "size": size_bytes})
+
     async def bind(self, disks: tuple[Disk, ...]) -> None:
         """Put disks into the empty slots of a clone, those that do not fit onto SCSI."""
         placed, left = choose_slots([disk.read_only for disk in disks])
