@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -130,6 +131,31 @@ def test_a_record_is_one_json_object_on_one_line() -> None:
     assert shown["msg"] == 'it "x"\nbroke'
     assert shown["error"].endswith("ValueError: two\nlines")
     assert shown["time"].endswith("Z") and "T" in shown["time"]
+
+
+async def test_the_lines_of_a_request_have_its_number(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "api.access")
+    formatted: list[dict[str, Any]] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            formatted.append(json.loads(JsonFormatter().format(record)))
+
+    handler = Keep()
+    logging.getLogger("api").addHandler(handler)
+    try:
+        await client("GET", "/_ping")
+        await client("GET", "/images/search?term=x")
+    finally:
+        logging.getLogger("api").removeHandler(handler)
+    ping, failed, search = (
+        line for line in formatted if line["logger"] != "api.server" or line["level"] == "error"
+    )
+    assert (ping["operation"], ping["status"]) == ("SystemPing", 200) and ping["seconds"] >= 0
+    assert failed["level"] == "error" and "ImageSearch is not supported" in failed["msg"]
+    assert failed["request"] == search["request"] != ping["request"]
 
 
 def test_the_configuration_file_chooses_the_logs_format(run_dir: Path) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import grp
+import itertools
 import logging
 import os
 import socket
@@ -14,6 +15,7 @@ import stat
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -22,14 +24,16 @@ import hyper
 from hyper.api.call import Call
 from hyper.api.connection import Connection, ConnectionServer
 from hyper.api.dispatch import Router, split_version
-from hyper.api.errors import cause_of, error_response
+from hyper.api.errors import cause_of, error_response, text_of
 from hyper.core.errors import Conflict, InvalidArgument, Unavailable
+from hyper.host import logs
 from hyper.schema.routes import MAXIMUM_VERSION, ROUTES
 
 if TYPE_CHECKING:
     from hyper.engine.engine import Engine
 
 log = logging.getLogger("api.server")
+access = logging.getLogger("api.access")
 Serve = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 HEADERS = {
@@ -53,6 +57,7 @@ class Server:
         self._router = Router(ROUTES)
         self._runners: list[web.ServerRunner] = []
         self._paths: list[Path] = []
+        self._numbers = itertools.count(1)
 
     async def start(self, hosts: Sequence[str]) -> None:
         """Listen on `unix:///path`, `tcp://address:port` and `fd://` (systemd) hosts.
@@ -129,13 +134,14 @@ class Server:
     async def _serve(self, router: Router, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request: the only place where an error becomes a response."""
         response: web.StreamResponse
-        operation = ""
+        operation, began = "", monotonic()
+        logs.request.set(f"{next(self._numbers):08x}")
         try:
             version, path = split_version(request.path)
             route, handler, parameters = router.find(request.method, path)
             operation = route.operation
             call = Call(request, self._engine, version, parameters, HEADERS)
-            log.debug("%s %s -> %s", request.method, request.path_qs, route.operation)
+            log.debug("%s %s -> %s", request.method, request.path_qs, operation)
             response = await handler(call)
         except Exception as raised:
             cause = cause_of(raised)
@@ -144,6 +150,7 @@ class Server:
         self._engine.metrics.requests[operation, str(response.status)] += 1
         if not response.prepared:
             response.headers.update(HEADERS)
+        _log_end(request, operation, response.status, monotonic() - began)
         connection = request.protocol
         if isinstance(connection, Connection) and connection.half_closed:
             response.force_close()
@@ -154,11 +161,18 @@ class Server:
             log.debug("%s %s: the client went away", request.method, request.path)
             return Nothing()
         answer = error_response(error)
+        if answer.status >= 500:
+            log.error("%s %s failed: %s", request.method, request.path, text_of(error))
         if request.writer.output_size:
             # Half an answer is out: an end without its last chunk tells the client.
             log.warning("%s %s broke off: %s", request.method, request.path, error)
             return Nothing()
         return answer
+
+
+def _log_end(request: web.BaseRequest, operation: str, status: int, seconds: float) -> None:
+    fields = {"operation": operation, "status": status, "seconds": round(seconds, 6)}
+    access.debug("%s %s: %d", request.method, request.path, status, extra={"fields": fields})
 
 
 class Nothing(web.StreamResponse):
