@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from tests.bench.dockerd import Dockerd
 from tests.support.daemon import HYPER, Daemon
-from tests.support.ports import free_port
+from tests.support.ports import free_ports
 
 COMMAND_S = 100.0
 START_REGISTRY = Path(__file__).parent / "start-registry"
@@ -242,7 +242,8 @@ class Shell:
         programs.mkdir()
         (programs / "docker").symlink_to(client.program)
         (programs / "start-registry").symlink_to(START_REGISTRY)
-        self._ports = {"FREE_PORT": str(free_port()), "FREE_PORT2": str(free_port())}
+        port = free_ports(2)
+        self._ports = {"FREE_PORT": str(port), "FREE_PORT2": str(port + 1)}
         (self.folder / "work").mkdir()
 
     @property

@@ -89,12 +89,12 @@ def create(call: Invocation, body: "Body") -> str:
         answer = call.daemon.call("POST", "/containers/create", query, body)
     except ApiError as err:
         if not image_is_missing(call, err):
-            raise failed(err, _FAILED) from err
+            raise failed(err) from err
         pull_as_asked(call, missing=True)
         try:
             answer = call.daemon.call("POST", "/containers/create", query, body)
         except ApiError as again:
-            raise failed(again, _FAILED) from again
+            raise failed(again) from again
     assert isinstance(answer, dict)
     warnings = answer.get("Warnings") or []
     if warnings:

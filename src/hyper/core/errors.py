@@ -47,7 +47,7 @@ _NOT_FOUND = {
     "exec": "No such exec instance: {}",
     "image for it": "image with reference {} was found but does not match the specified platform",
     "volume": "get {}: no such volume",
-    "volume plugin": 'error looking up volume plugin {}: plugin "{}" not found',
+    "volume plugin": 'create {detail}: error looking up volume plugin {}: plugin "{}" not found',
     "network": "network {} not found",
     "network to start on": "failed to set up container networking: network {} not found",
     "pod": "No such pod: {}",
@@ -66,7 +66,8 @@ _NOT_FOUND = {
 
 class NotFound(HyperError):
     """No object of `kind` is called `name`; the text is Docker's (docker-py matches "no such
-    image"). Of a file, `detail` is the container, of a container of a pod the pod.
+    image"). Of a file, `detail` is the container, of a container of a pod the pod, of a volume
+    plugin the volume.
     """
 
     def __init__(self, kind: str, name: str, detail: str = "") -> None:
@@ -79,6 +80,8 @@ class NotFound(HyperError):
             super().__init__(f"pod {detail} has no container named {name}")
             return
         text = _NOT_FOUND.get(kind, f"no such {kind}: {{}}").replace("{}", name)
+        if "{detail}" in text:
+            text, detail = text.replace("{detail}", detail), ""
         super().__init__(f"{text}: {detail}" if detail else text)
 
 

@@ -82,8 +82,8 @@ class Containers:
         for attempt, chosen in enumerate(names, 1):
             try:
                 return await self._add(replace(row, name=chosen), host, attached)
-            except Conflict:
-                if attempt == len(names):
+            except HyperError as err:
+                if attempt == len(names) or not isinstance(err, Conflict):
                     await self._volumes.release(row.mounts)
                     raise
         raise AssertionError("unreachable")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import time_ns
 
-from hyper.core.errors import InvalidArgument
+from hyper.core.errors import HyperError, InvalidArgument
 from hyper.core.health import merge_healthcheck
 from hyper.core.ids import check_hostname, new_id
 from hyper.core.pod_spec import PodSpec
@@ -45,7 +45,11 @@ class Creation:
         plan.vm_vcpus([spec], 1, self._pods.host_cpus)
         volumes = pod.spec.volumes if pod else ()
         mounts = await self._volumes.resolve(spec, image, self._volumes_from, volumes)
-        plan.user_mounts(mounts)
+        try:
+            plan.user_mounts(mounts)
+        except HyperError:
+            await self._volumes.release(mounts)
+            raise
         pod_id = pod.id if pod else ""
         return ContainerRow(container_id, "", pod_id, time_ns(), spec, command, mounts, Status())
 

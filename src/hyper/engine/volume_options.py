@@ -41,7 +41,7 @@ def volume_source(name: str, driver: str, options: Mapping[str, str]) -> VolumeS
     if driver == LOCAL:
         return _local(name, options)
     if driver not in _OPTIONS:
-        raise NotFound("volume plugin", driver)
+        raise NotFound("volume plugin", driver, name)
     for key in options:
         if key not in _OPTIONS[driver]:
             raise InvalidArgument(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import time_ns
 
-from hyper.core.errors import Conflict, InvalidArgument, NotFound
+from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound
 from hyper.core.ids import check_name, new_id
 from hyper.core.pod_spec import Medium, PodVolume, VolumeSource
 from hyper.core.spec import ContainerSpec, Mount, MountKind
@@ -146,9 +146,24 @@ class Volumes:
         """Return a container's mounts; named and anonymous volumes are made when missing.
 
         The user's mounts win over --volumes-from, and those over the image's VOLUMEs. `of_pod`
-        are the volumes its pod has.
+        are the volumes its pod has. Of a failure no anonymous volume is left.
         """
         mounts: dict[str, MountView] = {}
+        try:
+            await self._resolve(spec, image, container_of, of_pod, mounts)
+        except HyperError:
+            await self.release(tuple(mounts.values()))
+            raise
+        return tuple(mounts.values())
+
+    async def _resolve(
+        self,
+        spec: ContainerSpec,
+        image: Image,
+        container_of: Callable[[str], ContainerView],
+        of_pod: Sequence[PodVolume],
+        mounts: dict[str, MountView],
+    ) -> None:
         for reference in spec.volumes_from:
             name, _, mode = reference.partition(":")
             if mode not in ("", "ro", "rw", "z", "Z"):
@@ -178,7 +193,6 @@ class Volumes:
             if destination not in mounts:
                 anonymous = Mount(MountKind.VOLUME, destination)
                 mounts[destination] = await self._resolve_one(anonymous, destination)
-        return tuple(mounts.values())
 
     async def _resolve_one(self, mount: Mount, destination: str) -> MountView:
         view = _view(mount, destination)

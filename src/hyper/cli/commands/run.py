@@ -140,7 +140,9 @@ class _Attached:
             print("read escape sequence", file=sys.stderr)
             return 0
         if self._error:
-            raise failed(ApiError(500, self._error), self._status)
+            # What the daemon tells apart is how the program failed; docker also reads the words.
+            known = self._status if self._status != _DAEMON_FAILED else None
+            raise failed(ApiError(500, self._error), known)
         if self._status is None:
             raise CommandFailed(
                 "error waiting for container: the daemon closed the connection", _DAEMON_FAILED
