@@ -50,8 +50,20 @@ async def test_a_login_needs_a_registry_that_answers(store: ImageStore) -> None:
     port = free_port()
     with pytest.raises(Unavailable, match=rf"dial tcp 127.0.0.1:{port}: connect: connection ref"):
         await remote.login(store.shelf, f"127.0.0.1:{port}", GOOD)
-    with pytest.raises(InvalidArgument, match="invalid registry address"):
-        await remote.login(store.shelf, "a b\n", GOOD)
+    for address in ("a b\n", "::::", "ftp://x.y/", "https://", "http://[x"):
+        with pytest.raises(InvalidArgument, match="invalid registry address"):
+            await remote.login(store.shelf, address, GOOD)
+
+
+def test_a_password_goes_to_the_host_it_is_for_and_no_other() -> None:
+    for address, host in (
+        ("", "docker.io"),
+        ("https://index.docker.io/v1/", "docker.io"),
+        ("registry", "registry"),  # as an image's name that would be a folder of Docker Hub
+        ("http://registry/v2/", "registry"),
+        ("localhost:5000", "localhost:5000"),
+    ):
+        assert remote._registry(address).domain == host
 
 
 async def test_a_manifest_is_described_with_its_platform(

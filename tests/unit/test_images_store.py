@@ -432,6 +432,7 @@ def test_the_header_of_the_docker_client_is_read(raw: Json, expected: Credential
 
 def test_passwords_are_not_shown() -> None:
     assert "secret" not in repr(Credentials("u", "secret", "secret", "secret"))
-    for value in ("!!!", "AAAA", "W10="):
+    assert credentials.from_header("bnVsbA==") is None  # null
+    for value in ("!!!", "AAAA", "W10=", "eyJ1c2VybmFtZSI6NX0="):
         with pytest.raises(InvalidArgument):
             credentials.from_header(value)

@@ -23,6 +23,7 @@ _DOCKER_KEY = "https://index.docker.io/v1/"
 _LIMIT_BYTES = 4 * 1024 * 1024
 _HELPER = re.compile(r"[A-Za-z0-9_.-]+")
 _HELPER_TIMEOUT_S = 30.0
+_FIELDS = ("username", "password", "auth", "identitytoken", "registrytoken")
 _HELPER_VARIABLES = ("HOME", "PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME")
 
 
@@ -64,6 +65,7 @@ def _header_object(value: str, header: str) -> dict[str, Any]:
     try:
         padded = value + "=" * (-len(value) % 4)
         raw = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True) or b"{}")
+        raw = {} if raw is None else raw
         if not isinstance(raw, dict):
             raise ValueError("not an object")
     except (ValueError, binascii.Error, RecursionError) as err:
@@ -72,6 +74,9 @@ def _header_object(value: str, header: str) -> dict[str, Any]:
 
 
 def _of_auth(raw: dict[str, Any]) -> Credentials | None:
+    for key in _FIELDS:
+        if not isinstance(raw.get(key) or "", str):
+            raise InvalidArgument(f"invalid X-Registry-Auth header: {key} is not a string")
     found = Credentials(
         _text(raw, "username"),
         _text(raw, "password"),

@@ -66,6 +66,11 @@ class Reference:
         return self.name + self._suffix()
 
 
+def is_domain(text: str) -> bool:
+    """Return whether this can be the host, and port, of a registry."""
+    return _DOMAIN.fullmatch(text) is not None
+
+
 def parse(text: str) -> Reference:
     """Return the normalised form of a name such as busybox, host:5000/a/b:tag or x@sha256:...
 
@@ -86,7 +91,7 @@ def parse(text: str) -> Reference:
         raise InvalidArgument(
             f"invalid reference format: repository name ({path}) must be lowercase"
         )
-    if not _PATH.fullmatch(path) or not _DOMAIN.fullmatch(domain):
+    if not _PATH.fullmatch(path) or not is_domain(domain):
         raise InvalidArgument("invalid reference format")
     if len(domain) + 1 + len(path) > _NAME_LIMIT:
         raise InvalidArgument(f"repository name must not be more than {_NAME_LIMIT} characters")

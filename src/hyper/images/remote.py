@@ -12,7 +12,7 @@ from hyper.images.credentials import Credentials
 from hyper.images.manifest import DOCKER_LIST, OCI_INDEX, Index, Platform, parse_config
 from hyper.images.manifest import parse_manifest as parse
 from hyper.images.pull import configured, fetch_config
-from hyper.images.reference import DEFAULT_DOMAIN
+from hyper.images.reference import DEFAULT_DOMAIN, Reference
 from hyper.images.registry import Repository
 from hyper.images.shelf import Shelf
 
@@ -32,14 +32,24 @@ async def login(shelf: Shelf, server: str, known: Credentials) -> str:
 
     Raises InvalidArgument, Unauthorized, Unavailable.
     """
-    host = urlsplit(server if "://" in server else f"//{server}").netloc or DEFAULT_DOMAIN
-    if host == "index.docker.io":
-        host = DEFAULT_DOMAIN
+    return await Repository(shelf.http, _registry(server), known).login()
+
+
+def _registry(server: str) -> Reference:
+    """Return a name at the registry of an address, which is Docker Hub if it is empty.
+
+    A host without a dot is a registry here, though in the name of an image it is none: the
+    password must go to no other. Raises InvalidArgument.
+    """
+    refusal = f"invalid registry address: {server[:200]!r}"
     try:
-        name = reference.parse(f"{host}/login")
-    except InvalidArgument as err:
-        raise InvalidArgument(f"invalid registry address: {server[:200]!r}") from err
-    return await Repository(shelf.http, name, known).login()
+        url = urlsplit(server if "://" in server else f"//{server}")
+    except ValueError as err:
+        raise InvalidArgument(refusal) from err
+    host = url.netloc or ("" if server else DEFAULT_DOMAIN)
+    if url.scheme not in ("", "http", "https") or not reference.is_domain(host):
+        raise InvalidArgument(refusal)
+    return Reference(DEFAULT_DOMAIN if host == "index.docker.io" else host, "login")
 
 
 async def inspect(shelf: Shelf, name: str, auth: Credentials | None) -> Remote:

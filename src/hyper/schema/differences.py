@@ -39,6 +39,9 @@ ELSEWHERE = {
     "a registry that does not answer": (
         "is 503 before the first line of progress, where dockerd says 500; the words are dockerd's"
     ),
+    "a broken X-Registry-Auth": (
+        "is 400: dockerd goes on without credentials, and says later that access is denied"
+    ),
     "bad parameters": "are 400 where dockerd 20.10 says 500, as with newer dockerds",
     "a client that does not read": (
         "hinders nobody: what it has still to read waits in a file, and the process, its log and "
