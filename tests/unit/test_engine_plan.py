@@ -1,11 +1,19 @@
 """What a user asked for becomes what the guest is told, as dockerd would do it."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
+from hyper.agent.client import AgentClient
 from hyper.core.errors import InvalidArgument
-from hyper.core.spec import ContainerSpec, Resources
+from hyper.core.pod_spec import Medium, VolumeSource
+from hyper.core.spec import ContainerSpec, MountKind, Resources
 from hyper.engine import plan
-from hyper.engine.views import Command
+from hyper.engine.machine import Machine
+from hyper.engine.views import Command, MountView, NetworkView
+from hyper.hypervisor.driver import Vm
+from hyper.network.networks import Link
 
 IMAGE = ("PATH=/bin", "A=image", "B=image")
 
@@ -58,3 +66,44 @@ def test_a_vm_of_a_container_without_a_limit_has_the_default() -> None:
         ContainerSpec("busybox", resources=Resources(memory_bytes=1)),
     ]
     assert plan.vm_memory_bytes(specs, 512 << 20) == 512 << 20
+
+
+def test_what_is_only_read_is_a_share_of_its_own() -> None:
+    for read_only in (
+        MountView(MountKind.BIND, "/d", source="/data", read_only=True),
+        MountView(MountKind.VOLUME, "/d", "data", "/data", read_only=True),
+        MountView(MountKind.VOLUME, "/d", "data", "/data", read_only=True, subpath="x"),
+    ):
+        assert plan.is_shared_read_only(read_only)
+        assert plan.share_name(read_only).startswith("read-")
+    disk = VolumeSource(Medium.DISK, "/data.img")
+    for other in (
+        MountView(MountKind.VOLUME, "/d", "data", "/data"),
+        MountView(MountKind.VOLUME, "/d", "data", read_only=True, volume=disk),
+        MountView(MountKind.VOLUME, "/d", "data", "/data", True, subpath="x", subpath_mode=0o755),
+    ):
+        assert not plan.is_shared_read_only(other) and plan.share_name(other) == "data"
+
+
+def test_an_empty_volume_that_is_only_read_is_filled_before_it_is_sealed() -> None:
+    mount = MountView(MountKind.VOLUME, "/d", "data", "/data", read_only=True)
+    name = plan.share_name(mount)
+    assert plan.user_mounts([mount], fresh=True, unsealed={name})[0].populate
+    assert not plan.user_mounts([mount], fresh=True)[0].populate
+    assert not plan.user_mounts([mount], fresh=False, unsealed={name})[0].populate
+
+
+def test_a_vm_of_an_earlier_release_knows_what_is_only_read_by_the_name_for_all() -> None:
+    mount = MountView(MountKind.BIND, "/d", source="/data", read_only=True)
+    named = MountView(MountKind.VOLUME, "/d", "data", "/data", read_only=True)
+
+    def known(shares: tuple[str, ...], mount: MountView) -> str:
+        vm = cast(Vm, SimpleNamespace(record=SimpleNamespace(shares=shares)))
+        agent, link = cast(AgentClient, None), cast(Link, None)
+        return Machine(vm, agent, NetworkView(), (), "h", link).known_as(mount)
+
+    now, earlier = plan.share_name(mount), plan.writable_name(mount)
+    assert known((earlier,), mount) == earlier
+    assert known((earlier, now), mount) == now
+    assert known(("data",), named) == "data"
+    assert known(("data", now), named) == now

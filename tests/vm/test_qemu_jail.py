@@ -84,7 +84,18 @@ async def test_a_shared_folder_appears_in_the_guest_only(vm: Vm, folder: Path) -
 
 
 async def while_mounted(vm: Vm, guest: Shell, shared: Path) -> None:
-    """Add and remove shares while the guest has the file system mounted."""
+    """Add, seal and remove shares while the guest has the file system mounted."""
+    await vm.share_add("sealed", shared, False)
+    await guest.output("sleep 600 3>/mnt/sealed/kept & echo $! >/pid; touch /mnt/sealed/yes")
+    await guest.output("until [ -e /mnt/sealed/kept ]; do sleep 0.1; done")
+    with pytest.raises(HypervisorError, match=r"(?i)busy"):
+        await vm.share_seal("sealed")
+    await guest.output("kill $(cat /pid); while [ -d /proc/$(cat /pid) ]; do sleep 0.1; done")
+    await vm.share_seal("sealed")
+    status, _ = await guest.run("touch /mnt/sealed/no || echo >/mnt/sealed/yes")
+    assert status != 0 and not (shared / "no").exists()
+    assert await guest.output("cat /mnt/sealed/hello") == "from the host"
+    await vm.share_remove("sealed")
     await vm.share_add("locked", shared, True)
     assert await guest.output("cat /mnt/locked/hello") == "from the host"
     status, _ = await guest.run("touch /mnt/locked/no")

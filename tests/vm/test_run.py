@@ -90,11 +90,23 @@ def test_a_guest_that_lifts_read_only_cannot_write_to_the_host(
 ) -> None:
     writable = tmp_path / "writable"
     writable.mkdir()
-    script = "mount -o remount,rw,bind /in && touch /rw/lifted && ! touch /in/no && touch /rw/yes"
+    script = """
+        for place in /in /old /etc; do
+            mount -o remount,rw,bind $place && ! touch $place/no && touch /rw/lifted$place || exit 1
+        done
+        ls /etc/passwd
+        cat /old/kept
+    """
+    hyper("run", "--rm", "-v", "old:/v", "busybox", "sh", "-c", "echo kept > /v/kept")
     binds = ("-v", f"{tmp_path}:/in:ro", "-v", f"{writable}:/rw")
-    own = ("--cap-add", "SYS_ADMIN", "busybox", "sh", "-c", script)
-    assert "Read-only file system" in hyper("run", "--rm", *binds, *own).stderr
-    assert {path.name for path in tmp_path.rglob("*")} == {"writable", "lifted", "yes"}
+    # What the image has is put into an empty volume, also into one that is only read.
+    volumes = ("-v", "old:/old:ro", "-v", "fresh:/etc:ro")
+    own = ("--cap-add", "SYS_ADMIN", "busybox", "sh", "-c", f"mkdir /rw/lifted; {script}")
+    shown = hyper("run", "--rm", *binds, *volumes, *own)
+    assert shown.stderr.count("Read-only file system") == 3
+    assert shown.lines == ["/etc/passwd", "kept"]
+    assert {path.name for path in tmp_path.rglob("*")} == {"writable", "lifted", "in", "old", "etc"}
+    hyper("volume", "rm", "old", "fresh")
 
 
 def test_groups_of_the_image_are_taken(hyper: Hyper) -> None:

@@ -226,7 +226,7 @@ async def _launch(
     disks = await boot.prepare_disks(pod.services, container)
     volumes = await carriers.prepare(pod, pod.services, container)
     own = devices.given(pod.row.spec, container.spec)
-    attached = await machine.attach(container, disks, volumes, own.disks)
+    attached = await machine.attach(container, disks, volumes, own.disks, starts=True)
     names = joining.names_of(pod, container)
     lines = linking.hosts_lines(linked)
     share_pid = pod.row.spec.share_pid
@@ -245,6 +245,7 @@ async def _launch(
     pod.processes.open_main(pod.supervisor, machine, container, request)
     undo.callback(pod.processes.discard, machine, request.process_id)
     pid = await machine.start(request)
+    await machine.seal()
     container.network = machine.network
     return request, pid
 

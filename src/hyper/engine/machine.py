@@ -18,12 +18,13 @@ from hyper.agent.client import AgentClient
 from hyper.core.errors import GuestError, HyperError
 from hyper.core.pod_spec import InjectedFile, PodSpec
 from hyper.core.protected import MASKED_PATHS, READ_ONLY_PATHS, protected
-from hyper.core.spec import ContainerSpec, Disk
+from hyper.core.spec import ContainerSpec, Disk, MountKind
 from hyper.engine import plan, pod_plan
 from hyper.engine.carriers import Carrier, is_durable
 from hyper.engine.container import Container
 from hyper.engine.devices import NOTHING, VOLUME_DEVICE
 from hyper.engine.views import MountView, NetworkView
+from hyper.host.files import is_empty_directory
 from hyper.hypervisor.driver import Vm
 from hyper.network.networks import Link
 
@@ -40,19 +41,16 @@ class Attached:
 
     @classmethod
     def of(
-        cls, vm: Vm, container: Container, disks: tuple[Disk, Disk], devices: Iterable[str]
+        cls, vm: Vm, container: Container, disks: tuple[Disk, Disk], names: Iterable[str]
     ) -> "Attached":
-        """Return what a container occupies once its disks are in the VM; `devices` are names of
-        the disks it is given as they are.
+        """Return what a container occupies once its disks are in the VM; `names` are those of its
+        volumes and of the disks it is given as they are.
         """
         layers, writable = (vm.disks.address_of(disk.disk_id) for disk in disks)
         return cls(
             layers=extent_devices(layers.bus, layers.index, disks[0].extents),
             writable=guest.Device(bus=writable.bus, index=writable.index),
-            volumes=(
-                *(plan.share_name(each) for each in container.mounts if each.source or each.volume),
-                *devices,
-            ),
+            volumes=tuple(names),
         )
 
 
@@ -77,7 +75,8 @@ class RunningJob(Protocol):
 @dataclass(slots=True)
 class Machine:
     """A running VM. `containers` are those the guest knows, by id; `volumes` counts the uses of
-    each, and `durable` ones have to be written out before the VM may be killed.
+    each, and `durable` ones have to be written out before the VM may be killed. `unsealed` are
+    shares of volumes to be read only, into which the guest puts what the image has first.
     """
 
     vm: Vm
@@ -91,6 +90,7 @@ class Machine:
     containers: dict[str, Attached] = field(default_factory=dict)
     volumes: dict[str, int] = field(default_factory=dict)
     durable: set[str] = field(default_factory=set)
+    unsealed: set[str] = field(default_factory=set)
     jobs: dict[int, RunningJob] = field(default_factory=dict)
     ending: bool = False
 
@@ -122,25 +122,45 @@ class Machine:
         disks: tuple[Disk, Disk],
         volumes: Mapping[str, Carrier],
         given: Mapping[str, Disk] = NOTHING.disks,
+        *,
+        starts: bool = False,
     ) -> Attached:
         """Make a container's disks and volumes reachable for the guest.
 
         `volumes` are what carries those that are no directories, `given` the disks that are
-        handed on as they are, by their name in the VM.
+        handed on as they are, by their name in the VM. One that `starts` is `seal`ed once it has.
         """
         for disk in disks:
             await self._plug(disk)
-        attached = Attached.of(self.vm, container, disks, given)
+        mounts = [mount for mount in container.mounts if mount.source or mount.volume]
+        names = (*(plan.share_name(mount) for mount in mounts), *given)
+        attached = Attached.of(self.vm, container, disks, names)
         self.containers[container.id] = attached
-        for mount in container.mounts:
-            if mount.source or mount.volume:
-                name = plan.share_name(mount)
-                await self._add_volume(name, partial(self._make_volume, name, mount, volumes))
-                self.note_volume(name, mount)
+        fresh = starts and container.status.started_ns == 0
+        for mount in mounts:
+            name = plan.share_name(mount)
+            make = partial(self._make_volume, name, mount, volumes, fresh)
+            await self._add_volume(name, make)
+            self.note_volume(name, mount)
         for name, disk in given.items():
             await self._add_volume(name, partial(self._make_device, name, disk))
             self.note_volume(name)
         return attached
+
+    async def seal(self) -> None:
+        """Let nobody write any more to volumes that are only read: the image's files are in."""
+        for name in tuple(self.unsealed):
+            await self.vm.share_seal(name)
+            self.unsealed.discard(name)
+
+    def known_as(self, mount: MountView) -> str:
+        """Return by which name a VM that was taken over knows what a mount mounts.
+
+        Earlier releases had one share for those who write and those who only read.
+        """
+        name, earlier = plan.share_name(mount), plan.writable_name(mount)
+        shares = self.vm.record.shares
+        return earlier if name not in shares and earlier in shares else name
 
     async def _plug(self, disk: Disk) -> None:
         if not self.has_disk(disk.disk_id):
@@ -160,12 +180,16 @@ class Machine:
                 raise
 
     async def _make_volume(
-        self, name: str, mount: MountView, volumes: Mapping[str, Carrier]
+        self, name: str, mount: MountView, volumes: Mapping[str, Carrier], fresh: bool
     ) -> None:
         if name in volumes:
             await self._carry(name, volumes[name])
             return
         read_only = plan.is_shared_read_only(mount)
+        if read_only and fresh and mount.copy and mount.kind is MountKind.VOLUME:
+            if is_empty_directory(Path(mount.source)):
+                read_only = False
+                self.unsealed.add(name)
         await self.vm.share_add(name, Path(mount.source), read_only=read_only)
         added = guest.VolumeAdd(volume=name, kind=pod_plan.VOLUME_SHARE, path=name)
         await self.agent.request(added, timeout_s=60)
@@ -236,7 +260,7 @@ class Machine:
                 writable_kind=1,
                 writable=attached.writable,
                 read_only_root=spec.read_only_root,
-                mounts=(*files, *plan.user_mounts(container.mounts, fresh), *nodes),
+                mounts=(*files, *plan.user_mounts(container.mounts, fresh, self.unsealed), *nodes),
                 masked_paths=protected(security.masked_paths, MASKED_PATHS, security.privileged),
                 read_only_paths=protected(
                     security.read_only_paths, READ_ONLY_PATHS, security.privileged
@@ -289,6 +313,7 @@ class Machine:
 
     async def _withdraw(self, name: str) -> None:
         self.durable.discard(name)
+        self.unsealed.discard(name)
         if name in self.vm.record.shares:
             await self.vm.share_remove(name)
         await self._unplug(name)

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from hyper.agent import messages as guest
 from hyper.agent.capabilities import resolve as resolve_capabilities
@@ -163,19 +163,29 @@ def rlimits(limits: Sequence[Rlimit]) -> tuple[guest.Rlimit, ...]:
     return tuple(result)
 
 
-def user_mounts(mounts: Sequence[MountView], fresh: bool = True) -> tuple[guest.Mount, ...]:
+def user_mounts(
+    mounts: Sequence[MountView], fresh: bool = True, unsealed: Container[str] = ()
+) -> tuple[guest.Mount, ...]:
     """Return a container's volumes and tmpfs in mount order (parents before children).
 
-    A `fresh` container has never run: what the image has goes into its empty volumes.
+    A `fresh` container has never run: what the image has goes into its empty volumes, those that
+    are only read if their share is among the `unsealed`.
     """
     ordered = sorted(mounts, key=lambda mount: mount.destination.count("/"))
     return tuple(
-        _tmpfs(mount) if mount.kind is MountKind.TMPFS else _volume(mount, fresh)
+        _tmpfs(mount)
+        if mount.kind is MountKind.TMPFS
+        else _volume(mount, fresh and _is_filled(mount, unsealed))
         for mount in ordered
     )
 
 
-def _volume(mount: MountView, fresh: bool) -> guest.Mount:
+def _is_filled(mount: MountView, unsealed: Container[str]) -> bool:
+    written = not is_shared_read_only(mount) or share_name(mount) in unsealed
+    return written and mount.copy and mount.kind is MountKind.VOLUME
+
+
+def _volume(mount: MountView, populate: bool) -> guest.Mount:
     return guest.Mount(
         kind=KIND_VOLUME,
         source=share_name(mount),
@@ -183,24 +193,34 @@ def _volume(mount: MountView, fresh: bool) -> guest.Mount:
         destination=clean_path(mount.destination),
         flags=MS_RDONLY if mount.read_only else 0,
         mode=mount.subpath_mode,
-        populate=fresh and mount.copy and mount.kind is MountKind.VOLUME,
+        populate=populate,
     )
 
 
 def share_name(mount: MountView) -> str:
     """Return the name by which the VM knows what a mount mounts."""
-    kind = "read-" if is_shared_read_only(mount) else "bind-"
-    return mount.name or kind + hashlib.sha256(mount.source.encode()).hexdigest()[:32]
+    if is_shared_read_only(mount):
+        return f"read-{_digest(mount.source)}"
+    return writable_name(mount)
+
+
+def writable_name(mount: MountView) -> str:
+    """Return the name of what a mount mounts where somebody may write to it."""
+    return mount.name or f"bind-{_digest(mount.source)}"
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(path.encode()).hexdigest()[:32]
 
 
 def is_shared_read_only(mount: MountView) -> bool:
     """Return whether the host itself lets nobody in the VM write through a mount.
 
-    Volumes have a name and are one share for all of a pod's containers, and in a subpath the
-    directory may have to be made: those are read-only in the container alone.
+    It is a share of its own beside the one for those who write. Of what is no directory the guest
+    has one for all, and where a subpath may have to be made, the container alone is kept from
+    writing.
     """
-    unnamed = mount.kind is MountKind.BIND and not (mount.name or mount.volume or mount.subpath)
-    return mount.read_only and unnamed
+    return mount.read_only and not mount.volume and not (mount.subpath and mount.subpath_mode)
 
 
 def _tmpfs(mount: MountView) -> guest.Mount:

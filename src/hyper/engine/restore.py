@@ -11,6 +11,7 @@ from time import time_ns
 from hyper.agent import messages as guest
 from hyper.core.errors import HyperError
 from hyper.core.pod_spec import Role
+from hyper.core.spec import MountKind
 from hyper.engine import (
     boot,
     carriers,
@@ -119,12 +120,19 @@ async def _take_over_container(
         return
     disks = await boot.prepare_disks(services, container)
     given = devices.given(pod.row.spec, container.spec).disks
-    machine.containers[container.id] = Attached.of(machine.vm, container, disks, given)
-    for mount in container.mounts:
-        if mount.source or mount.volume:
-            machine.note_volume(plan.share_name(mount), mount)
+    mounts = [mount for mount in container.mounts if mount.source or mount.volume]
+    names = [machine.known_as(mount) for mount in mounts]
+    machine.containers[container.id] = Attached.of(machine.vm, container, disks, (*names, *given))
+    for name, mount in zip(names, mounts, strict=True):
+        machine.note_volume(name, mount)
+        if mount.kind is MountKind.VOLUME and plan.is_shared_read_only(mount):
+            machine.unsealed.update({name} & {plan.share_name(mount)})  # its start was cut off
     for name in given:
         machine.note_volume(name)
+    try:
+        await machine.seal()
+    except HyperError as err:
+        pod.log.warning("a read-only volume of container %s: %s", container.id[:12], err)
     carriers.resume(pod, services, container)
     container.network = machine.network
     container.log.open()

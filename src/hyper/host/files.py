@@ -230,3 +230,14 @@ def _copy_range(source: int, target: int, position: int, count: int) -> int:
     if done == 0:
         raise Failure(f"the file shrank while it was copied, at byte {position}")
     return done
+
+
+def is_empty_directory(path: Path) -> bool:
+    """Return whether a directory is empty; true as well when it cannot be looked into."""
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except PermissionError:
+        return True
+    except OSError:
+        return False

@@ -182,6 +182,10 @@ class Vm(Protocol):
         """Make a host directory or file appear as `name` in the 9p share. Raises Unsupported."""
         ...
 
+    async def share_seal(self, name: str) -> None:
+        """Let nobody write to the share `name` any more. Raises HypervisorError if one does."""
+        ...
+
     async def share_remove(self, name: str) -> None:
         """Take `name` out of the 9p share."""
         ...

@@ -137,6 +137,10 @@ class Launcher:
         fields = {"pid": pid, "name": name, "path": str(path), "read_only": read_only}
         await self._ask({"op": "share_add", **fields}, ())
 
+    async def share_seal(self, pid: int, name: str) -> None:
+        """Make a share of a VMM read-only. Raises HypervisorError, also when a file is open."""
+        await self._ask({"op": "share_seal", "pid": pid, "name": name}, ())
+
     async def share_remove(self, pid: int, name: str) -> None:
         """Take a host path out of the mount namespace of a VMM. Raises HypervisorError."""
         await self._ask({"op": "share_remove", "pid": pid, "name": name}, ())

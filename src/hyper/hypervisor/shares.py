@@ -95,6 +95,16 @@ def _mount_of(descriptor: int) -> str:
         return next(line.split()[1] for line in file if line.startswith("mnt_id:"))
 
 
+def seal(pid: int, name: str) -> None:
+    """Make /share/`name` read-only. Raises OSError: EBUSY while a file is open for writing."""
+    user, mounts = ns.open_of(pid, "user"), ns.open_of(pid, "mnt")
+    ns.setns(user, ns.CLONE_NEWUSER)
+    ns.setns(mounts, ns.CLONE_NEWNS)
+    ns.become_root()
+    share = os.open(f"{SHARE}/{name}", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    ns.set_mount_attributes(share, ns.MOUNT_ATTR_RDONLY)
+
+
 def remove(pid: int, name: str) -> None:
     """Take /share/`name` away again. Raises OSError."""
     user, mounts = ns.open_of(pid, "user"), ns.open_of(pid, "mnt")

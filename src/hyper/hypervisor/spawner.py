@@ -15,6 +15,7 @@ beside it (SCM_RIGHTS); each request has an "id" the reply repeats, and a reply 
         A VMM from a zygote (host/vmfork), whose control socket is the first descriptor; the others
         take the places of its descriptors `targets`.
     {"op": "share_add", "pid", "name", "path", "read_only"} -> {}
+    {"op": "share_seal", "pid", "name"} -> {}
     {"op": "share_remove", "pid", "name"} -> {}
     {"exited": pid, "status": waitpid's}           told when a VMM it started has ended
 
@@ -255,6 +256,10 @@ def _share_add(request: Request, fds: list[int]) -> Request:
     return _in_child(lambda: shares.add(*arguments))
 
 
+def _share_seal(request: Request, fds: list[int]) -> Request:
+    return _in_child(lambda: shares.seal(request["pid"], request["name"]))
+
+
 def _share_remove(request: Request, fds: list[int]) -> Request:
     return _in_child(lambda: shares.remove(request["pid"], request["name"]))
 
@@ -306,6 +311,7 @@ _OPERATIONS: dict[str, Callable[[Request, list[int]], Request]] = {
     "launch": _launch,
     "fork": _fork,
     "share_add": _share_add,
+    "share_seal": _share_seal,
     "share_remove": _share_remove,
 }
 

@@ -106,6 +106,13 @@ class QemuVm:
         await self._launcher.share_add(self.record.pid, name, host_path, read_only)
         self._kept.put_shares((*self.record.shares, name))
 
+    async def share_seal(self, name: str) -> None:
+        """Make the share `name` read-only. Raises NotFound."""
+        self._check_share(name)
+        if name not in self.record.shares:
+            raise NotFound("share", name)
+        await self._launcher.share_seal(self.record.pid, name)
+
     async def share_remove(self, name: str) -> None:
         """Take `name` out of the 9p share. Raises NotFound."""
         self._check_share(name)
