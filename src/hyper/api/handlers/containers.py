@@ -12,6 +12,7 @@ from hyper.api.creation import create_container, remove_unstarted
 from hyper.api.event_records import record_prune
 from hyper.api.filters import parse_filters
 from hyper.api.render import containers as render
+from hyper.api.render import older
 from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, Unsupported
 from hyper.core.spec import RestartPolicy
 from hyper.engine.containers import WaitCondition
@@ -19,6 +20,7 @@ from hyper.engine.states import ContainerState
 from hyper.schema.container import parse_create
 from hyper.schema.fields import read_fields
 from hyper.schema.hostconfig import RESTART_POLICY
+from hyper.schema.later import without_later
 from hyper.schema.resources import (
     RESOURCES,
     check_changeable,
@@ -38,17 +40,18 @@ async def list_all(call: Call) -> web.StreamResponse:
     views = [view for view in call.engine.containers.list(all=everything) if wanted.matches(view)]
     if limit > 0:
         views = views[:limit]
-    if not call.flag("size"):
-        return json_response([render.summary(view, None) for view in views])
-    sizes = await call.engine.system.container_sizes([view.id for view in views])
-    return json_response(
-        [render.summary(view, sizes[view.id]) for view in views if view.id in sizes]
-    )
+    if call.flag("size"):
+        sizes = await call.engine.system.container_sizes([view.id for view in views])
+        shown = [render.summary(view, sizes[view.id]) for view in views if view.id in sizes]
+    else:
+        shown = [render.summary(view, None) for view in views]
+    return json_response([older.container_summary(item, call.version) for item in shown])
 
 
 async def create(call: Call) -> web.StreamResponse:
     """POST /containers/create"""
-    request = parse_create(await call.body(), call.text("platform"))
+    platform = call.text("platform") if call.version >= (1, 41) else ""
+    request = parse_create(without_later(await call.body(), call.version), platform)
     view = await create_container(call, request.spec, call.text("name"))
     return json_response({"Id": view.id, "Warnings": list(request.warnings)}, 201)
 
@@ -59,7 +62,7 @@ async def inspect(call: Call) -> web.StreamResponse:
     sizes = None
     if call.flag("size"):
         sizes = (await call.engine.system.container_sizes([view.id])).get(view.id)
-    return json_response(render.inspect(view, sizes))
+    return json_response(older.container(render.inspect(view, sizes), call.version))
 
 
 async def start(call: Call) -> web.StreamResponse:
@@ -85,15 +88,19 @@ def _seconds(call: Call) -> float | None:
     return None if seconds is None else float(seconds)
 
 
+def _stop_signal(call: Call) -> str:
+    return call.text("signal") if call.version >= (1, 42) else ""
+
+
 async def stop(call: Call) -> web.StreamResponse:
     """POST /containers/{id}/stop"""
-    await call.engine.containers.stop(call.parameters["id"], _seconds(call), call.text("signal"))
+    await call.engine.containers.stop(call.parameters["id"], _seconds(call), _stop_signal(call))
     return no_content()
 
 
 async def restart(call: Call) -> web.StreamResponse:
     """POST /containers/{id}/restart"""
-    await call.engine.containers.restart(call.parameters["id"], _seconds(call), call.text("signal"))
+    await call.engine.containers.restart(call.parameters["id"], _seconds(call), _stop_signal(call))
     return no_content()
 
 
@@ -174,7 +181,7 @@ async def wait(call: Call) -> web.StreamResponse:
     The head goes out before the container ends: the docker command starts the container only when
     it has seen it. So waiting must have begun by then.
     """
-    condition = call.text("condition") or "not-running"
+    condition = (call.text("condition") if call.version >= (1, 30) else "") or "not-running"
     if condition not in _CONDITIONS:
         raise InvalidArgument(f'invalid condition: "{condition}"')
     view = call.engine.containers.get(call.parameters["id"])

@@ -26,8 +26,10 @@ _ALLOWED = frozenset({"dangling", "driver", "id", "label", "name", "scope", "typ
 async def list_all(call: Call) -> web.StreamResponse:
     """GET /networks"""
     filters = parse_filters(call.text("filters"), _ALLOWED)
-    infos = call.engine.networks.registry.list()
-    return json_response([_show(info) for info in infos if _matches(call, filters, info)])
+    found = [i for i in call.engine.networks.registry.list() if _matches(call, filters, i)]
+    if call.version < (1, 28):  # which had the members in the list, too
+        return json_response([_show(info) | {"Containers": _members(call, info)} for info in found])
+    return json_response([_show(info) for info in found])
 
 
 def _matches(call: Call, filters: Filters, info: NetworkInfo) -> bool:
@@ -54,7 +56,11 @@ async def inspect(call: Call) -> web.StreamResponse:
     info = call.engine.networks.registry.find(call.parameters["id"])
     if call.text("scope") not in ("", "local"):
         raise NotFound("network", call.parameters["id"])
-    members: JSON = {
+    return json_response(_show(info) | {"Containers": _members(call, info)})
+
+
+def _members(call: Call, info: NetworkInfo) -> JSON:
+    return {
         member.container_id: {
             "Name": member.name,
             "EndpointID": endpoint_id(member.container_id, info.id),
@@ -64,7 +70,6 @@ async def inspect(call: Call) -> web.StreamResponse:
         }
         for member in call.engine.networks.members(info.id)
     }
-    return json_response(_show(info) | {"Containers": members})
 
 
 async def create(call: Call) -> web.StreamResponse:

@@ -39,7 +39,8 @@ async def version(call: Call) -> web.StreamResponse:
 async def info(call: Call) -> web.StreamResponse:
     """GET /info"""
     facts = await call.engine.system.info()
-    return json_response(system.info(facts, len(call.engine.images.list())))
+    shown = system.info(facts, len(call.engine.images.list()))
+    return json_response(older.info(shown, call.version))
 
 
 async def usage(call: Call) -> web.StreamResponse:
@@ -65,7 +66,9 @@ async def usage(call: Call) -> web.StreamResponse:
         views = call.engine.containers.list(all=True)
         sizes = await call.engine.system.container_sizes([view.id for view in views])
         shown["Containers"] = [
-            containers.summary(view, sizes[view.id]) for view in views if view.id in sizes
+            older.container_summary(containers.summary(view, sizes[view.id]), call.version)
+            for view in views
+            if view.id in sizes
         ]
     if "volume" in kinds:
         shown["Volumes"] = [

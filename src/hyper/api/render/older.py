@@ -1,6 +1,10 @@
-"""Owns the fields that only older clients get: those Docker took out of its answers, by version."""
+"""Owns what older clients get: without what Docker put into its answers, with what it took out."""
 
-JSON = dict[str, object]
+from typing import Any
+
+from hyper.schema.networks import PREDEFINED_NETWORKS
+
+JSON = dict[str, Any]
 Version = tuple[int, int]
 
 # The container that a step of the old builder ran; of a pulled image nothing is known of it.
@@ -29,6 +33,8 @@ def image(shown: JSON, version: Version) -> JSON:
     """Return an inspected image as a client of `version` knows it."""
     if version < (1, 45):
         shown |= {"Container": "", "ContainerConfig": _NO_CONTAINER}
+    if version < (1, 50):
+        shown["Config"] = _NO_CONTAINER | shown["Config"]
     return image_summary(shown, version)
 
 
@@ -36,6 +42,31 @@ def image_summary(shown: JSON, version: Version) -> JSON:
     """Return an image of a list as a client of `version` knows it."""
     if version < (1, 44):
         shown["VirtualSize"] = shown["Size"]
+    return shown
+
+
+def container(shown: JSON, version: Version) -> JSON:
+    """Return an inspected container as a client of `version` knows it."""
+    if version < (1, 45):
+        # Its short id was an alias of every container on a network of the user's.
+        for name, endpoint in shown["NetworkSettings"]["Networks"].items():
+            if name not in PREDEFINED_NETWORKS:
+                endpoint["Aliases"] = [*(endpoint["Aliases"] or ()), shown["Id"][:12]]
+    return shown
+
+
+def container_summary(shown: JSON, version: Version) -> JSON:
+    """Return a container of a list as a client of `version` knows it."""
+    if version < (1, 46):
+        del shown["HostConfig"]["Annotations"]
+    return shown
+
+
+def info(shown: JSON, version: Version) -> JSON:
+    """Return what is known of the daemon as a client of `version` knows it."""
+    if version < (1, 25):
+        options = shown["SecurityOptions"]
+        shown["SecurityOptions"] = [text.partition(",")[0][len("name=") :] for text in options]
     return shown
 
 
