@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from hyper.api.documents import parse_document
 from hyper.core.errors import InvalidArgument
 from hyper.core.pod_spec import ActionKind, Medium, PodEndpoint, PodPort, Role
-from hyper.core.spec import MountKind, RestartPolicyName
+from hyper.core.spec import Device, MountKind, RestartPolicyName
 from hyper.engine.file_sources import encoded
 from hyper.schema import document, own_api
+from hyper.schema.container import parse_create
 from hyper.schema.pod_document import POD, json_schema, read_document
+from tests.support import kube_bodies as bodies
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = sorted((DOCS / "examples").glob("pod-*"))
@@ -111,6 +114,10 @@ def test_port_ranges_are_taken_apart() -> None:
             "containers: [{image: x, files: [{filename: a, path: /a}]}]",
             "containers[0].files[0].filename: the document has no file named 'a'",
         ),
+        (
+            "{files: [{name: a, contents: x}], containers: [{image: x}]}",
+            "files[0]: no container of the document uses the file 'a'",
+        ),
         ("volumes: [{name: v, driver: raw}]", "volumes[0].source: the path of the raw image"),
         ("volumes: [{name: v, driver: nfs, source: /x}]", "volumes[0].source: ADDRESS:/EXPORT"),
         ("volumes: [{name: v, options: x}]", "volumes[0].options: a volume of this kind has none"),
@@ -119,6 +126,14 @@ def test_port_ranges_are_taken_apart() -> None:
             "containers[0].StopSignal: Invalid signal",
         ),
         ("containers: [{image: x, restartPolicy: maybe}]", "containers[0].restartPolicy: 'maybe'"),
+        (
+            "containers: [{image: x, security: {seccomp: strict}}]",
+            "containers[0].security.seccomp: 'strict' is not one of default, unconfined",
+        ),
+        (
+            "containers: [{image: x, devices: [{path: /dev/fuse, permissions: rr}]}]",
+            "containers[0].devices[0].permissions: 'rr' has a letter twice",
+        ),
         ("containers: [{image: x, role: boss}]", "containers[0].role: 'boss' is not one of"),
         (
             "containers: [{image: x, probes: {liveness: {period: 1}}}]",
@@ -230,3 +245,64 @@ def test_the_openapi_document_is_current_and_names_every_route() -> None:
         for operation in methods.values():
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 jsonschema.Draft202012Validator.check_schema(content["schema"])
+
+
+@pytest.mark.parametrize(
+    ("here", "docker", "kube"),
+    [
+        ("capAdd: [CHOWN]", {"CapAdd": ["CHOWN"]}, {"capabilities": {"add": ["CHOWN"]}}),
+        ("capDrop: [ALL]", {"CapDrop": ["ALL"]}, {"capabilities": {"drop": ["ALL"]}}),
+        ("privileged: true", {"Privileged": True}, {"privileged": True}),
+        (
+            "noNewPrivileges: true",
+            {"SecurityOpt": ["no-new-privileges:true"]},
+            {"allowPrivilegeEscalation": False},
+        ),
+        (
+            "seccomp: unconfined",
+            {"SecurityOpt": ["seccomp=unconfined"]},
+            {"seccompProfile": {"type": "Unconfined"}},
+        ),
+        (
+            "unmasked: true",
+            {"MaskedPaths": [], "ReadonlyPaths": []},
+            {"procMount": "Unmasked"},
+        ),
+        (
+            'seccomp: {defaultAction: SCMP_ACT_ALLOW}',
+            {"SecurityOpt": ['seccomp={"defaultAction": "SCMP_ACT_ALLOW"}']},
+            None,
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_container_may_do_is_the_same_said_in_three_ways(
+    here: str, docker: dict[str, Any], kube: dict[str, Any] | None
+) -> None:
+    security = _container(f"security: {{{here}}}").security
+    body = {"Image": "x", "HostConfig": docker}
+    assert parse_create(body).spec.security == security
+    if kube is not None:
+        planned = bodies.planned(securityContext=kube).containers[0].spec.security
+        assert planned == security
+
+
+def test_limits_and_devices_are_those_of_docker() -> None:
+    found = _container(
+        "limits: {cpuShares: 512, cpuset: 0-1, memoryReservation: 32m}, storageSize: 1g, "
+        "devices: [{path: /dev/fuse, permissions: r}], tmpfs: [{path: /t, size: 16m}]"
+    )
+    host = {
+        "CpuShares": 512,
+        "CpusetCpus": "0-1",
+        "MemoryReservation": 32 << 20,
+        "StorageOpt": {"size": "1g"},
+        "Devices": [{"PathOnHost": "/dev/fuse", "CgroupPermissions": "r"}],
+    }
+    spec = parse_create({"Image": "x", "HostConfig": host}).spec
+    assert found.resources == replace(spec.resources, cpus=0.0)
+    assert found.devices == (Device("/dev/fuse", "/dev/fuse", "r"),)
+    assert (found.devices[0].path, found.storage_size_bytes) == (
+        spec.devices[0].path,
+        spec.storage_size_bytes,
+    )
+    assert (found.mounts[0].size_bytes, found.mounts[0].mode) == (16 << 20, 0o1777)

@@ -235,6 +235,41 @@ def test_users_and_read_only_roots(hyper: Hyper) -> None:
     assert shown.lines == ["1000", "50", "touch: /x: Read-only file system", "tmp"]
 
 
+def test_what_a_container_of_a_pod_may_do_and_use(hyper: Hyper) -> None:
+    """As with docker run: seccomp, masked paths, devices, weights, sizes."""
+    free = """
+        grep -w Seccomp: /proc/self/status | tr -d '\t'
+        grep -c ' /proc/' /proc/self/mounts
+        ls /dev/fuse
+        cat /sys/fs/cgroup/memory.low /sys/fs/cgroup/cpuset.cpus
+        df -m /t | tail -n 1 | awk '{ print $2 }'
+        stat -c %a /t
+        df -m / | tail -n 1 | awk '{ print ($2 < 64) }'
+    """
+    filtered = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}],
+    }
+    shown = pod(
+        hyper,
+        "--rm",
+        id="may",
+        containers=[
+            container("a", free, storageSize="64m", devices=[{"path": "/dev/fuse"}],
+                      tmpfs=[{"path": "/t", "size": "16m", "mode": "0700"}],
+                      limits={"memoryReservation": "16m", "cpuset": "0"},
+                      security={"seccomp": "unconfined", "unmasked": True}),
+            container("b", "mkdir /x; ! touch /y && echo no", security={"seccomp": filtered}),
+        ],
+        status=1,
+    )  # fmt: skip
+    lines = [line for line in shown.lines if line.startswith("a ")]
+    assert [line.removeprefix("a | ") for line in lines] == [
+        "Seccomp:0", "0", "/dev/fuse", f"{16 << 20}", "0", "16", "700", "1",
+    ]  # fmt: skip
+    assert "mkdir: can't create directory '/x': Operation not permitted" in shown.stderr
+
+
 def test_one_container_s_limit_and_crash_leave_its_neighbour_alone(hyper: Hyper) -> None:
     hog = "x=a; while :; do x=$x$x; done"
     pod(

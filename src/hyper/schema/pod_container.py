@@ -1,6 +1,6 @@
 """Owns the tables of a container in Hyper's pod document."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hyper.core.errors import InvalidArgument
@@ -25,7 +25,6 @@ from hyper.core.spec import (
     RestartPolicy,
     RestartPolicyName,
     Rlimit,
-    Security,
 )
 from hyper.schema.document import (
     Flag,
@@ -42,6 +41,7 @@ from hyper.schema.document import (
     checked,
 )
 from hyper.schema.hostconfig import read_host
+from hyper.schema.pod_security import CONTAINER_DEVICE, LIMITS, SECURITY
 
 _PATH = Text(r"/[^\0]*")
 
@@ -301,27 +301,6 @@ HOOKS = Table(
     lambda values, where: Hooks(**values),
 )
 
-LIMITS = Table(
-    "Limits of the container within the pod.",
-    (
-        Key("cpus", Number(), "CPUs, e.g. 0.5"),
-        Key("memory", Size(), "bytes, or text with a unit", "memory_bytes"),
-        Key("pids", Whole(1), "processes and threads", "pids_limit"),
-    ),
-    lambda values, where: Resources(**values),
-)
-
-SECURITY = Table(
-    "What the container may do.",
-    (
-        Key("capAdd", ListOf(Text()), "capabilities it has besides the default", "cap_add"),
-        Key("capDrop", ListOf(Text()), "capabilities it has not", "cap_drop"),
-        Key("privileged", Flag(), "every capability, no filter"),
-        Key("noNewPrivileges", Flag(), "setuid gives nothing", "no_new_privileges"),
-    ),
-    lambda values, where: Security(**values),
-)
-
 CONTAINER_PORT = Table(
     "A published port of the container.",
     (
@@ -350,6 +329,7 @@ HEALTH = Table(
         Key("interval", Number(), "seconds", "interval_s"),
         Key("timeout", Number(), "seconds", "timeout_s"),
         Key("startPeriod", Number(), "seconds", "start_period_s"),
+        Key("startInterval", Number(), "seconds between two in that time", "start_interval_s"),
         Key("retries", Whole(1), "failures in a row that count"),
     ),
     lambda values, where: Healthcheck(**{"interval_s": 0, "timeout_s": 0, "start_interval_s": 0,
@@ -362,17 +342,13 @@ def _container(values: Values, where: str) -> ContainerPart:
         "image", "command", "entrypoint", "env", "tty", "open_stdin", "init", "working_dir",
         "read_only_root", "stop_signal", "labels", "sysctls", "hooks", "probes", "role",
         "name_in_pod", "ports", "security", "restart_policy", "healthcheck", "extra_hosts",
+        "devices", "storage_size_bytes",
     )  # fmt: skip
     found = {name: values[name] for name in direct if name in values}
     user, groups = values.get("user", ("", ()))
     mounts = (*values.get("volumes", ()), *values.get("named", ()), *values.get("tmpfs", ()))
-    resources = values.get("limits", Resources())
-    found["resources"] = Resources(
-        cpus=resources.cpus,
-        memory_bytes=resources.memory_bytes,
-        pids_limit=resources.pids_limit,
-        rlimits=values.get("ulimits", ()),
-    )
+    limits: Resources = values.get("limits", Resources())
+    found["resources"] = replace(limits, rlimits=values.get("ulimits", ()))
     stop_timeout = values.get("stop_timeout")
     spec = ContainerSpec(
         **found,
@@ -394,13 +370,29 @@ class _Role:
         return Text(choices=tuple(str(role) for role in Role)).schema()
 
 
+TMPFS = Table(
+    "A memory file system.",
+    (
+        Key("path", _PATH, "where it is mounted, absolute", "destination", required=True),
+        Key("size", Size(), "most it holds", "size_bytes"),
+        Key("mode", Text("0?[0-7]{3,4}"), "mode of its root in octal; 1777 unless given"),
+    ),
+    lambda values, where: Mount(
+        MountKind.TMPFS, **{**values, "mode": int(values.get("mode", "1777"), 8)}
+    ),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Tmpfs:
     def read(self, value: object, where: str) -> Mount:
+        if isinstance(value, dict):
+            mount: Mount = TMPFS.read(value, where)
+            return mount
         return Mount(MountKind.TMPFS, _PATH.read(value, where))
 
     def schema(self) -> dict[str, Any]:
-        return _PATH.schema()
+        return {"anyOf": [_PATH.schema(), TMPFS.schema()]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,6 +437,8 @@ CONTAINER = ContainerTable(
         Key("healthcheck", HEALTH, "Docker's health check"),
         Key("limits", LIMITS, "limits within the pod"),
         Key("security", SECURITY, "what it may do"),
+        Key("devices", ListOf(CONTAINER_DEVICE), "devices of its own"),
+        Key("storageSize", Size(), "most its writable layer holds", "storage_size_bytes"),
         Key("ports", ListOf(CONTAINER_PORT), "published ports of it"),
         Key("labels", Pairs(), "labels"),
         Key("extraHosts", ListOf(checked(Text(r"[^:\s]+:\S+"), read_host)),

@@ -371,11 +371,13 @@ def _named(part: ContainerPart, at: int, values: Values) -> ContainerSpec:
 
 
 def _check_uses(parts: Iterable[ContainerPart], files: Iterable[FileSource]) -> None:
-    known = set()
+    """Raises InvalidArgument for a file that is not there, is there twice, or nobody uses."""
+    known: dict[str, int] = {}
     for at, file in enumerate(files):
         if file.name in known:
             raise InvalidArgument(f"files[{at}].name: a second file named {file.name!r}")
-        known.add(file.name)
+        known[file.name] = at
+    used = set()
     for at, part in enumerate(parts):
         for number, use in enumerate(part.files):
             if use.name not in known:
@@ -383,6 +385,13 @@ def _check_uses(parts: Iterable[ContainerPart], files: Iterable[FileSource]) -> 
                     f"containers[{at}].files[{number}].filename: the document has no file "
                     f"named {use.name!r}"
                 )
+            used.add(use.name)
+    for name, at in known.items():
+        if name not in used:
+            raise InvalidArgument(
+                f"files[{at}]: no container of the document uses the file {name!r}: name it in a "
+                "container's files, or leave it out"
+            )
 
 
 def _check_ports(ports: tuple[PodPort, ...]) -> None:
