@@ -44,7 +44,8 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("squashfs-tools", "turns image layers into disks", program="sqfstar"),
         Need("e2fsprogs", "makes the writable disks", program="mke2fs"),
         Need("nftables", "separates the networks", program="nft"),
-        Need("passt", "connects an ordinary user's pods", program="pasta"),
+        # Not passt: Debian 12's resets connections (src/hyper/network/uplink.py).
+        Need("slirp4netns", "connects pods with the world", program="slirp4netns"),
         Need("uidmap", "gives an ordinary user's pods their owners", program="newuidmap"),
         Need("busybox-static", "is the first image where no registry is", file="/bin/busybox"),
         Need("ca-certificates", "lets registries prove who they are", file="/etc/ssl/certs/*.pem"),

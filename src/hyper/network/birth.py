@@ -31,14 +31,15 @@ _SUPERVISOR = 'while :; do "$@"; sleep 1; done'
 def main() -> None:
     """Become the keeper. Arguments: the descriptors of the control socket and of the log.
 
-    And what its owner is told apart by in a list of processes: the run folder.
+    And the uplink's program, "" for none, and what its owner is told apart by in a list of
+    processes: the run folder.
     """
-    listener_fd, log_fd = int(sys.argv[2]), int(sys.argv[3])
+    listener_fd, log_fd, program = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     parent, child = socket.socketpair()
     pid = os.fork()
     if pid == 0:
         parent.close()
-        _inner(child, listener_fd, log_fd)
+        _inner(child, listener_fd, log_fd, program)
     child.close()
     try:
         _expect(parent, b"unshared")
@@ -64,7 +65,7 @@ def _map_ids(pid: int) -> None:
     _write(f"/proc/{pid}/uid_map", f"0 {host_uid} 1")
 
 
-def _inner(answers: socket.socket, listener_fd: int, log_fd: int) -> NoReturn:
+def _inner(answers: socket.socket, listener_fd: int, log_fd: int, program: str) -> NoReturn:
     try:
         os.setsid()
         os.chdir("/")
@@ -79,7 +80,7 @@ def _inner(answers: socket.socket, listener_fd: int, log_fd: int) -> NoReturn:
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         if os.fork() == 0:
-            _keeper(answers, listener_fd, log_fd)
+            _keeper(answers, listener_fd, log_fd, program)
     except OSError as err:
         answers.send(f"{err.filename or 'namespaces'}: {err.strerror}".encode())
         os._exit(1)
@@ -96,10 +97,9 @@ def _make_tun_device() -> None:
     os.chown(TUN_DEVICE, _ROOTS_ID, _ROOTS_ID)
 
 
-def _keeper(answers: socket.socket, listener_fd: int, log_fd: int) -> NoReturn:
+def _keeper(answers: socket.socket, listener_fd: int, log_fd: int, program: str) -> NoReturn:
     status = 1
     try:
-        program = uplink.find()
         six = uplink.leads_out6(program)
         theirs, ours = socket.socketpair()
         if program and os.fork() == 0:

@@ -40,7 +40,10 @@ async def networks(run_dir: Path, wish: str, directory: Directory) -> AsyncItera
         yield UserNetworks(str(err))
         return
     if not state["uplink"]:
-        _log.warning("pods have no way out: install the package passt")
+        _log.warning("pods have no way out: install the package slirp4netns")
+    elif namespace.flaw:
+        advice = "install the package slirp4netns, or a newer passt"
+        _log.warning("%s %s: %s", namespace.uplink, namespace.flaw, advice)
     async with asyncio.TaskGroup() as tasks:
         resolver = Resolver(directory.lookup, tasks)
         directory.follow(namespace.tell_names)

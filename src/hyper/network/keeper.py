@@ -70,6 +70,8 @@ class Keeper:
         for path, value in (*_SYSCTLS, *(_SYSCTLS6 if self._ipv6 else ())):
             _sysctl(path, value)
         self._program = program
+        self._uplink_index = 0
+        """The uplink that has IPv6 already; each has another when it comes back."""
         self._netlink = Netlink()
         self._netlink.apply([["up", "lo"], ["address", "lo", uplink.RESOLVER, 32]])
         self._ruleset = nft.Ruleset()
@@ -121,7 +123,17 @@ class Keeper:
         with contextlib.suppress(OSError):
             while events.recv(1 << 16):
                 pass
+        if self._uplink6:
+            self._complete_uplink()
         self._end_if_useless()
+
+    def _complete_uplink(self) -> None:
+        index = self._netlink.links().get(nft.UPLINK, 0)
+        if index in (0, self._uplink_index):
+            return
+        with contextlib.suppress(OSError):  # it is not up yet: there will be another event
+            self._netlink.apply(uplink.changes6(self._program))
+            self._uplink_index = index
 
     def _give_up(self) -> None:
         if not self._served:  # the daemon died while it started us

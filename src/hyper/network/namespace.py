@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hyper.core.errors import Failure, ProcessError, Unavailable
+from hyper.core.errors import Failure, HyperError, ProcessError, Unavailable
 from hyper.host.process import run
+from hyper.network import uplink
 from hyper.network.netlink import Change
 
 _SOCKET, _LOG = "network.sock", "network.log"
@@ -27,6 +28,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _START_S = 20.0
 _ASK_S = 20.0
 _END_S = 5.0
+_VERSION_S = 5.0
 _SOURCE = Path(__file__).parents[2]
 _CODE = (
     "import sys; sys.path[:0] = sys.argv[1:2]; "
@@ -61,6 +63,8 @@ class Namespace:
         self._closed = asyncio.Event()
         self.uplink = ""
         """The program through which pods reach the world, "" if there is none."""
+        self.flaw = ""
+        """What is wrong with that program, "" if nothing is known."""
         self.ipv6 = self.uplink6 = False
         """Whether there is IPv6, and whether it leads to the world."""
         self.keeper_pid = 0
@@ -78,6 +82,7 @@ class Namespace:
                 raise Unavailable("the keeper of the pods' network ended at once")
         state = await self.ask("hello")
         self.uplink = str(state["uplink"])
+        self.flaw = await flaw_of(self.uplink)
         self.ipv6, self.uplink6 = bool(state["ipv6"]), bool(state["uplink6"])
         return state
 
@@ -161,7 +166,8 @@ class Namespace:
         try:
             numbers = (listener.fileno(), log)
             command = [sys.executable, "-I", "-S", "-c", _CODE]
-            argv = [*command, str(_SOURCE), *map(str, numbers), str(self._run_dir)]
+            program = await choose_uplink()
+            argv = [*command, str(_SOURCE), *map(str, numbers), program, str(self._run_dir)]
             await run(argv, timeout_s=_START_S, pass_fds=numbers)
         except ProcessError as err:
             said = err.stderr.strip().splitlines()[-1:] or [f"status {err.status}"]
@@ -237,6 +243,26 @@ class Namespace:
         for answer in waiting.values():
             if not answer.done():
                 answer.set_result(({"error": "the keeper has ended"}, []))
+
+
+async def choose_uplink() -> str:
+    """Return the program that leads to the world here, "" if none is installed."""
+    pasta, slirp = uplink.find("pasta"), uplink.find("slirp4netns")
+    if pasta and slirp and await flaw_of(pasta):
+        return slirp
+    return pasta or slirp
+
+
+async def flaw_of(program: str) -> str:
+    """Return what is wrong with an uplink's program, "" if nothing is known."""
+    if not program.endswith("pasta"):
+        return ""
+    try:
+        version = await run([program, "--version"], timeout_s=_VERSION_S)
+    except HyperError as err:
+        _log.warning("cannot tell which pasta this is: %s", err)
+        return ""
+    return uplink.FLAW if uplink.is_flawed(version.decode(errors="replace")) else ""
 
 
 def _listen(path: Path) -> socket.socket:

@@ -26,7 +26,7 @@ IFF_UP = 1
 IFLA_IFNAME, IFLA_MTU = 3, 4
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 IFA_F_NODAD = 2
-RTA_DST, RTA_OIF, RTA_PREFSRC = 1, 4, 7
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC = 1, 4, 5, 7
 NDA_DST, NDA_LLADDR = 1, 2
 NUD_PERMANENT = 0x80
 NTF_PROXY = 8
@@ -152,7 +152,9 @@ def _address(kind: int, flags: int, name: str, address: str, prefix_length: int)
     return kind, flags, body
 
 
-def _route(kind: int, flags: int, target: str, name: str, source: str) -> Encoded:
+def _route(
+    kind: int, flags: int, target: str, name: str, source: str, gateway: str = ""
+) -> Encoded:
     """A route to `target` over `name`, or nowhere when that is ""."""
     network = ip_network(target)
     packed = network.network_address.packed
@@ -164,6 +166,8 @@ def _route(kind: int, flags: int, target: str, name: str, source: str) -> Encode
         body += _attribute(RTA_OIF, struct.pack("=I", _index(name)))
     if source:
         body += _attribute(RTA_PREFSRC, ip_address(source).packed)
+    if gateway:
+        body += _attribute(RTA_GATEWAY, ip_address(gateway).packed)
     return kind, flags, body
 
 
@@ -183,7 +187,7 @@ _VERBS: dict[str, Callable[..., Encoded]] = {
     "delete": _delete_link,
     "address": lambda *args: _address(RTM_NEWADDR, _MAKE, *args),
     "no address": lambda *args: _address(RTM_DELADDR, 0, *args),
-    "route": lambda target, name, source: _route(RTM_NEWROUTE, _MAKE, target, name, source),
+    "route": lambda *args: _route(RTM_NEWROUTE, _MAKE, *args),
     "no route": lambda target, name: _route(RTM_DELROUTE, 0, target, name, ""),
     "neighbour": lambda *args: _neighbour(RTM_NEWNEIGH, _MAKE, *args),
     "no neighbour": lambda name, address: _neighbour(RTM_DELNEIGH, 0, name, address, ""),

@@ -118,7 +118,11 @@ class RoutedNetworks:
         if not self._namespace.alive:
             return False, "the process that holds the pods' network has ended", "restart hyperd"
         if not self._namespace.uplink:
-            return False, "pods reach each other, but not the world", "install the package passt"
+            advice = "install the package slirp4netns"
+            return False, "pods reach each other, but not the world", advice
+        if self._namespace.flaw:
+            advice = "install the package slirp4netns, or a newer passt, and restart without pods"
+            return False, f"{self._namespace.uplink} {self._namespace.flaw}", advice
         return True, f"a namespace of the daemon's own, through {self._namespace.uplink}", ""
 
     @property

@@ -44,7 +44,8 @@ class UserNetworks:
     def diagnosis(self) -> tuple[bool, str, str]:
         """What the doctor says."""
         detail = f"pods do not see each other: {self._reason}"
-        return False, detail, "allow user namespaces and /dev/net/tun; install nftables and passt"
+        advice = "allow user namespaces and /dev/net/tun; install nftables and slirp4netns"
+        return False, detail, advice
 
     @property
     def process_id(self) -> int:
