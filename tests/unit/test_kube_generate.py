@@ -13,6 +13,7 @@ from hyper.core import pod_spec as model
 from hyper.core.pod_spec import InjectedFile, Medium, PodPort, PodSpec, PodVolume, Role
 from hyper.core.spec import (
     ContainerSpec,
+    Healthcheck,
     LogSpec,
     Mount,
     MountKind,
@@ -144,7 +145,6 @@ def _pods(draw: st.DrawFn) -> KnownPod:
     volumes = tuple(
         PodVolume(name, draw(_SOURCES)) for name in draw(st.lists(_NAMES, max_size=2, unique=True))
     )
-    volumes = tuple(volume for volume in volumes if not volume.name.startswith(("bind", "volume")))
     policy = draw(st.sampled_from(["always", "no", "on-failure"]))
     labels = tuple(draw(st.dictionaries(_NAMES, _NAMES, max_size=2)).items())
     containers = []
@@ -231,6 +231,36 @@ def test_any_pod_a_manifest_can_say_comes_back(pod: KnownPod) -> None:
     assert generate([again]) == text
 
 
+def test_memory_and_unnamed_volumes_of_a_container_become_emptydirs() -> None:
+    mounts = (
+        Mount(MountKind.TMPFS, "/a", options=("size=1m", "mode=700")),
+        Mount(MountKind.TMPFS, "/b", size_bytes=2 << 20),
+        Mount(MountKind.VOLUME, "/c"),
+        Mount(MountKind.VOLUME, "/d", "kept"),
+    )
+    container = ContainerSpec("busybox", name_in_pod="one", mounts=mounts, log=LogSpec(""))
+    source = model.VolumeSource(Medium.DISK, options="mode=0777")
+    taken = PodVolume("volume-2", source)
+    text = generate([KnownPod(PodSpec("web", follows=True, volumes=(taken,)), (container,))])
+    assert "Not in it" not in text
+    (again,) = _played(text)
+    folders = {volume.name: volume.source for volume in again.spec.volumes}
+    by_path = {mount.destination: folders.get(mount.source) for mount in again.containers[0].mounts}
+    sizes = {
+        path: (source.options, source.size_bytes) for path, source in by_path.items() if source
+    }
+    assert sizes == {
+        "/a": ("mode=0700", 1 << 20),
+        "/b": ("mode=1777", 2 << 20),
+        "/c": ("mode=0777", 0),
+    }
+    assert generate([again]) == text  # also when the names it gives are taken
+
+    odd = replace(container, mounts=(Mount(MountKind.TMPFS, "/a", options=("exec", "size=9%")),))
+    text = generate([KnownPod(PodSpec("web", follows=True), (odd,))])
+    assert "# Not in it: web: mounts of container one\n" in text
+
+
 def test_what_a_manifest_cannot_say_is_in_a_comment() -> None:
     container = ContainerSpec(
         image="busybox",
@@ -238,6 +268,8 @@ def test_what_a_manifest_cannot_say_is_in_a_comment() -> None:
         restart_policy=RestartPolicy(RestartPolicyName.UNLESS_STOPPED),
         user="www-data",
         init=True,
+        stop_timeout_s=3,
+        healthcheck=Healthcheck(("CMD", "true")),
         resources=Resources(rlimits=(Rlimit("nofile", 1, 2),)),
         log=LogSpec(""),
     )
@@ -247,6 +279,8 @@ def test_what_a_manifest_cannot_say_is_in_a_comment() -> None:
         "# Not in it: web: kernel of the pod",
         "# Not in it: web: user of container one",
         "# Not in it: web: init of container one",
+        "# Not in it: web: stop_timeout_s of container one",
+        "# Not in it: web: healthcheck of container one",
         "# Not in it: web: restart_policy.name of container one",
         "# Not in it: web: resources.rlimits of container one",
     ]

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 from hyper.core.errors import Conflict, NotFound
+from hyper.core.health import merge_healthcheck
 from hyper.core.pod_spec import PodPort
 from hyper.core.spec import ContainerSpec
 from hyper.engine.engine import Engine
@@ -22,11 +23,12 @@ def known_pod(engine: Engine, name: str) -> KnownPod:
         return _of_container(engine, name)
     containers = [engine.containers.get(identifier) for identifier in pod.container_ids]
     if pod.spec.lone and containers:
-        return _lone(pod, containers[0])
+        return _lone(engine, pod, containers[0])
     if not containers:
         raise Conflict(f"pod {pod.spec.name} has no containers: a manifest needs one")
     spec = replace(pod.spec, name=_label(pod.spec.name))
-    return KnownPod(spec, tuple(_named(view.spec, view.spec.name_in_pod) for view in containers))
+    specs = (_own(engine, view.spec) for view in containers)
+    return KnownPod(spec, tuple(_named(spec, spec.name_in_pod) for spec in specs))
 
 
 def _of_container(engine: Engine, name: str) -> KnownPod:
@@ -39,12 +41,23 @@ def _of_container(engine: Engine, name: str) -> KnownPod:
         raise Conflict(
             f"container {name} is one of pod {pod.spec.name}: generate a manifest of the pod"
         )
-    return _lone(pod, container)
+    return _lone(engine, pod, container)
 
 
-def _lone(pod: PodView, container: ContainerView) -> KnownPod:
+def _own(engine: Engine, spec: ContainerSpec) -> ContainerSpec:
+    """Return a spec without the health check that its image has anyhow."""
+    try:
+        image = engine.images.get(spec.image_id)
+    except NotFound:
+        return spec
+    inherited = merge_healthcheck(None, image.config.healthcheck)
+    return replace(spec, healthcheck=None) if spec.healthcheck == inherited else spec
+
+
+def _lone(engine: Engine, pod: PodView, container: ContainerView) -> KnownPod:
+    """Return a lone container as a pod, of which all is that can be only a pod's in a manifest."""
     name = _label(container.name)
-    spec = container.spec
+    spec = _own(engine, container.spec)
     ports = tuple(
         PodPort(port.container_port, port.protocol, port.host_ip, port.host_port)
         for port in spec.ports
@@ -52,8 +65,17 @@ def _lone(pod: PodView, container: ContainerView) -> KnownPod:
     )
     left = tuple(port for port in spec.ports if not port.host_port)
     hostname = spec.hostname or name
-    known = replace(pod.spec, name=name, hostname=hostname, ports=ports, labels=spec.labels)
-    return KnownPod(known, (_named(replace(spec, ports=left), name),))
+    limit_s = -1 if spec.stop_timeout_s is None else spec.stop_timeout_s
+    known = replace(
+        pod.spec,
+        name=name,
+        hostname=hostname,
+        ports=ports,
+        labels=spec.labels,
+        sysctls=(*pod.spec.sysctls, *spec.sysctls),
+        grace_s=pod.spec.grace_s if limit_s < 0 else float(limit_s),
+    )
+    return KnownPod(known, (_named(replace(spec, ports=left, sysctls=()), name),))
 
 
 def _named(spec: ContainerSpec, name: str) -> ContainerSpec:

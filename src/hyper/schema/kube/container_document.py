@@ -4,10 +4,13 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import count
 
 from hyper.core import pod_spec as model
+from hyper.core.errors import InvalidArgument
 from hyper.core.pod_spec import PodPort
 from hyper.core.spec import ContainerSpec, Mount, MountKind
+from hyper.core.units import parse_size
 from hyper.schema.kube import actions
 from hyper.schema.kube.compute import CPU, MEMORY, STORAGE, Amounts, Requirements
 from hyper.schema.kube.containers import Container, Port
@@ -27,8 +30,11 @@ _USER = re.compile(r"(\d+)(?::(\d+))?")
 
 @dataclass(slots=True)
 class MountNames:
-    """Volumes that mounts of containers need, named in the order of their first use."""
+    """Volumes that mounts of containers need, named in the order of their first use; the pod's own
+    have the `taken` names.
+    """
 
+    taken: frozenset[str] = frozenset()
     volumes: dict[tuple[str, str], Volume] = field(default_factory=dict)
 
     def name(self, mount: Mount) -> str:
@@ -37,8 +43,9 @@ class MountNames:
             return mount.source
         key = (mount.kind.value, mount.source or mount.destination)
         if key not in self.volumes:
-            name = f"{mount.kind.value}-{len(self.volumes)}"
-            self.volumes[key] = _volume(name, mount)
+            names = (f"{mount.kind.value}-{number}" for number in count())
+            used = self.taken.union(volume.name for volume in self.volumes.values())
+            self.volumes[key] = _volume(next(name for name in names if name not in used), mount)
         return self.volumes[key].name
 
 
@@ -47,8 +54,24 @@ def _volume(name: str, mount: Mount) -> Volume:
         return Volume(name, host_path=HostPath(mount.source))
     if mount.kind is MountKind.VOLUME and mount.source:
         return Volume(name, persistent_volume_claim=ClaimVolume(mount.source))
-    medium = "Memory" if mount.kind is MountKind.TMPFS else ""
-    return Volume(name, empty_dir=EmptyDir(medium, Fraction(mount.size_bytes)))
+    if mount.kind is not MountKind.TMPFS:
+        return Volume(name, empty_dir=EmptyDir())
+    plain = plain_tmpfs(mount)
+    mode = None if plain.mode == 0o777 else plain.mode
+    return Volume(name, empty_dir=EmptyDir("Memory", Fraction(plain.size_bytes), mode))
+
+
+def plain_tmpfs(mount: Mount) -> Mount:
+    """Return a tmpfs whose size and mode are no mount options; what else is one stays."""
+    options = dict(option.partition("=")[::2] for option in mount.options)
+    size, mode = options.get("size", ""), options.get("mode", "")
+    try:
+        size_bytes = parse_size(size) if size else mount.size_bytes
+        mode_bits = int(mode, 8) if mode else mount.mode
+    except (ValueError, InvalidArgument):  # a size in per cent, say
+        return mount
+    left = tuple(item for item in mount.options if item.partition("=")[0] not in ("size", "mode"))
+    return replace(mount, size_bytes=size_bytes, mode=mode_bits, options=left)
 
 
 def container_document(

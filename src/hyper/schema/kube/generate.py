@@ -13,10 +13,14 @@ from typing import Any
 
 from hyper.core.errors import HyperError
 from hyper.core.pod_spec import Medium, PodPort, PodSpec, PodVolume, Role, VolumeSource
-from hyper.core.spec import ContainerSpec, EndpointSpec, Mount, RestartPolicyName
+from hyper.core.spec import ContainerSpec, EndpointSpec, Mount, MountKind, RestartPolicyName
 from hyper.schema.kube.compute import CPU, MEMORY, Amounts, Requirements
 from hyper.schema.kube.configuration import CONFIG_MAP, ConfigMap
-from hyper.schema.kube.container_document import MountNames, container_document
+from hyper.schema.kube.container_document import (
+    MountNames,
+    container_document,
+    plain_tmpfs,
+)
 from hyper.schema.kube.container_model import CLUSTER_DOMAIN
 from hyper.schema.kube.containers import ALWAYS, NEVER, ON_FAILURE
 from hyper.schema.kube.documents import read_documents
@@ -47,8 +51,7 @@ _HEAD = "# Made by `hyper generate kube`; play it with `hyper play kube`.\n"
 _PLAIN_NETWORKS = ("bridge", "default", NETWORK)  # where a played pod is anyhow
 # Filled in when a container is made, from its image, its pod or the daemon's settings.
 FILLED_IN = frozenset({
-    "image_id", "labels", "exposed_ports", "log", "hostname", "domainname", "healthcheck", "pod",
-    "stop_timeout_s",
+    "image_id", "labels", "exposed_ports", "log", "hostname", "domainname", "pod",
     # What a client does with a container is no part of it.
     "attach_stdin", "attach_stdout", "attach_stderr", "auto_remove", "console_size",
     "container_id_file",
@@ -68,14 +71,15 @@ def generate(pods: Sequence[KnownPod]) -> str:
     documents: list[dict[str, object]] = []
     missing: list[str] = []
     for pod in pods:
-        written = _documents(pod)
+        names = MountNames(frozenset(volume.name for volume in pod.spec.volumes))
+        written = _documents(pod, names)
         documents += written
-        missing += [f"{pod.spec.name}: {text}" for text in _differences(pod, written)]
+        missing += [f"{pod.spec.name}: {text}" for text in _differences(pod, written, names)]
     head = _HEAD + "".join(f"# Not in it: {text}\n" for text in missing)
     return head + dump_all(documents)
 
 
-def _documents(pod: KnownPod) -> list[dict[str, object]]:
+def _documents(pod: KnownPod, names: MountNames) -> list[dict[str, object]]:
     group = _fs_group(pod)
     maps = [
         (volume, _config_map(pod.spec.name, volume))
@@ -85,7 +89,6 @@ def _documents(pod: KnownPod) -> list[dict[str, object]]:
     written: list[dict[str, object]] = [
         {"apiVersion": "v1", "kind": "ConfigMap", **CONFIG_MAP.write(found)} for _, found in maps
     ]
-    names = MountNames()
     document = _pod(pod, names, group)
     written.append({"apiVersion": "v1", "kind": "Pod", **POD.write(document)})
     return written
@@ -263,21 +266,45 @@ def _folder_mode(options: str) -> int | None:
 # --- what is not in it ----------------------------------------------------------------------------
 
 
-def _differences(pod: KnownPod, written: Sequence[dict[str, object]]) -> list[str]:
+def _differences(
+    pod: KnownPod, written: Sequence[dict[str, object]], names: MountNames
+) -> list[str]:
     """Return what the documents do not say of a pod, found by translating them back."""
     try:
         (back,) = make_plan(read_documents(dump_all(written)).documents).pods
     except HyperError as err:
         return [f"it does not play as it is: {err}"]
-    asked, told = _comparable_pod(pod.spec), _comparable_pod(back.spec)
+    emptied = {volume.name: kind for (kind, _), volume in names.volumes.items() if volume.empty_dir}
+    made = {item.name: item.source for item in back.spec.volumes if item.name in emptied}
+    kept = tuple(item for item in back.spec.volumes if item.name not in emptied)
+    asked = _comparable_pod(pod.spec)
+    told = _comparable_pod(replace(back.spec, volumes=kept))
     if pod.spec.lone:
         asked = replace(asked, follows=told.follows)
     found = [f"{name} of the pod" for name in _differing(asked, told)]
-    again = {item.spec.name_in_pod: item.spec for item in back.containers}
+    again = {}
+    for item in back.containers:
+        mounts = tuple(_as_asked(mount, emptied, made) for mount in item.spec.mounts)
+        again[item.spec.name_in_pod] = _comparable(replace(item.spec, mounts=mounts), told.grace_s)
     for spec in pod.containers:
-        names = _differing(_comparable(spec), _comparable(again[spec.name_in_pod]), FILLED_IN)
-        found += [f"{name} of container {spec.name_in_pod}" for name in names]
+        mine = _comparable(spec, asked.grace_s)
+        names_of = _differing(mine, again[spec.name_in_pod], FILLED_IN)
+        found += [f"{name} of container {spec.name_in_pod}" for name in names_of]
     return found
+
+
+def _as_asked(mount: Mount, emptied: dict[str, str], made: dict[str, VolumeSource]) -> Mount:
+    """Return what an emptyDir was that stands for a container's own tmpfs or unnamed volume."""
+    if mount.kind is not MountKind.POD or mount.source not in emptied:
+        return mount
+    mount = replace(mount, kind=MountKind(emptied[mount.source]))
+    if mount.kind is MountKind.TMPFS:
+        source = made[mount.source]
+        mode = _MODE.search(source.options)
+        mount = replace(
+            mount, size_bytes=source.size_bytes, mode=int(mode[1], 8) if mode else 0o777
+        )
+    return replace(mount, source="")
 
 
 def _comparable_pod(spec: PodSpec) -> PodSpec:
@@ -291,21 +318,27 @@ def _comparable_pod(spec: PodSpec) -> PodSpec:
     return replace(spec, hostname=hostname, grace_s=grace_s)
 
 
-def _comparable(spec: ContainerSpec) -> ContainerSpec:
+def _comparable(spec: ContainerSpec, grace_s: float | None) -> ContainerSpec:
     """Return a spec without what is said in other words, or has no meaning in a manifest."""
-    mounts = tuple(
-        Mount(item.kind, item.destination, item.source, item.read_only, subpath=item.subpath)
-        for item in spec.mounts
-    )
+    limit_s = spec.stop_timeout_s
     return replace(
         spec,
         entrypoint=spec.entrypoint or None,
         command=spec.command or None,
-        mounts=mounts,
+        mounts=tuple(_comparable_mount(item) for item in spec.mounts),
+        stop_timeout_s=None if limit_s == grace_s else limit_s,
         network_mode="default" if spec.network_mode in _PLAIN_NETWORKS else spec.network_mode,
         endpoints=tuple(item for item in spec.endpoints if not _is_default(item)),
         security=replace(spec.security, options=()),
     )
+
+
+def _comparable_mount(mount: Mount) -> Mount:
+    plain = Mount(mount.kind, mount.destination, mount.source, mount.read_only)
+    if mount.kind is not MountKind.TMPFS:
+        return replace(plain, subpath=mount.subpath)
+    memory = plain_tmpfs(mount)
+    return replace(plain, size_bytes=memory.size_bytes, mode=memory.mode, options=memory.options)
 
 
 def _is_default(endpoint: EndpointSpec) -> bool:
