@@ -1,12 +1,14 @@
 """/containers: what clients see of a container's life, in Docker's words."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.support.api_client import Client
 from tests.support.fake_engine import FakeEngine
+from tests.support.fake_images import make_image
 
 Served = tuple[FakeEngine, Client]
 
@@ -70,6 +72,18 @@ async def test_update_and_start_refuse_what_they_cannot_do(client: Client) -> No
     reply = await client("POST", "/volumes/create", {"ClusterVolumeSpec": {"Group": "g"}})
     assert reply.status == 501
     assert (await client("GET", "/networks/bridge", scope="swarm")).status == 404
+
+
+async def test_who_makes_a_container_of_an_image_for_another_platform_is_warned(
+    served: Served,
+) -> None:
+    engine, client = served
+    engine.images.all.append(replace(make_image("other:latest"), architecture="s390x"))
+    body = {"Image": "other"}
+    (warning,) = (await client("POST", "/containers/create", body)).body["Warnings"]
+    assert warning.startswith("The requested image's platform (linux/s390x) does not match")
+    asked = await client("POST", "/containers/create", body, platform="linux/s390x")
+    assert asked.body["Warnings"] == []
 
 
 async def test_a_second_start_and_stop_are_not_modified(client: Client) -> None:

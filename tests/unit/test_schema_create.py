@@ -342,3 +342,21 @@ def test_the_documentation_is_current() -> None:
     source = str(Path(__file__).parents[2] / "src")
     made = subprocess.run(command, capture_output=True, check=True, env={"PYTHONPATH": source})
     assert page.read_bytes() == made.stdout, f"run {' '.join(command[1:])} > {page.name}"
+
+
+def test_what_a_full_log_does_is_checked_for_every_driver() -> None:
+    def create(driver: str, **options: str) -> None:
+        config = {name.replace("_", "-"): value for name, value in options.items()}
+        parse_create(
+            {"Image": "x", "HostConfig": {"LogConfig": {"Type": driver, "Config": config}}}
+        )
+
+    for driver in ("json-file", "local", ""):
+        create(driver, mode="non-blocking", max_buffer_size="4m")
+        create(driver, mode="blocking")
+        with pytest.raises(InvalidArgument, match="logging mode not supported: often"):
+            create(driver, mode="often")
+        with pytest.raises(InvalidArgument, match="only supported with 'mode=non-blocking'"):
+            create(driver, max_buffer_size="4m")
+        with pytest.raises(InvalidArgument, match="error parsing option max-buffer-size"):
+            create(driver, mode="non-blocking", max_buffer_size="much")

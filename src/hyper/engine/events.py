@@ -4,7 +4,8 @@ Actions and attributes follow the Docker Engine API, "Monitor events".
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import time_ns
 
@@ -30,40 +31,61 @@ def image_event(
 
 
 class EventFeed:
-    """Hands every published event to every listener; a listener that is too slow loses its feed."""
+    """Hands every published event to every listener; one that is too slow is cut off."""
 
     def __init__(self) -> None:
-        self._queues: set[asyncio.Queue[Event | None]] = set()
+        self._listeners: set[EventListener] = set()
+
+    def __len__(self) -> int:
+        return len(self._listeners)
 
     def publish(self, *events: Event) -> None:
         """Hand events to all listeners; never blocks."""
-        for event in events:
-            for queue in tuple(self._queues):
-                try:
-                    queue.put_nowait(event)
-                except asyncio.QueueFull:
-                    # The listener sees the end of its stream and can ask again with `since`.
-                    self._queues.discard(queue)
-                    queue.get_nowait()
-                    queue.put_nowait(None)
+        for listener in tuple(self._listeners):
+            for event in events:
+                listener.put(event)
 
     def open(self) -> "EventListener":
         """Start listening now; close the listener when done."""
-        return EventListener(self._queues)
+        return EventListener(self._listeners)
 
 
 class EventListener:
-    """One listener's feed: iterate it; it ends when it was closed or was too slow."""
+    """One listener's feed. Of more than BACKLOG events that wait it is cut off.
 
-    def __init__(self, queues: set[asyncio.Queue[Event | None]]) -> None:
-        self._queues = queues
-        self._queue: asyncio.Queue[Event | None] = asyncio.Queue(BACKLOG)
-        queues.add(self._queue)
+    What it misses then is stored: open another and ask the store.
+    """
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while (event := await self._queue.get()) is not None:
-            yield event
+    def __init__(self, listeners: set["EventListener"]) -> None:
+        self.cut_off = False
+        self._listeners = listeners
+        self._events: deque[Event] = deque()
+        self._come = asyncio.Event()
+        listeners.add(self)
+
+    def put(self, event: Event) -> None:
+        """Take an event, or be cut off when too many wait."""
+        if len(self._events) < BACKLOG:
+            self._events.append(event)
+        else:
+            self.cut_off = True
+            self._listeners.discard(self)
+        self._come.set()
+
+    async def take(self, limit_s: float | None = None) -> Event | None:
+        """Return the next event; None when none follows, or none came within `limit_s`."""
+        try:
+            async with asyncio.timeout(limit_s):
+                while not self._events:
+                    if self not in self._listeners:
+                        return None
+                    self._come.clear()
+                    await self._come.wait()
+        except TimeoutError:
+            return None
+        return self._events.popleft()
 
     def close(self) -> None:
         """Stop listening."""
-        self._queues.discard(self._queue)
+        self._listeners.discard(self)
+        self._come.set()

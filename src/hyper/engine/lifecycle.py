@@ -288,9 +288,9 @@ async def record_exit(
         finished_ns=ended.exited_ns or time_ns(),
         health=container.health,
     )
+    die = container.event("die", exitCode=str(code))
     left = membership.moves(pod, container, "disconnect")
-    left += unmounted(container.mounts, container.id)
-    died = (container.event("die", exitCode=str(code)), *left)
+    died = (die, *left, *unmounted(container.mounts, container.id))
     container.log.close()
     container.network = NetworkView()
     if container.spec.auto_remove:

@@ -43,6 +43,11 @@ ELSEWHERE = {
         "is 400: dockerd goes on without credentials, and says later that access is denied"
     ),
     "bad parameters": "are 400 where dockerd 20.10 says 500, as with newer dockerds",
+    "a listener that does not read": (
+        "loses no event: after 1024 that wait for it, it reads on from the stored ones, of which "
+        "the last 4096 are kept, over restarts as well; dockerd keeps 256 in memory, and drops "
+        "what comes for who takes too long"
+    ),
     "a client that does not read": (
         "hinders nobody: what it has still to read waits in a file, and the process, its log and "
         "the other clients go on, where dockerd holds all of them back once it is 1 MB behind. "

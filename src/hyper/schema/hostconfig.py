@@ -42,6 +42,7 @@ _LOG_OPTIONS = (
     "env-regex",
     "tag",
 )
+_DELIVERY_OPTIONS = ("mode", "max-buffer-size")
 _SIZE_OPTIONS = 3  # those that the driver local has as well
 _TAG_FIELDS = (".ID", ".FullID", ".Name", ".ImageID", ".ImageFullID", ".ImageName", ".DaemonName")
 
@@ -66,9 +67,11 @@ def check_log_options(driver: str, options: Mapping[str, str]) -> None:
     Unsupported for compression.
     """
     name = driver or "json-file"
+    if name != "none":
+        _check_delivery(options)
     allowed = _LOG_OPTIONS if name == "json-file" else _LOG_OPTIONS[:_SIZE_OPTIONS]
     for option in options if name != "none" else ():
-        if option not in allowed:
+        if option not in (*allowed, *_DELIVERY_OPTIONS):
             raise InvalidArgument(f"unknown log opt '{option}' for {name} log driver")
     if name != "none" and options.get("compress", "false").lower() in ("1", "t", "true"):
         raise Unsupported("log option compress is not supported: rotated logs are kept as they are")
@@ -76,6 +79,25 @@ def check_log_options(driver: str, options: Mapping[str, str]) -> None:
         _check_log_values(options)
     except (ValueError, re.error, InvalidArgument) as err:
         raise InvalidArgument(f"failed to initialize logging driver: {err}") from err
+
+
+def _check_delivery(options: Mapping[str, str]) -> None:
+    """Check the options of every driver that say what happens when the log cannot keep up.
+
+    They ask for nothing here: writing the log waits for nobody. (moby logger.ValidateLogOpts)
+    """
+    mode = options.get("mode", "")
+    if mode not in ("", "blocking", "non-blocking"):
+        raise InvalidArgument(f"logger: logging mode not supported: {mode}")
+    if size := options.get("max-buffer-size", ""):
+        if mode != "non-blocking":
+            raise InvalidArgument(
+                "logger: max-buffer-size option is only supported with 'mode=non-blocking'"
+            )
+        try:
+            parse_size(size)
+        except InvalidArgument as err:
+            raise InvalidArgument(f"error parsing option max-buffer-size: {err}") from err
 
 
 def _check_log_values(options: Mapping[str, str]) -> None:
@@ -251,7 +273,9 @@ _HOST_ONLY: tuple[Field, ...] = (
     Field(
         "LogConfig",
         Support.DIFFERS,
-        "drivers json-file, local and none; rotated logs are not compressed",
+        "drivers json-file, local and none; rotated logs are not compressed (compress=true is "
+        "refused); mode and max-buffer-size change nothing: no line is dropped, and the log holds "
+        "back no process",
         _read_log,
         _show_log,
     ),

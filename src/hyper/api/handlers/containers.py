@@ -17,6 +17,8 @@ from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, U
 from hyper.core.spec import RestartPolicy
 from hyper.engine.containers import WaitCondition
 from hyper.engine.states import ContainerState
+from hyper.engine.views import ContainerView
+from hyper.images.manifest import Platform
 from hyper.schema.container import parse_create
 from hyper.schema.fields import read_fields
 from hyper.schema.hostconfig import RESTART_POLICY
@@ -53,7 +55,18 @@ async def create(call: Call) -> web.StreamResponse:
     platform = call.text("platform") if call.version >= (1, 41) else ""
     request = parse_create(without_later(await call.body(), call.version), platform)
     view = await create_container(call, request.spec, call.text("name"))
-    return json_response({"Id": view.id, "Warnings": list(request.warnings)}, 201)
+    warnings = [*request.warnings, *_platform_warning(call, view, platform)]
+    return json_response({"Id": view.id, "Warnings": warnings}, 201)
+
+
+def _platform_warning(call: Call, view: ContainerView, platform: str) -> list[str]:
+    image, host = call.engine.images.get(view.spec.image_id), Platform.host()
+    if platform or host.runs(image.platform):
+        return []
+    return [
+        f"The requested image's platform ({image.platform}) does not match the detected host "
+        f"platform ({host}) and no specific platform was requested"
+    ]
 
 
 async def inspect(call: Call) -> web.StreamResponse:

@@ -21,7 +21,7 @@ from hyper.api.hijack import (
 from hyper.api.log_details import log_details
 from hyper.api.render import processes, statistics
 from hyper.api.times import log_time, parse_time
-from hyper.core.errors import Conflict, InvalidArgument
+from hyper.core.errors import Conflict, InvalidArgument, NotFound
 from hyper.engine.logs import LogRecord
 from hyper.engine.views import ContainerView
 
@@ -244,6 +244,8 @@ async def _samples(
         try:
             counters = await call.engine.sessions.statistics(view.id)
             sample = statistics.Sample(time_ns(), counters)
+        except NotFound:  # it was removed meanwhile
+            return
         except Conflict:
             yield statistics.stopped(view)
             if not stream:

@@ -1,17 +1,17 @@
 """Owns /_ping, /version, /info, /system/df and /events."""
 
-import asyncio
-from time import time_ns
+from contextlib import aclosing
 
 from aiohttp import web
 
 from hyper.api.call import Call, json_response
 from hyper.api.event_filters import ALLOWED, matches
 from hyper.api.event_records import record_prune
+from hyper.api.event_stream import event_stream
 from hyper.api.filters import parse_filters
 from hyper.api.handlers.images import image_users
 from hyper.api.render import containers, images, older, system, volumes
-from hyper.api.times import NS_PER_S, parse_time
+from hyper.api.times import parse_time
 from hyper.core.errors import InvalidArgument
 from hyper.images.usage import layers_bytes
 from hyper.images.usage import usage as usage_of
@@ -39,7 +39,7 @@ async def version(call: Call) -> web.StreamResponse:
 async def info(call: Call) -> web.StreamResponse:
     """GET /info"""
     facts = await call.engine.system.info()
-    shown = system.info(facts, len(call.engine.images.list()))
+    shown = system.info(facts, len(call.engine.images.list()), len(call.engine.events))
     return json_response(older.info(shown, call.version))
 
 
@@ -97,26 +97,12 @@ async def events(call: Call) -> web.StreamResponse:
             f"`until` time ({call.text('until')})"
         )
     response = web.StreamResponse(headers={"Content-Type": "application/json", **call.headers})
-    listener = call.engine.events.open()
-    try:
-        with call.connection.cancelling():
-            await response.prepare(call.request)
-            last_ns = 0
-            if since_ns or until_ns:
-                store = call.engine.store
-                for event in await store.call(store.events, since_ns, until_ns or time_ns()):
-                    last_ns = max(last_ns, event.time_ns)
-                    if matches(filters, event):
-                        await response.write(system.event_line(event))
-            limit_s = max(0.0, (until_ns - time_ns()) / NS_PER_S) if until_ns else None
-            try:
-                async with asyncio.timeout(limit_s):
-                    async for event in listener:
-                        # What the history had came in here as well while it was read.
-                        if event.time_ns > last_ns and matches(filters, event):
-                            await response.write(system.event_line(event))
-            except TimeoutError:
-                pass
-    finally:
-        listener.close()
+    engine = call.engine
+    with call.connection.cancelling():
+        await response.prepare(call.request)
+        stream = event_stream(engine.events, engine.store, since_ns, until_ns)
+        async with aclosing(stream) as happened:
+            async for event in happened:
+                if matches(filters, event):
+                    await response.write(system.event_line(event))
     return response

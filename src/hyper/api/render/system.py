@@ -39,7 +39,7 @@ def version() -> JSON:
     return shown | details
 
 
-def info(facts: SystemInfo, images: int) -> JSON:
+def info(facts: SystemInfo, images: int, listeners: int) -> JSON:
     """Return the body of GET /info; what Docker has no field for is in DriverStatus."""
     settings, can = facts.settings, facts.capabilities
     return {
@@ -72,7 +72,7 @@ def info(facts: SystemInfo, images: int) -> JSON:
         "LoggingDriver": settings.log_driver,
         "CgroupDriver": "none",
         "CgroupVersion": "2",
-        "NEventsListener": 0,
+        "NEventsListener": listeners,
         "KernelVersion": facts.host_kernel,
         "OperatingSystem": facts.operating_system,
         "OSVersion": "",
