@@ -2,6 +2,7 @@
 #include "rootfs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +183,18 @@ static int mount_overlay(struct rootfs *rootfs, const char *dir, struct error *e
     return mounted;
 }
 
+/* By this file programs see that they are in a container, as under Docker. One that cannot be made is none. */
+static void mark_root(const char *root)
+{
+    char path[176];
+    int fd;
+
+    snprintf(path, sizeof path, "%s/.dockerenv", root);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
+    if (fd >= 0)
+        close(fd);
+}
+
 int rootfs_mount_lower(const struct rootfs *rootfs, const char *path, struct error *err)
 {
     char directory[160];
@@ -212,6 +225,7 @@ static int mount_all(struct rootfs *rootfs, const char *dir,
     snprintf(path, sizeof path, "%s/root", dir);
     if (make_directory(path, 0755, err) < 0 || mount_overlay(rootfs, dir, err) < 0)
         return -1;
+    mark_root(path);
     return OUTCOME_OK;
 }
 

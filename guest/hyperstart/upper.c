@@ -16,6 +16,7 @@
 static const char *const mount_points[] = {
     "dev", "proc", "sys", "etc", "etc/hostname", "etc/hosts", "etc/resolv.conf",
 };
+static const char marker[] = ".dockerenv"; /* rootfs.c makes it, with mode 0755 */
 
 bool upper_is_whiteout(const struct stat *status)
 {
@@ -103,12 +104,14 @@ static bool same_owner_and_mode(const struct stat *left, const struct stat *righ
 bool upper_is_mount_point(const struct walk_item *item)
 {
     struct stat made = { .st_mode = S_IFREG | 0644 }, below;
-    bool listed = false;
+    bool is_marker = strcmp(item->path, marker) == 0, listed = is_marker;
 
     for (size_t i = 0; i < sizeof mount_points / sizeof *mount_points; i++)
         listed = listed || strcmp(item->path, mount_points[i]) == 0;
     if (!listed)
         return false;
+    if (is_marker)
+        made.st_mode = S_IFREG | 0755;
     if (S_ISREG(item->status.st_mode))
         return item->status.st_size == 0 && same_owner_and_mode(&item->status, &made) &&
                !lower_stat(item->path, &below);

@@ -142,3 +142,16 @@ def test_what_is_a_map_and_what_a_structure_is_known(template: str, text: str | 
         return
     with pytest.raises(TemplateError):
         compiled.render(shown)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{html \"<a b='c'>\"}}", "&lt;a b=&#39;c&#39;&gt;"),
+        (r'{{js "a\"b=<"}}', r"a\"b\u003D\u003C"),
+        ('{{urlquery "a b/c"}}', "a+b%2Fc"),
+        (r'{{"}}\"}}"}}', '}}"}}'),
+    ],
+)
+def test_escapes(source: str, expected: str) -> None:
+    assert compile_template(source).render({}) == expected

@@ -349,7 +349,18 @@ def test_instructions_change_a_config(line: str, key: str, value: object) -> Non
 
 
 @pytest.mark.parametrize(
-    "line", ["RUN x", "", "EXPOSE 99999", "ENV", "LABEL x", "SHELL x", "HEALTHCHECK x", "USER"]
+    "line",
+    [
+        "RUN x",
+        "",
+        "STOPSIGNAL nosuch",
+        "EXPOSE 99999",
+        "ENV",
+        "LABEL x",
+        "SHELL x",
+        "HEALTHCHECK x",
+        "USER",
+    ],
 )
 def test_wrong_instructions_are_refused(line: str) -> None:
     with pytest.raises(InvalidArgument):

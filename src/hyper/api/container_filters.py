@@ -3,9 +3,14 @@
 import re
 from typing import TYPE_CHECKING
 
-from hyper.api.filters import Filters, excludes_labels, flag, matches_any, matches_labels
+from hyper.api.filters import (
+    Filters,
+    excludes_labels,
+    flag,
+    matches_any,
+    matches_labels,
+)
 from hyper.api.render.containers import network_name, published_ports
-from hyper.api.times import parse_time
 from hyper.core.errors import InvalidArgument, NotFound
 from hyper.core.spec import EndpointSpec
 from hyper.engine.states import ContainerState
@@ -100,13 +105,10 @@ class ContainerFilter:
         return all(not wanted or wanted & have for wanted, have in checks)
 
 
-def prunable(filters: Filters, view: ContainerView) -> bool:
-    """Return whether prune may remove a container that does not run."""
+def prunable(filters: Filters, until: int | None, view: ContainerView) -> bool:
+    """Return whether prune may remove a container that does not run, made before `until`."""
     labels = dict(view.spec.labels)
-    until = filters.get("until", ())
-    if len(until) > 1:
-        raise InvalidArgument("more than one until filter specified")
-    if until and view.created_ns >= parse_time(until[0], "until"):
+    if until is not None and view.created_ns >= until:
         return False
     return matches_labels(filters, labels) and not excludes_labels(filters, labels)
 

@@ -1,7 +1,6 @@
 """Owns the filters of `docker events` (moby daemon/events/filter.go)."""
 
-from hyper.api.filters import Filters, matches_labels
-from hyper.core.errors import InvalidArgument
+from hyper.api.filters import Filters, invalid, matches_labels
 from hyper.engine.events import Event
 
 _KINDS = "container image volume network plugin daemon service node secret config pod".split()
@@ -19,7 +18,7 @@ def matches(filters: Filters, event: Event) -> bool:
     if "type" in filters and event.kind not in filters["type"]:
         return False
     if any(scope not in ("local", "swarm") for scope in filters.get("scope", ())):
-        raise InvalidArgument(f"Invalid filter 'scope={list(filters['scope'])}'")
+        raise invalid("scope", filters["scope"])
     if "scope" in filters and "local" not in filters["scope"]:
         return False
     if not matches_labels(filters, attributes):
@@ -37,4 +36,4 @@ def _about(event: Event, attributes: dict[str, str], kind: str, wanted: tuple[st
         return any(attributes.get("pod", "").startswith(text) for text in wanted if text)
     if event.kind != kind:
         return False
-    return any(text == name or event.actor_id.startswith(text) for text in wanted if text)
+    return any(name.startswith(text) or event.actor_id.startswith(text) for text in wanted if text)

@@ -4,6 +4,7 @@ import json
 import posixpath
 from collections.abc import Iterable, Mapping
 
+from hyper.api.times import parse_time
 from hyper.core.errors import InvalidArgument
 from hyper.core.values import read_object
 
@@ -65,7 +66,20 @@ def flag(filters: Filters, name: str, default: bool = False) -> bool:
         return True
     if words <= {"0", "false"}:
         return False
-    raise InvalidArgument(f"Invalid filter '{name}={list(values)}'")
+    raise invalid(name, values)
+
+
+def invalid(name: str, values: Iterable[str]) -> InvalidArgument:
+    """Return the refusal of a filter's values, as Go writes them."""
+    return InvalidArgument(f"Invalid filter '{name}=[{' '.join(values)}]'")
+
+
+def until_ns(filters: Filters) -> int | None:
+    """Return the time before which `prune` takes what was made. Raises InvalidArgument."""
+    values = filters.get("until", ())
+    if len(values) > 1:
+        raise InvalidArgument("more than one until filter specified")
+    return parse_time(values[0]) if values else None
 
 
 def clean_path(path: str) -> str:

@@ -4,10 +4,8 @@ import fnmatch
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hyper.api.filters import Filters, excludes_labels, flag, matches_labels
+from hyper.api.filters import Filters, excludes_labels, flag, matches_labels, until_ns
 from hyper.api.render.images import created_ns
-from hyper.api.times import parse_time
-from hyper.core.errors import InvalidArgument
 from hyper.images.catalog import Image
 from hyper.images.reference import parse
 
@@ -27,10 +25,7 @@ class ImageFilter:
         self._dangling = flag(filters, "dangling") if "dangling" in filters else None
         self._before_ns = _created(filters, "before", engine)
         self._since_ns = _created(filters, "since", engine)
-        until = filters.get("until", ())
-        if len(until) > 1:
-            raise InvalidArgument("more than one until filter specified")
-        self._until_ns = parse_time(until[0], "until") if until else None
+        self._until_ns = until_ns(filters)
 
     def matches(self, image: Image) -> bool:
         """Return whether an image is to be listed."""

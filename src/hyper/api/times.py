@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from time import time_ns
 
+from hyper.core.calendar import calendar_ns
 from hyper.core.errors import InvalidArgument
 from hyper.core.units import parse_duration
 
@@ -30,8 +31,10 @@ def _seconds(ns: int) -> str:
     return datetime.fromtimestamp(ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def parse_time(text: str, name: str) -> int:
-    """Return the nanoseconds of a Unix time, an RFC 3339 time or a duration before now; "" is 0.
+def parse_time(text: str, name: str = "") -> int:
+    """Return the nanoseconds of a Unix time, a time of the calendar or a duration before now.
+
+    "" is 0; a calendar without a zone is the daemon's.
 
     Raises InvalidArgument.
     """
@@ -46,6 +49,9 @@ def parse_time(text: str, name: str) -> int:
     try:
         return time_ns() - round(parse_duration(text) * NS_PER_S)
     except InvalidArgument:
-        raise InvalidArgument(
-            f'invalid value for "{name}": failed to parse value "{text}"'
-        ) from None
+        pass
+    try:
+        return calendar_ns(text)
+    except InvalidArgument as err:
+        where = f'invalid value for "{name}": ' if name else ""
+        raise InvalidArgument(f"{where}{err}") from None

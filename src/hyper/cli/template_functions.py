@@ -152,6 +152,22 @@ def _pad(text: object, before: object, after: object) -> str:
     return " " * before + str(text) + " " * after
 
 
+def _escaper(table: dict[str, str]) -> Callable[[object], str]:
+    codes = {ord(sign): text for sign, text in table.items()}
+    return lambda value: go_text(value).translate(codes)
+
+
+def _url_query(value: object) -> str:
+    from urllib.parse import quote_plus
+
+    return quote_plus(go_text(value))
+
+
+_HTML = {"&": "&amp;", "'": "&#39;", "<": "&lt;", ">": "&gt;", '"': "&#34;"}
+_JAVASCRIPT = {"\\": "\\\\", "'": "\\'", '"': '\\"'} | {
+    sign: f"\\u{ord(sign):04X}" for sign in "<>&="
+}
+
 FUNCTIONS: dict[str, Callable[..., object]] = {
     "json": to_json,
     "split": lambda text, separator: str(text).split(separator),
@@ -164,6 +180,9 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "print": _print,
     "println": lambda *values: " ".join(go_text(value) for value in values) + "\n",
     "printf": format_text,
+    "html": _escaper(_HTML),
+    "js": _escaper(_JAVASCRIPT),
+    "urlquery": _url_query,
     "len": _length,
     "index": index,
     "slice": _slice,

@@ -6,6 +6,8 @@ from hyper.core.errors import HyperError
 
 _ACTION = re.compile(r"\{\{(- )?\s*(.*?)\s*?( -)?\}\}", re.DOTALL)
 _COMMENT = re.compile(r"\{\{(- )?/\*.*?\*/( -)?\}\}", re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`')
+_QUOTE = re.compile(r'["`]')
 _TOKEN = re.compile(
     r"""
     (?P<space>\s+)
@@ -78,7 +80,7 @@ def _match_action(source: str, start: int) -> re.Match[str]:
     end = start
     while (end := source.find("}}", end)) >= 0:
         found = _ACTION.fullmatch(source, start, end + 2)
-        if found and found[2].count('"') % 2 == 0 and found[2].count("`") % 2 == 0:
+        if found and not _QUOTE.search(_STRING.sub("", found[2])):
             return found
         end += 2
     line = source.count("\n", 0, start) + 1

@@ -7,17 +7,6 @@ import time
 
 from hyper.core.errors import InvalidArgument
 
-_SHAPES = (
-    "%Y-%m-%dT%H:%M:%S%z",
-    "%Y-%m-%dT%H:%M%z",
-    "%Y-%m-%dT%H%z",
-    "%Y-%m-%dZ",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m-%dT%H",
-    "%Y-%m-%d",
-)
-
 
 def api_time(text: str, now_s: float | None = None) -> str:
     """Return `text` as the API takes it, "" for "". Raises InvalidArgument."""
@@ -33,24 +22,10 @@ def api_time(text: str, now_s: float | None = None) -> str:
 
 
 def _calendar(text: str) -> str:
-    from datetime import datetime
+    from hyper.core.calendar import calendar_ns
 
-    whole, _, fraction = text.partition(".")
-    zone = ""
-    if fraction:
-        digits = len(fraction) - len(fraction.lstrip("0123456789"))
-        fraction, zone = fraction[:digits], fraction[digits:]
-    for shape in _SHAPES:
-        try:
-            found = datetime.strptime(whole + zone, shape)
-        except ValueError:
-            continue
-        if shape.endswith("Z"):
-            from datetime import UTC
-
-            found = found.replace(tzinfo=UTC)
-        return f"{int(found.timestamp())}.{fraction[:9].ljust(9, '0')}"
-    raise InvalidArgument(f'failed to parse value as time or duration: "{text}"')
+    seconds, fraction = divmod(calendar_ns(text), 1_000_000_000)
+    return f"{seconds}.{fraction:09d}"
 
 
 def seconds(text: str) -> float:

@@ -138,6 +138,11 @@ class Containers:
             pod, container = find_container(self._pods, reference)
         except NotFound as err:
             raise NotFound("container to kill", reference) from err
+        if signal.isdecimal() and int(signal) > signals.RTMAX:
+            raise InvalidArgument(
+                f"Cannot kill container: {reference}: The linux daemon does not support signal "
+                f"{int(signal)}"
+            )
         number = signal_number(signal or "KILL")
         if container.status.state not in ACTIVE:
             raise Conflict(
@@ -225,7 +230,8 @@ class Containers:
         plan.vm_vcpus([replace(container.spec, resources=resources)], 1, self._pods.host_cpus)
         if policy != RestartPolicy() and container.spec.auto_remove:
             raise Conflict(
-                "Restart policy cannot be updated because AutoRemove is enabled for the container"
+                f"Cannot update container {container.id}: Restart policy cannot be updated because "
+                "AutoRemove is enabled for the container"
             )
         await pod.supervisor.call(lambda: self._update(pod, container, resources, policy))
 
@@ -233,8 +239,10 @@ class Containers:
         self, pod: Pod, container: Container, resources: Resources, policy: RestartPolicy
     ) -> None:
         if pod.machine and container.status.state in ACTIVE:
-            limits = guest.ContainerUpdate(container=container.id, cgroup=plan.cgroup(resources))
-            await pod.machine.agent.request(limits)
+            cgroup = plan.cgroup(resources)
+            # The guest leaves what is 0 as it was.
+            cgroup = replace(cgroup, pids_max=cgroup.pids_max or -1)
+            await pod.machine.agent.request(guest.ContainerUpdate(container.id, cgroup))
         spec = replace(container.spec, resources=resources, restart_policy=policy)
         updated = container.event("update")
         store = self._services.store

@@ -283,7 +283,9 @@ def identity_files(
     # As Docker: where members have names the pod's own resolver is asked, which asks spec.dns.
     named = any(each.names for each in joined)
     servers = nameservers if named else spec.dns or nameservers
-    resolv = ["search " + " ".join(spec.dns_search)] if spec.dns_search else []
+    # "." is how a user says that there are none.
+    domains = [] if spec.dns_search == (".",) else spec.dns_search
+    resolv = ["search " + " ".join(domains)] if domains else []
     resolv += [f"nameserver {server}" for server in servers]
     options = spec.dns_options or (("ndots:0",) if named else ())
     if options:

@@ -8,7 +8,7 @@ podman and skopeo reads the archive. It is the same for the same images.
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from hyper.core.errors import NotFound
+from hyper.core.errors import InvalidArgument, NotFound
 from hyper.host import threads
 from hyper.images import reference
 from hyper.images.blobs import digest_of
@@ -44,8 +44,8 @@ async def save(shelf: Shelf, names: Sequence[str]) -> AsyncIterator[bytes]:
     """Yield the archive of images given by name or id. Raises NotFound before the first byte."""
     async with shelf.transfer():
         plan = _Plan()
-        for name in names:
-            image_id, found_by = shelf.find(name)
+        for wanted in (each for name in names for each in expand(shelf, name)):
+            image_id, found_by = shelf.find(wanted)
             known = plan.names.setdefault(image_id, [])
             if found_by and "@" not in found_by and found_by not in known:
                 known.append(found_by)
@@ -61,6 +61,18 @@ async def save(shelf: Shelf, names: Sequence[str]) -> AsyncIterator[bytes]:
             yield header(Entry(path.encode(), Kind.FILE, size=len(data))) + data
             yield padding(len(data))
         yield END
+
+
+def expand(shelf: Shelf, name: str) -> list[str]:
+    """Return the names that a name to save stands for: of a repository's, all its tags."""
+    try:
+        wanted = reference.parse(name)
+    except InvalidArgument:
+        return [name]
+    if wanted.tag or wanted.digest:
+        return [name]
+    known = (reference.parse(full) for full in sorted(shelf.catalog.state.references))
+    return [str(tag) for tag in known if tag.name == wanted.name] or [name]
 
 
 def _describe(shelf: Shelf, plan: _Plan) -> None:

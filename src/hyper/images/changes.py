@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Callable, Sequence
 
 from hyper.core.errors import InvalidArgument
+from hyper.core.signals import signal_number
 from hyper.core.units import parse_duration
 from hyper.images.manifest import Json
 
@@ -31,7 +32,8 @@ def apply(config: Json, instructions: Sequence[str]) -> None:
         try:
             change(config, rest.strip())
         except ValueError as err:
-            raise InvalidArgument(f"{line.strip()[:200]}: {err}") from err
+            where = f"{line.strip()[:200]}: " if rest.strip() else ""
+            raise InvalidArgument(f"{where}{err}") from err
         commanded = commanded or word.upper() == "CMD"
         if word.upper() == "ENTRYPOINT" and not commanded:
             config.pop("Cmd", None)  # it was another entrypoint's (moby dispatchers.go)
@@ -136,6 +138,11 @@ def _shell(config: Json, text: str) -> None:
     config["Shell"] = words
 
 
+def _stop_signal(config: Json, text: str) -> None:
+    signal_number(text)
+    _plain("StopSignal")(config, text)
+
+
 def _healthcheck(config: Json, text: str) -> None:
     check: Json = {}
     while text.startswith("--"):
@@ -175,7 +182,7 @@ _CHANGES: dict[str, Callable[[Json, str], None]] = {
     "LABEL": _label,
     "ONBUILD": _onbuild,
     "SHELL": _shell,
-    "STOPSIGNAL": _plain("StopSignal"),
+    "STOPSIGNAL": _stop_signal,
     "USER": _plain("User"),
     "VOLUME": _volume,
     "WORKDIR": _workdir,

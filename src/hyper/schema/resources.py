@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from hyper.core.errors import InvalidArgument, Unsupported
+from hyper.core.errors import Conflict, InvalidArgument, Unsupported
 from hyper.core.spec import ContainerSpec, Resources, Rlimit
 from hyper.core.values import (
     BOOL,
@@ -235,11 +235,30 @@ def check_changeable(updates: dict[str, Any]) -> None:
             )
 
 
+def check_update(now: Resources, updates: dict[str, Any]) -> None:
+    """Raise Conflict for an update that contradicts what was set (moby UpdateContainer)."""
+    for name, other, text in (
+        ("cpus", "cpu_period_us", "Nano CPUs cannot be updated as CPU Period"),
+        ("cpus", "cpu_quota_us", "Nano CPUs cannot be updated as CPU Quota"),
+        ("cpu_period_us", "cpus", "CPU Period cannot be updated as NanoCPUs"),
+        ("cpu_quota_us", "cpus", "CPU Quota cannot be updated as NanoCPUs"),
+    ):
+        if updates.get(f"resources.{name}") and getattr(now, other):
+            raise Conflict(f"Conflicting options: {text} has already been set")
+    memory, swap = updates.get("resources.memory_bytes") or 0, now.memory_swap_bytes
+    if memory > swap > 0 and not updates.get("resources.memory_swap_bytes"):
+        raise Conflict(
+            "Memory limit should be smaller than already set memoryswap limit, update the "
+            "memoryswap at the same time"
+        )
+
+
 def merge_resources(now: Resources, updates: dict[str, Any]) -> Resources:
     """Return `now` with what an update body set; `updates` as `read_fields` gives them."""
     values = {slot: getattr(now, slot) for slot in Resources.__slots__}
     for target, value in updates.items():
         group, _, name = target.partition(".")
-        if group == "resources" and name and value:
+        # 0 is what the docker command sends of what is not to change; of processes, no limit.
+        if group == "resources" and name and (value or name == "pids_limit"):
             values[name] = value
     return Resources(**values)

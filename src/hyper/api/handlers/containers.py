@@ -10,7 +10,7 @@ from hyper.api.call import Call, json_response, no_content
 from hyper.api.container_filters import ALLOWED, PRUNE_ALLOWED, ContainerFilter, prunable
 from hyper.api.creation import create_container, remove_unstarted
 from hyper.api.event_records import record_prune
-from hyper.api.filters import parse_filters
+from hyper.api.filters import parse_filters, until_ns
 from hyper.api.render import containers as render
 from hyper.api.render import older
 from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, Unsupported
@@ -27,6 +27,7 @@ from hyper.schema.resources import (
     RESOURCES,
     check_changeable,
     check_resources,
+    check_update,
     merge_resources,
 )
 
@@ -148,6 +149,10 @@ async def update(call: Call) -> web.StreamResponse:
     view = call.engine.containers.get(call.parameters["id"])
     updates = read_fields((*RESOURCES, RESTART_POLICY), await call.body(), "")
     check_changeable(updates)
+    try:
+        check_update(view.spec.resources, updates)
+    except Conflict as err:
+        raise Conflict(f"Cannot update container {view.id}: {err}") from err
     resources = merge_resources(view.spec.resources, updates)
     warnings = check_resources(resources)
     policy = cast(RestartPolicy | None, updates.get("restart_policy"))
@@ -169,12 +174,15 @@ async def remove(call: Call) -> web.StreamResponse:
 async def prune(call: Call) -> web.StreamResponse:
     """POST /containers/prune"""
     filters = parse_filters(call.text("filters"), PRUNE_ALLOWED)
+    until = until_ns(filters)
     deleted: list[str] = []
     space = 0
     unused = [
         view
         for view in call.engine.containers.list(all=True)
-        if not view.active and view.state is not ContainerState.REMOVING and prunable(filters, view)
+        if not view.active
+        and view.state is not ContainerState.REMOVING
+        and prunable(filters, until, view)
     ]
     sizes = await call.engine.system.container_sizes([view.id for view in unused])
     for view in unused:

@@ -13,6 +13,7 @@ from hyper.api.progress import Line, stream_progress
 from hyper.api.render import images as render
 from hyper.api.render import older
 from hyper.core.errors import InvalidArgument, Unsupported
+from hyper.images.archive_save import expand
 from hyper.images.reference import parse
 from hyper.images.usage import history as history_of
 from hyper.images.usage import usage as usage_of
@@ -107,10 +108,13 @@ async def remove(call: Call) -> web.StreamResponse:
 async def prune(call: Call) -> web.StreamResponse:
     """POST /images/prune"""
     filters = parse_filters(call.text("filters"), PRUNE_ALLOWED)
+    dangling = filters.get("dangling", ())
+    # The docker command adds its own to the user's: as with dockerd, false wins.
+    every = any(value.lower() in ("false", "0") for value in dangling)
     wanted = ImageFilter({name: values for name, values in filters.items() if name != "dangling"})
     removed, space = await call.engine.images.prune(
         [image for image in call.engine.images.list() if wanted.matches(image)],
-        dangling=flag(filters, "dangling", True),
+        dangling=not every and flag(filters, "dangling", True),
         used_by=render.uses(call.engine.containers.list(all=True)),
     )
     deleted = [item.as_json() for item in removed]
@@ -133,6 +137,7 @@ async def save_many(call: Call) -> web.StreamResponse:
 async def _save(call: Call, names: tuple[str, ...]) -> web.StreamResponse:
     if not names:
         raise InvalidArgument("no image is named: give its name")
+    names = tuple(each for name in names for each in expand(call.engine.images.shelf, name))
     images = dict.fromkeys(
         check_platform(call, call.engine.images.get(name), name, (1, 48)).id for name in names
     )

@@ -11,9 +11,10 @@ from hyper.api.filters import (
     matches_any,
     matches_labels,
     parse_filters,
+    until_ns,
 )
 from hyper.api.render.containers import endpoint_id
-from hyper.api.times import parse_time, rfc3339
+from hyper.api.times import rfc3339
 from hyper.core.errors import Forbidden, InvalidArgument, NotFound
 from hyper.core.values import read_bool, read_string
 from hyper.engine.views import NetworkInfo
@@ -113,11 +114,11 @@ async def remove(call: Call) -> web.StreamResponse:
 async def prune(call: Call) -> web.StreamResponse:
     """POST /networks/prune"""
     filters = parse_filters(call.text("filters"), {"label", "label!", "until"})
-    until_ns = parse_time(filters["until"][0], "until") if "until" in filters else 0
+    until = until_ns(filters)
     chosen = [
         info
         for info in call.engine.networks.registry.list()
-        if (not until_ns or info.created_ns < until_ns)
+        if (until is None or info.created_ns < until)
         and matches_labels(filters, dict(info.spec.labels))
         and not excludes_labels(filters, dict(info.spec.labels))
         and not call.engine.balancing.on_network(info.id)

@@ -13,7 +13,6 @@ from hyper.api.filters import (
     parse_filters,
 )
 from hyper.api.render import volumes as render
-from hyper.api.times import parse_time
 from hyper.core.errors import Conflict, Unsupported
 from hyper.core.values import read_pairs, read_string
 from hyper.engine.views import VolumeView
@@ -71,9 +70,8 @@ async def remove(call: Call) -> web.StreamResponse:
 
 async def prune(call: Call) -> web.StreamResponse:
     """POST /volumes/prune"""
-    filters = parse_filters(call.text("filters"), {"label", "label!", "all", "until"})
+    filters = parse_filters(call.text("filters"), {"label", "label!", "all"})
     everything = flag(filters, "all", call.version < (1, 42))
-    until_ns = parse_time(filters["until"][0], "until") if "until" in filters else 0
     deleted: list[str] = []
     space = 0
     for volume in await call.engine.volumes.list():
@@ -81,7 +79,6 @@ async def prune(call: Call) -> web.StreamResponse:
         if (
             volume.reference_count
             or not (everything or volume.anonymous)
-            or (until_ns and volume.created_ns >= until_ns)
             or not matches_labels(filters, labels)
             or excludes_labels(filters, labels)
         ):

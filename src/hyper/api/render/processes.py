@@ -13,7 +13,7 @@ from hyper.engine.sessions import Processes
 
 Column = Callable[[ProcessEntry, Processes], str]
 # What only says which processes to list, or how: those of the container are, one a line.
-_SELECTS = re.compile(r"-?[aexwlA]+|--no-headers|-H")
+_SELECTS = re.compile(r"-?[aexwA]+|--no-headers|-H")
 
 
 def _cpu_seconds(entry: ProcessEntry, listed: Processes) -> int:

@@ -56,14 +56,15 @@ def _networks(call: Invocation, pruned: _Pruned) -> None:
 def _volumes(call: Invocation, pruned: _Pruned, all_of_them: bool) -> None:
     filters = call.options.filters()
     if all_of_them:
-        filters["all"] = ["true"]
+        filters["all"] = [*filters.get("all", ()), "true"]
     answer = _post(call, "volumes", filters, pruned)
     pruned.show("Volumes", answers.strings(answer, "VolumesDeleted"))
 
 
 def _images(call: Invocation, pruned: _Pruned) -> None:
     filters = call.options.filters()
-    filters["dangling"] = ["false" if call.options.on("all") else "true"]
+    dangling = "false" if call.options.on("all") else "true"
+    filters["dangling"] = [*filters.get("dangling", ()), dangling]
     answer = _post(call, "images", filters, pruned)
     lines = []
     for item in answers.objects(answer, "ImagesDeleted"):
