@@ -10,7 +10,7 @@ from hyper.hypervisor import priority
 
 @pytest.mark.skipif(not priority.may_raise(), reason="this user may not raise a priority")
 def test_a_lowered_process_gets_back_to_normal() -> None:
-    with subprocess.Popen(["nice", "-n", str(priority.LOW), "sleep", "60"]) as process:
+    with subprocess.Popen(["sleep", "60"]) as process:
         try:
             os.setpriority(os.PRIO_PROCESS, process.pid, priority.LOW)
             priority.raise_to_normal(process.pid)
