@@ -75,6 +75,18 @@ class Guest:
         ethernet = self._gateway_mac() + (mac or self.mac) + b"\x08\x00"
         self._send(ethernet + header + udp)
 
+    def send_segments(self, target: str, size: int, *, segment: int, address: str = "") -> None:
+        """Send TCP of `size` zeros in one frame that the kernel is to cut into segments."""
+        source = ip_address(address or self.address).packed
+        fixed = (0x45, 0, 40 + size, 1, 0, 64, 6, 0)
+        header = struct.pack("!BBHHHBBH", *fixed) + source + ip_address(target).packed
+        header = header[:10] + struct.pack("!H", _checksum(header)) + header[12:]
+        tcp = struct.pack("!HHIIBBHHH", 1000, 9, 1, 1, 0x50, 0x10, 1000, 0, 0)
+        # linux/virtio_net.h: NEEDS_CSUM, GSO_TCPV4, hdr_len, gso_size, csum_start, csum_offset
+        vnet = struct.pack("=BBHHHH", 1, 1, 54, segment, 34, 16)
+        ethernet = self._gateway_mac() + self.mac + b"\x08\x00"
+        os.write(self.fd, vnet + ethernet + header + tcp + bytes(size))
+
     def hears(self, text: bytes) -> bool:
         """Return whether a datagram with this text arrives, as it should."""
         return bool(self._receive(b"\x08\x00", text))
@@ -174,6 +186,20 @@ async def test_who_leaves_is_cut_off_at_once(host: Host[Guest]) -> None:
     await host.networks.join(host.name(two), Wanted(BACK.id, two.address))
     one.send(two.address, b"again")
     assert two.hears(b"again")
+
+
+async def test_a_frame_of_many_segments_is_filtered_as_one_packet_is(host: Host[Guest]) -> None:
+    one, two, other = await host.guest(BACK), await host.guest(BACK), await host.guest(FRONT)
+    segment = bytes(1000)
+    one.send_segments(two.address, 4000, segment=1000)
+    assert two.hears(segment)
+    one.send(two.address, b"all of them came")
+    assert len(two.heard_until(b"all of them came")) == 4  # three more, and the last word
+    one.send_segments(two.address, 4000, segment=1000, address="172.30.0.99")
+    one.send_segments(other.address, 4000, segment=1000)
+    assert two.misses(segment) and other.misses(segment)
+    with pytest.raises(OSError, match="Invalid argument"):
+        one.send_segments(two.address, 4000, segment=0)
 
 
 async def test_the_uplink_comes_back_and_a_shell_waits_for_it(host: Host[Guest]) -> None:

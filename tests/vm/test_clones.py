@@ -1,6 +1,7 @@
 """Pods from clones: they really are clones, and no two share what must be a machine's own."""
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests.support import leaks
 from tests.support.daemon import Daemon
+from tests.support.segments import assert_offloads_work
 
 CONFIG = {"hyper": {"accelerator": "tcg", "pool": {"waiting": 2}}}
 NO_FORKS = {"hyper": {"accelerator": "tcg", "pool": {"waiting": 2}, "forks": False}}
@@ -62,6 +64,8 @@ def test_clones_share_nothing_of_their_own(
         _assert_clock_is_right(daemon, name)
         _assert_no_trace_of_the_rehearsal(daemon, name)
         assert " 0% packet loss" in daemon.hyper("exec", name, "ping", "-c", "1", GATEWAY).stdout
+    if os.geteuid() == 0:  # else there may be no taps
+        assert_offloads_work(daemon.hyper, daemon.run_dir, ["first", "second"])
 
 
 def _assert_clock_is_right(daemon: Daemon, name: str) -> None:

@@ -14,6 +14,7 @@ from hyper.network.uplink import SLIRP_SUBNET6
 from tests.support import leaks
 from tests.support.daemon import Daemon, Result
 from tests.support.pods import container, pod
+from tests.support.segments import assert_offloads_work
 
 pytestmark = pytest.mark.root  # an ordinary user may have no namespaces: then this is refused
 
@@ -133,7 +134,9 @@ def _http(port: int, source: str) -> str:
         return ""
 
 
-def test_members_reach_each_other_by_name(hyper: Hyper, networks: Callable[..., str]) -> None:
+def test_members_reach_each_other_by_name(
+    hyper: Hyper, daemon: Daemon, networks: Callable[..., str]
+) -> None:
     networks("back")
     web = _serve(hyper, "web", "--network", "back", "--network-alias", "www")
     hyper("run", "-d", "--name", "client", "--network", "back", "busybox", "sleep", "600")
@@ -141,6 +144,7 @@ def test_members_reach_each_other_by_name(hyper: Hyper, networks: Callable[..., 
     assert _ping(hyper, "client", web) == REACHED
     said = hyper("exec", "client", "sh", "-c", f"nc -w 5 {web} 80 < /dev/null").stdout
     assert said == "web\n"
+    assert_offloads_work(hyper, daemon.run_dir, ["web", "client"])
     hyper("rename", "web", "site")
     assert _find(hyper, "client", "site") == web
     assert _find(hyper, "client", "web") == ""
