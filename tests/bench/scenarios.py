@@ -204,6 +204,7 @@ SCENARIOS: dict[str, Scenario] = {
     "stop": stop,
     "disk": throughput.disk,
     "tcp": throughput.tcp,
+    "download": throughput.download,
     "clones": clones,
 }
 BY_REQUEST = ("clones",)

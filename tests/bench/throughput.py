@@ -1,9 +1,15 @@
-"""Owns what a container gets through: TCP to its host, and its own disk. More is better."""
+"""Owns what a container gets through: TCP to and from its host, and its own disk. More is better.
+
+What `tcp` sends comes from busybox' nc, which reads a pipe 1 KiB at a time; where that is emulated,
+it is the switches between the two processes that take the time. What `download` sends, httpd
+leaves to the kernel.
+"""
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tests.bench import contenders
 from tests.bench.contenders import BenchError, Contender
@@ -29,6 +35,26 @@ while data := connection.recv(1 << 20):
 print(json.dumps([count, time.perf_counter() - begin]), flush=True)
 """
 _CLIENT = f"dd if=/dev/zero bs=65536 count={_TCP_BYTES // 65536} 2> /dev/null | nc"
+_SITE = (
+    f"mkdir /site; dd if=/dev/zero of=/site/file bs=1M count={_TCP_BYTES >> 20} 2> /dev/null; "
+    "exec httpd -f -p 80 -h /site"
+)
+# Asks until it is answered, then counts and times what arrives; in the host's network.
+_DOWNLOAD = """
+import http.client, json, sys, time
+for _ in range(600):
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=60)
+        connection.request("GET", "/file")
+        reply = connection.getresponse()
+        break
+    except (OSError, http.client.HTTPException):
+        time.sleep(0.1)
+count, begin = 0, time.perf_counter()
+while data := reply.read(1 << 20):
+    count += len(data)
+print(json.dumps([count, time.perf_counter() - begin]), flush=True)
+"""
 _WRITE = f"dd if=/dev/zero of=/file bs=1M count={_DISK_BLOCKS} conv=fsync 2> /dev/null; rm /file"
 
 
@@ -61,6 +87,49 @@ def _send(contender: Contender) -> float:
     finally:
         server.kill()
         server.wait()
+    return _rate(contender, said)
+
+
+def download(bench: Bench) -> Figure:
+    """Measure how fast the host reads a file from a web server behind a published port."""
+
+    def sampler(contender: Contender) -> Callable[[], float]:
+        return lambda: _fetch(contender)
+
+    with _sites(bench):
+        series = alternate(min(bench.rounds, _ROUNDS), each_of(bench, sampler))
+    title = f"TCP from a published port, {_TCP_BYTES >> 20} MiB (more is better)"
+    return Figure("download", title, "MB/s", series)
+
+
+@contextmanager
+def _sites(bench: Bench) -> Iterator[None]:
+    start = ("run", "--detach", "--name", "bench-site", "--publish", "127.0.0.1::80")
+    try:
+        for contender in bench.contenders:
+            contenders.run(contender, *start, "busybox", "sh", "-c", _SITE)
+        yield
+    finally:
+        for contender in bench.contenders:
+            contenders.run(contender, "rm", "--force", "bench-site")
+
+
+def _fetch(contender: Contender) -> float:
+    enter = ["nsenter", "--net", "--target", str(contender.namespace_pid())]
+    port = contenders.run(contender, "port", "bench-site", "80/tcp").strip().rpartition(":")[2]
+    done = subprocess.run(
+        [*enter, sys.executable, "-c", _DOWNLOAD, port],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_SERVER_S,
+    )
+    if done.returncode:
+        raise BenchError(f"{contender.name}: {done.stderr[-600:]}")
+    return _rate(contender, done.stdout)
+
+
+def _rate(contender: Contender, said: str) -> float:
     count, seconds = json.loads(said)
     if count != _TCP_BYTES:
         raise BenchError(f"{contender.name}: {count} of {_TCP_BYTES} bytes arrived")
