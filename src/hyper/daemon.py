@@ -28,7 +28,7 @@ from hyper.engine.boot import greet
 from hyper.engine.engine import Engine, Parts, running
 from hyper.engine.rehearsal import Rehearsal
 from hyper.engine.settings import Places, Settings, default_places, load_settings
-from hyper.host import logs, memory
+from hyper.host import limits, logs, memory
 from hyper.host.artifacts import check_protocol, find_initrd, find_kernel, find_vmfork
 from hyper.host.files import private_directory
 from hyper.hypervisor.driver import DriverOptions, create_driver
@@ -79,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT; return the exit status."""
     options = parse_arguments(argv)
     memory.share_one_heap()
+    limits.open_all_files()
     try:
         settings, places = _configure(options)
         logs.configure(LEVELS[settings.log_level], settings.log_format)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -82,8 +83,11 @@ def test_ipv6_leads_out_where_the_host_has_a_default_route(tmp_path: Path) -> No
 
 @pytest_asyncio.fixture
 async def backend(run_dir: Path) -> AsyncIterator[Networks]:
-    """Give a namespace with its uplink."""
+    """Give a namespace with its uplink, started as from a shell: with a low limit of open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard // 2), hard))
     async with networks(run_dir, "namespace", Directory()) as made:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         nic: Nic = await made.make_device()
         yield made
         os.close(nic.tap_fd)
@@ -102,6 +106,8 @@ async def test_the_uplink_is_confined_and_has_routes(backend: Networks) -> None:
     status = Path(f"/proc/{found}/status").read_text()
     assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
     assert not {"home", "root", "usr"} & {*os.listdir(f"/proc/{found}/root")}
+    for pid in (backend.process_id, found):  # each connection of a pod is an open file of these
+        assert resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] > 1024
 
 
 _OTHER_HOST = """

@@ -19,6 +19,7 @@ import socket
 import sys
 from typing import NoReturn
 
+from hyper.host import limits
 from hyper.host import namespaces as ns
 from hyper.network import uplink
 from hyper.network.keeper import TUN_DEVICE, Keeper
@@ -100,6 +101,7 @@ def _make_tun_device() -> None:
 def _keeper(answers: socket.socket, listener_fd: int, log_fd: int, program: str) -> NoReturn:
     status = 1
     try:
+        limits.open_all_files()
         six = uplink.leads_out6(program)
         theirs, ours = socket.socketpair()
         if program and os.fork() == 0:
