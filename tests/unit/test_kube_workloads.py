@@ -238,14 +238,16 @@ def test_a_headless_service_is_a_name_of_the_pods_it_selects() -> None:
     other = bodies.pod()
     other["metadata"] = {"name": "other", "labels": {"app": "y"}}
     plan = bodies.plan(_service(clusterIP="None"), bodies.pod(), other)
-    assert plan.services == () and plan.named and not bodies.plan(bodies.pod()).named
+    (service,) = plan.services
+    assert service.headless and service.names == NAMES and not service.unready
+    assert plan.named and not bodies.plan(bodies.pod()).named
     assert [pod.spec.network_mode for pod in plan.pods] == ["kube", "kube"]
     served, unserved = (pod.containers[0].spec.endpoints for pod in plan.pods)
-    assert served[0].aliases == (*NAMES, *(f"web.{name}" for name in NAMES))
+    assert served[0].aliases == tuple(f"web.{name}" for name in NAMES)
     assert unserved == ()
     assert plan.notes == ()
-    nowhere = bodies.plan(_service(clusterIP="None"), other)
-    assert "no pod of this play has its labels" in nowhere.notes[0]
+    (alone,) = bodies.plan(_service(clusterIP="None", ports=[])).services
+    assert alone.headless and alone.ports == ()
 
 
 def test_ports_of_a_service_have_targets_and_ports_of_the_host() -> None:

@@ -160,3 +160,22 @@ def test_a_name_that_only_one_pod_uses_is_found_by_no_other(directory: Directory
     assert _ask(directory, "10.0.0.2", "data") == Answer(known=True, addresses=("10.0.0.3",))
     assert _ask(directory, "10.0.0.2", "gone") == Answer()
     assert _ask(directory, "10.0.0.3", "data") == Answer(servers=("9.9.9.9",), outside=True)
+
+
+def test_names_of_pods_that_somebody_else_has_say_nothing_of_who_asks(directory: Directory) -> None:
+    """A headless service has the addresses of pods, and names for them."""
+    both = [_joined(BACK, "10.0.0.2", "all", "web"), _joined(BACK, "10.0.0.3", "all")]
+    directory.put("service", both, (), owner=False)
+
+    def asked(who: str, name: str) -> Answer | None:
+        return _ask(directory, who, name)
+
+    assert asked("10.0.0.3", "all") == Answer(known=True, addresses=("10.0.0.2", "10.0.0.3"))
+    assert asked("10.0.0.3", "web") == Answer(known=True, addresses=("10.0.0.2",))
+    assert asked("10.0.0.3", "hidden") == Answer(known=True, addresses=("10.1.0.4",))
+    directory.put("service", both[1:], (), owner=False)
+    assert asked("10.0.0.2", "all") == Answer(known=True, addresses=("10.0.0.3",))
+    assert asked("10.0.0.2", "web") == Answer(known=True, addresses=("10.0.0.2",))
+    directory.drop("service")
+    assert asked("10.0.0.2", "all") == Answer()
+    assert asked("10.0.0.2", "db") == Answer(known=True, addresses=("10.0.0.3",))

@@ -1,6 +1,7 @@
 """`hyper play kube` against a real daemon: what a play makes, replaces, removes and refuses."""
 
 import json
+import re
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -209,6 +210,11 @@ apiVersion: v1
 kind: Service
 metadata: {name: front}
 spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: each}
+spec: {clusterIP: None, selector: {app: web}}
 """
 
 
@@ -217,7 +223,9 @@ def test_a_service_balances_over_the_ready_pods_and_follows_them(
     daemon: Daemon, hyper: Hyper, play: Callable[..., Result]
 ) -> None:
     """Service and pods are played apart, as one does who has them in two files."""
-    said = play(SERVICE).lines[1]
+    shown = play(SERVICE).lines
+    assert "each at the addresses of its pods" in shown
+    said = shown[1]
     address, port = said.split(" at ")[1].removesuffix(" of this host").split(", port ")
     play(SERVED)
 
@@ -234,24 +242,35 @@ def test_a_service_balances_over_the_ready_pods_and_follows_them(
     assert sorted(ask(6)) == ["web-0"] * 3 + ["web-1"] * 3
     found = hyper("pod", "exec", "web-1", "nslookup", "-type=a", "front").stdout
     assert f"Address: {address}" in found
+    assert len(_addresses(hyper, "each")) == 2
+    (one,) = _addresses(hyper, "web-1.each.default.svc.cluster.local")
+    assert hyper("pod", "exec", "web-1", "hostname", "-i").stdout.split()[0] == one
     assert sorted(_fetch(port) for _ in range(4)) == ["web-0"] * 2 + ["web-1"] * 2
     listed = hyper("kube", "services").lines[1].split()
     assert listed[:3] == ["front", f"{address}:80/tcp", port] and listed[3].count(":8080") == 2
     refused = hyper("network", "rm", "kube", status=1)
-    assert "network kube has services (front)" in refused.error
+    assert "network kube has services (front, each)" in refused.error
     # One that is not ready, or gone, gets nothing; what another daemon finds is as it was.
     hyper("pod", "exec", "web-1", "rm", "/w/index.html")
     assert leaks.settle(lambda: ask(2) != ["web-0"] * 2, limit_s=60)
     daemon.kill()
     daemon.start()
     assert ask(2) == ["web-0"] * 2 and _fetch(port) == "web-0"
+    assert leaks.settle(lambda: len(_addresses(hyper, "each")) != 1, limit_s=60)
     hyper("pod", "stop", "-t", "0", "web-1")
     assert set(ask(2)) == {"web-0"}
     hyper("pod", "start", "web-1")
     assert leaks.settle(lambda: not both(), limit_s=60)
     down = hyper("kube", "down", "-", input=SERVICE)
-    assert down.lines[-3:] == ["Services removed:", "front", "Volumes removed:"]
+    assert down.lines[-4:] == ["Services removed:", "front", "each", "Volumes removed:"]
+    assert _addresses(hyper, "each") == []
     assert ask(1) == ["refused"]
+
+
+def _addresses(hyper: Hyper, name: str) -> list[str]:
+    """Return what a name has for a pod, without the address of the server that says so."""
+    shown = hyper("pod", "exec", "web-0", "nslookup", "-type=a", name, status=None).stdout
+    return re.findall(r"Address: (\S+)", shown.partition("\n\n")[2])
 
 
 def _fetch(port: str) -> str:

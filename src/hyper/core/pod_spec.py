@@ -191,7 +191,8 @@ class NetworkService:
     """A virtual address on a network, balanced over the ready pods there that have the labels.
 
     `names` lead to it; an empty `address` is chosen; `sticky`: a client stays with its pod;
-    `unready`: pods that are not ready, too.
+    `unready`: pods that are not ready, too. A `headless` one has no address: its names have those
+    of the pods, and POD.NAME that of one.
     """
 
     name: str
@@ -202,6 +203,7 @@ class NetworkService:
     address: str = ""
     sticky: bool = False
     unready: bool = False
+    headless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

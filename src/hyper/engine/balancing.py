@@ -102,7 +102,10 @@ class ServiceRegistry:
         _check(spec)
         async with self._turn:
             before = self._known.get(spec.name)
-            if before and before.spec.network != spec.network:
+            if before and (before.spec.network, before.spec.headless) != (
+                spec.network,
+                spec.headless,
+            ):
                 await self._remove(before)
                 before = None
             known = before or _Known(new_id(), spec)
@@ -159,6 +162,10 @@ class ServiceRegistry:
                 for port in spec.ports
             ),
             published=tuple(_binding(port, settled) for port in spec.ports if port.host_port),
+            headless=spec.headless,
+            hosts=tuple(_named(pod, address, spec.names) for address, pod in members)
+            if spec.headless
+            else (),
         )
 
     def _members(self, spec: NetworkService, network_id: str) -> list[tuple[str, Pod]]:
@@ -184,6 +191,12 @@ class ServiceRegistry:
             (port, behind.get((port.port, port.protocol), ())) for port in known.spec.ports
         )
         return ServiceView(known.id, known.spec, backends)
+
+
+def _named(pod: Pod, address: str, names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Return the address of a headless service's pod, and the names that have it."""
+    host = pod.row.spec.hostname or pod.row.spec.name
+    return address, (*names, *(f"{host}.{name}" for name in names))
 
 
 def _is_ready(pod: Pod) -> bool:
@@ -225,7 +238,7 @@ def _settled(spec: NetworkService, made: Balanced) -> NetworkService:
 
 
 def _check(spec: NetworkService) -> None:
-    if not spec.ports:
+    if not spec.ports and not spec.headless:
         raise InvalidArgument(f"service {spec.name}: it has no ports")
     seen: set[tuple[int, str]] = set()
     for port in spec.ports:

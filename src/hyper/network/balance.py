@@ -50,7 +50,8 @@ class Balancer:
 
     def adopt(self, service: Balanced) -> None:
         """Take over a service an earlier daemon made. Raises Conflict, NotFound."""
-        self._ground(service.network_id).pool.take(service.address)
+        if not service.headless:
+            self._ground(service.network_id).pool.take(service.address)
         self._services[service.id] = service
         self._name(service)
 
@@ -59,6 +60,9 @@ class Balancer:
 
         Raises Conflict when an address or a host port is taken, NotFound.
         """
+        if service.headless:
+            self.adopt(service)
+            return service
         before = self._services.get(service.id)
         ground = self._ground(service.network_id)
         address = before.address if before else ground.pool.take(service.address)
@@ -90,6 +94,8 @@ class Balancer:
         if service is None:
             return
         self._directory.drop(service_id)
+        if service.headless:
+            return
         batch = Batch(nft=_removed(service))
         batch.close += [_key(service, port) for port in service.published]
         batch.links.append(["no address", _LOOPBACK, service.address, 32])
@@ -102,6 +108,8 @@ class Balancer:
         """Make the namespace hold what it should of every service; it was emptied before."""
         there = set((await self._namespace.ask("hello"))["relays"])
         for service in self._services.values():
+            if service.headless:
+                continue
             # After a restart of the host nobody holds their ports any more.
             closed = [port for port in service.published if _key(service, port) not in there]
             try:
@@ -117,8 +125,11 @@ class Balancer:
             self._ground(service.network_id).pool.free(service.address)
 
     def _name(self, service: Balanced) -> None:
-        joined = Joined(service.network_id, 0, "", service.address, 32, "", tuple(service.names))
-        self._directory.put(service.id, (joined,), ())
+        hosts = service.hosts if service.headless else ((service.address, service.names),)
+        joined = [
+            Joined(service.network_id, 0, "", address, 32, "", names) for address, names in hosts
+        ]
+        self._directory.put(service.id, joined, (), owner=not service.headless)
 
 
 class NoBalancer:

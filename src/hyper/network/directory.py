@@ -29,6 +29,7 @@ class Answer:
 class _Pod:
     joined: tuple[Joined, ...]
     servers: tuple[str, ...]
+    owner: bool
 
 
 Change = dict[str, Any]
@@ -61,18 +62,29 @@ class Directory:
         del self._networks[network_id]
         del self._names[network_id]
 
-    def put(self, pod_id: str, joined: Sequence[Joined], servers: Sequence[str]) -> None:
-        """Take in where a pod is, its names there and its name servers."""
+    def put(
+        self,
+        pod_id: str,
+        joined: Sequence[Joined],
+        servers: Sequence[str],
+        *,
+        owner: bool = True,
+    ) -> None:
+        """Take in where a pod is, its names there and its name servers; or, of what is no `owner`
+        of these addresses, names alone.
+        """
         self._drop(pod_id)
         places = [
             [j.network_id, j.address, j.address6, j.names, j.internal, j.calls] for j in joined
         ]
-        self._tell({"pod": pod_id, "value": {"joined": places, "servers": list(servers)}})
-        self._pods[pod_id] = _Pod(tuple(joined), tuple(servers))
+        value = {"joined": places, "servers": list(servers)} | ({} if owner else {"owner": False})
+        self._tell({"pod": pod_id, "value": value})
+        self._pods[pod_id] = _Pod(tuple(joined), tuple(servers), owner)
         for each in joined:
             known = self._names.get(each.network_id, {})
             for address in _addresses(each):
-                self._owners[address] = pod_id
+                if owner:
+                    self._owners[address] = pod_id
                 for name in each.names:
                     known.setdefault(name.lower(), []).append(address)
 
@@ -85,14 +97,12 @@ class Directory:
     def _drop(self, pod_id: str) -> None:
         pod = self._pods.pop(pod_id, None)
         for each in pod.joined if pod else ():
-            gone = _addresses(each)
-            for address in gone:
-                self._owners.pop(address, None)
             known = self._names.get(each.network_id, {})
-            for name in {name.lower() for name in each.names}:
-                left = [address for address in known.pop(name, []) if address not in gone]
-                if left:
-                    known[name] = left
+            for address in _addresses(each):
+                if pod and pod.owner:
+                    self._owners.pop(address, None)
+                for name in each.names:
+                    _take_out(known, name.lower(), address)
 
     def lookup(self, who: str, question: dns.Question) -> Answer | None:
         """Return what the pod at address `who` is told; None when there is none."""
@@ -121,7 +131,7 @@ class Directory:
             called = {alias.lower(): known.lower() for alias, known in each.calls}
             known = self._names.get(each.network_id, {}).get(called.get(name, ""))
             if known:
-                return Answer(known=True, addresses=tuple(known))
+                return Answer(known=True, addresses=tuple(dict.fromkeys(known)))
         for each in pod.joined:
             network, names = self._networks.get(each.network_id), self._names.get(each.network_id)
             if network is None or names is None:
@@ -129,7 +139,7 @@ class Directory:
             short = name.removesuffix(f".{network.name.lower()}")
             for key in (name, short):
                 if key in names:
-                    return Answer(known=True, addresses=tuple(names[key]))
+                    return Answer(known=True, addresses=tuple(dict.fromkeys(names[key])))
         return None
 
     def _pointer(self, pod: _Pod, address: str) -> Answer | None:
@@ -144,3 +154,12 @@ class Directory:
 
 def _addresses(joined: Joined) -> tuple[str, ...]:
     return tuple(filter(None, (joined.address, joined.address6)))
+
+
+def _take_out(names: dict[str, list[str]], name: str, address: str) -> None:
+    """Take one entry of an address away: a pod and a service may have the same one."""
+    found = names.get(name, [])
+    if address in found:
+        found.remove(address)
+    if not found:
+        names.pop(name, None)

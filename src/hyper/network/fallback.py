@@ -83,5 +83,5 @@ class FallbackResolver:
                 )
                 for net, address, six, names, internal, calls in pod["joined"]
             ]
-            made.put(pod_id, joined, pod["servers"])
+            made.put(pod_id, joined, pod["servers"], owner=pod.get("owner", True))
         return made

@@ -123,7 +123,8 @@ class BalancedPort:
 class Balanced:
     """A service: a virtual address on a network, which `names` lead to.
 
-    An empty `address` is chosen. `published` are ports of the host that lead to its ports.
+    An empty `address` is chosen. `published` are ports of the host that lead to its ports. A
+    `headless` one has no address and no ports: `hosts` are addresses and the names that have them.
     """
 
     id: str
@@ -132,6 +133,8 @@ class Balanced:
     names: tuple[str, ...] = ()
     ports: tuple[BalancedPort, ...] = ()
     published: tuple[PortBinding, ...] = ()
+    headless: bool = False
+    hosts: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 class Balancer(Protocol):

@@ -79,7 +79,8 @@ def _taken(
         elif "service" in line:
             ports = line.get("ports") or []
             on_host = f", port {', '.join(map(str, ports))} of this host" if ports else ""
-            print(f"Service:\n{line['service']} at {line.get('address')}{on_host}\n")
+            address = line.get("address") or "the addresses of its pods"
+            print(f"Service:\n{line['service']} at {address}{on_host}\n")
         elif "warning" in line:
             print(f"WARNING: {line['warning']}", file=sys.stderr)
         else:
@@ -157,7 +158,7 @@ def services(call: Invocation) -> int:
                 f"{answers.text(one, 'Address')}:{answers.number(one, 'Port')}"
                 for one in answers.objects(port, "Backends")
             ]
-            where = f"{address}:{number}/{protocol}"
+            where = f"{address or 'None'}:{number}/{protocol}"
             rows.append([name, where, str(published or ""), ",".join(behind)])
     print_table(["NAME", "SERVICE", "HOST PORT", "PODS"], rows)
     return 0

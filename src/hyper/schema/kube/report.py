@@ -35,8 +35,9 @@ _LIMITS = """\
 - Played pods are on the network `kube`. A Service has an address there that does not change; what
   connects to it is led in turn to the ready pods with its labels, of this play and of others, and
   its names (NAME, NAME.NAMESPACE, NAME.NAMESPACE.svc...) lead to it in every pod and container of
-  that network. One whose clusterIP is None is a name of the pods of its play. Where the host has
-  no network of that kind (`hyper doctor`), Services are refused and pods are on the default one.
+  that network. One whose clusterIP is None has no address: its names have those of the ready pods.
+  Where the host has no network of that kind (`hyper doctor`), Services are refused and pods are on
+  the default one.
 - Pods of a workload are named NAME-0, NAME-1, ...; a container is named POD-CONTAINER everywhere
   outside its pod (`hyper logs web-0-nginx`).
 - A pod whose containers fail to start is stopped again and the play fails with the reason;

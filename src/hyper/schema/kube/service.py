@@ -76,8 +76,8 @@ SERVICE_SPEC = Table(
         differs(
             "clusterIP",
             only(_CHOSEN, "", HEADLESS),
-            "absent: a free address of the network; None: the name has the addresses of the pods "
-            "of this play",
+            "absent: a free address of the network; None: the name has the addresses of the "
+            "ready pods",
         ),
         differs(
             "type",
@@ -138,14 +138,12 @@ def names(service: Service) -> tuple[str, ...]:
 
 
 def pod_names_of(service: Service, pod: str) -> tuple[str, ...]:
-    """Return what leads to one of a service's pods; to all of them if it is headless."""
-    every = names(service)
-    own = tuple(f"{pod}.{form}" for form in every)
-    return (*every, *own) if is_headless(service) else own
+    """Return what leads to one of a service's pods, ready or not."""
+    return tuple(f"{pod}.{form}" for form in names(service))
 
 
 def balanced(service: Service, network: str) -> NetworkService:
-    """Return the virtual address that a service asks for."""
+    """Return the virtual address, or only the names, that a service asks for."""
     spec = service.spec
     return NetworkService(
         name=service.metadata.name,
@@ -163,6 +161,7 @@ def balanced(service: Service, network: str) -> NetworkService:
         names=names(service),
         sticky=spec.session_affinity == "ClientIP",
         unready=spec.publish_not_ready_addresses,
+        headless=is_headless(service),
     )
 
 

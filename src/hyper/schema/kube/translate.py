@@ -36,7 +36,7 @@ from hyper.schema.kube.environment import Variable
 from hyper.schema.kube.persistent import OWN, Binding, Carried, Persistent
 from hyper.schema.kube.place import Place
 from hyper.schema.kube.pod import Pod
-from hyper.schema.kube.service import Service, balanced, is_headless, pod_names_of
+from hyper.schema.kube.service import Service, balanced, pod_names_of
 from hyper.schema.kube.values import CONFIG_MAP, SECRET, Files, Surroundings
 from hyper.schema.kube.volumes import ClaimVolume, HostPath, Volume
 from hyper.schema.kube.workloads import (
@@ -138,13 +138,6 @@ def make_plan(
             for name, claim in claims:
                 _add_volume(volumes, _volume(claim, name, binding, told))
     told += [
-        f'Service "{service.metadata.name}": no pod of this play has its labels: its name leads '
-        "nowhere"
-        for service in services
-        if is_headless(service)
-        and not any(set(service.spec.selector) <= set(pod.spec.labels) for pod in pods)
-    ]
-    told += [
         f'PersistentVolume "{name}": has no effect: no claim of this play fits it'
         for name in binding.left()
     ]
@@ -168,8 +161,7 @@ def _balanced(services: Iterable[Service]) -> tuple[NetworkService, ...]:
     for service in services:
         if service.metadata.name in found:
             raise InvalidArgument(f"two Services are named {service.metadata.name!r}")
-        if not is_headless(service):
-            found[service.metadata.name] = balanced(service, NETWORK)
+        found[service.metadata.name] = balanced(service, NETWORK)
     return tuple(found.values())
 
 
@@ -230,7 +222,7 @@ def planned_names(documents: Iterable[Document]) -> PlannedNames:
     """Return the names of what documents stand for."""
     pods, volumes, services = [], [], []
     for document in documents:
-        if isinstance(document, Service) and not is_headless(document):
+        if isinstance(document, Service):
             services.append(document.metadata.name)
         if isinstance(document, Claim):
             volumes.append(document.metadata.name)
