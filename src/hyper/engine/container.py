@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from hyper.agent.streams import InputStream
+from hyper.core.errors import Conflict
 from hyper.core.spec import ContainerSpec
 from hyper.core.units import parse_size
 from hyper.engine.events import Event
 from hyper.engine.logs import LogFile
 from hyper.engine.output import OutputHub
-from hyper.engine.states import ACTIVE, CONTAINER, ContainerEvent, next_state
+from hyper.engine.states import ACTIVE, CONTAINER, ContainerEvent, ContainerState, next_state
 from hyper.engine.store import ContainerRow
 from hyper.engine.views import ContainerView, Exit, Health, MountView, NetworkView, Status
 
@@ -90,6 +91,16 @@ class Container:
     def active(self) -> bool:
         """Whether Docker would call it Running (also when paused or restarting)."""
         return self.row.status.state in ACTIVE
+
+    def check_running(self) -> None:
+        """Raise Conflict, in Docker's words, unless its process runs or is paused."""
+        state = self.row.status.state
+        if state is ContainerState.RESTARTING:
+            raise Conflict(
+                f"Container {self.id} is restarting, wait until the container is running"
+            )
+        if state not in ACTIVE:
+            raise Conflict(f"Container {self.id} is not running")
 
     @property
     def hostname(self) -> str:

@@ -238,7 +238,7 @@ class Containers:
     async def _update(
         self, pod: Pod, container: Container, resources: Resources, policy: RestartPolicy
     ) -> None:
-        if pod.machine and container.status.state in ACTIVE:
+        if pod.machine and container.id in pod.machine.containers:
             cgroup = plan.cgroup(resources)
             # The guest leaves what is 0 as it was.
             cgroup = replace(cgroup, pids_max=cgroup.pids_max or -1)
@@ -256,8 +256,8 @@ class Containers:
         state = container.status.state
         if paused and state is ContainerState.PAUSED:
             raise Conflict(f"Container {container.id} is already paused")
-        if paused and state is not ContainerState.RUNNING:
-            raise Conflict(f"Container {container.id} is not running")
+        if paused:
+            container.check_running()
         if not paused and state is not ContainerState.PAUSED:
             raise Conflict(f"Container {container.id} is not paused")
         await pod.supervisor.call(lambda: pod.set_paused(container, paused))

@@ -190,6 +190,9 @@ class Pod:
             if err.errno != errno.ESRCH:  # otherwise it has ended, and its exit is on the way
                 raise
         await self.services.tell(container.event("kill", signal=str(number)))
+        if by_user and number != signals.SIGKILL:
+            if container.status.state is ContainerState.PAUSED:
+                await self.set_paused(container, False)  # so that it sees the signal, as with moby
 
     async def set_paused(self, container: Container, paused: bool) -> None:
         """Freeze or thaw a container's processes. Raises Conflict when it does not run."""

@@ -262,8 +262,8 @@ class Sessions:
         return await machine.agent.request(guest.ContainerStats(container=container.id))
 
     def _machine(self, pod: Pod, container: Container) -> Machine:
-        running = container.status.state in (ContainerState.RUNNING, ContainerState.PAUSED)
-        if pod.machine is None or not running:
+        container.check_running()
+        if pod.machine is None:
             raise Conflict(f"Container {container.id} is not running")
         return pod.machine
 

@@ -59,16 +59,15 @@ async def remove(
                 f"container {short(uses[0].container_id)} is using its referenced image "
                 f"{short(image_id)}"
             )
+        if _is_held(state, image_id, uses):
+            return await _untag(shelf, names)
     elif len(tagged) > 1 and not force:
         raise _refusal(image_id, "must be forced", "image is referenced in multiple repositories")
     _check(state, image_id, uses, force=force)
-    removals: list[Removal] = []
-    while True:
-        record = shelf.catalog.state.images[image_id]
-        removals += await _delete(shelf, image_id, hide=bool(uses))
-        image_id, uses = record.parent, ()
-        if not prune or not _is_leftover(shelf.catalog.state, image_id, used_by):
-            break
+    parent = state.images[image_id].parent
+    removals = await _delete(shelf, image_id, hide=bool(uses))
+    if prune:
+        removals += await _delete_leftovers(shelf, parent, used_by)
     await shelf.collect(list(used_by))
     return removals
 
@@ -86,7 +85,9 @@ async def prune(
     for image in candidates:
         if used_by.get(image.id) or (dangling and (image.references or image.id in parents)):
             continue
-        removals += await _delete(shelf, image.id, hide=False)
+        if image.id in shelf.catalog.state.images:  # else it went with one made from it
+            removals += await _delete(shelf, image.id, hide=False)
+            removals += await _delete_leftovers(shelf, image.parent, used_by)
     await shelf.collect(list(used_by))
     return removals, before - _content_bytes(shelf)
 
@@ -101,11 +102,20 @@ def _check(state: State, image_id: str, uses: Sequence[ImageUse], *, force: bool
     if running is not None:
         why = f"image is being used by running container {short(running.container_id)}"
         raise _refusal(image_id, "cannot be forced", why)
-    if any(r.parent == image_id and not r.hidden for r in state.images.values()):
+    if _has_children(state, image_id):
         raise _refusal(image_id, "cannot be forced", "image has dependent child images")
     if uses and not force:
         why = f"image is being used by stopped container {short(uses[0].container_id)}"
         raise _refusal(image_id, "must be forced", why)
+
+
+def _is_held(state: State, image_id: str, uses: Sequence[ImageUse]) -> bool:
+    """Tell whether an image stays even when it has lost its last name by force."""
+    return any(use.running for use in uses) or _has_children(state, image_id)
+
+
+def _has_children(state: State, image_id: str) -> bool:
+    return any(r.parent == image_id and not r.hidden for r in state.images.values())
 
 
 def _refusal(image_id: str, force: str, why: str) -> Conflict:
@@ -120,6 +130,16 @@ def _is_leftover(state: State, image_id: str, used_by: Uses) -> bool:
         and not used_by.get(image_id)
         and not any(record.parent == image_id for record in state.images.values())
     )
+
+
+async def _delete_leftovers(shelf: Shelf, image_id: str, used_by: Uses) -> list[Removal]:
+    """Delete an image, its parent and so on, as far as they were here for a child only."""
+    removals: list[Removal] = []
+    while _is_leftover(shelf.catalog.state, image_id, used_by):
+        parent = shelf.catalog.state.images[image_id].parent
+        removals += await _delete(shelf, image_id, hide=False)
+        image_id = parent
+    return removals
 
 
 async def _untag(shelf: Shelf, names: Sequence[str]) -> list[Removal]:

@@ -13,6 +13,7 @@ from hyper.api.event_records import record_prune
 from hyper.api.filters import parse_filters, until_ns
 from hyper.api.render import containers as render
 from hyper.api.render import older
+from hyper.api.shown_images import image_names
 from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, Unsupported
 from hyper.core.spec import RestartPolicy
 from hyper.engine.containers import WaitCondition
@@ -43,11 +44,14 @@ async def list_all(call: Call) -> web.StreamResponse:
     views = [view for view in call.engine.containers.list(all=everything) if wanted.matches(view)]
     if limit > 0:
         views = views[:limit]
+    image = image_names(call.engine)
     if call.flag("size"):
         sizes = await call.engine.system.container_sizes([view.id for view in views])
-        shown = [render.summary(view, sizes[view.id]) for view in views if view.id in sizes]
+        shown = [
+            render.summary(view, sizes[view.id], image(view)) for view in views if view.id in sizes
+        ]
     else:
-        shown = [render.summary(view, None) for view in views]
+        shown = [render.summary(view, None, image(view)) for view in views]
     return json_response([older.container_summary(item, call.version) for item in shown])
 
 

@@ -11,6 +11,7 @@ from hyper.api.event_stream import event_stream
 from hyper.api.filters import parse_filters
 from hyper.api.handlers.images import image_users
 from hyper.api.render import containers, images, older, system, volumes
+from hyper.api.shown_images import image_names
 from hyper.api.times import parse_time
 from hyper.core.errors import InvalidArgument
 from hyper.images.usage import layers_bytes
@@ -63,10 +64,13 @@ async def usage(call: Call) -> web.StreamResponse:
         ]
         shown["LayersSize"] = layers_bytes(call.engine.images.shelf, found)
     if "container" in kinds:
+        image = image_names(call.engine)
         views = call.engine.containers.list(all=True)
         sizes = await call.engine.system.container_sizes([view.id for view in views])
         shown["Containers"] = [
-            older.container_summary(containers.summary(view, sizes[view.id]), call.version)
+            older.container_summary(
+                containers.summary(view, sizes[view.id], image(view)), call.version
+            )
             for view in views
             if view.id in sizes
         ]

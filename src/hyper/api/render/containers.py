@@ -284,12 +284,14 @@ def list_ports(view: ContainerView) -> list[JSON]:
     return published
 
 
-def summary(view: ContainerView, sizes: tuple[int, int] | None = None) -> JSON:
-    """Return an item of GET /containers/json."""
+def summary(
+    view: ContainerView, sizes: tuple[int, int] | None = None, image: str | None = None
+) -> JSON:
+    """Return an item of GET /containers/json; `image` is what its image is called now."""
     shown: JSON = {
         "Id": view.id,
         "Names": sorted(f"/{name}" for name in (view.name, *view.linked_as)),
-        "Image": view.spec.image,
+        "Image": view.spec.image if image is None else image,
         "ImageID": view.spec.image_id,
         "Command": command_line(view.command.args),
         "Created": view.created_ns // NS_PER_S,

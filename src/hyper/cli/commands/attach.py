@@ -18,11 +18,11 @@ def attach(call: Invocation) -> int:
     found = call.daemon.call("GET", container_path(name, "/json"))
     state = answers.mapping(found, "State")
     if not state.get("Running"):
-        raise CommandFailed("cannot attach to a stopped container, start it first")
+        raise CommandFailed("You cannot attach to a stopped container, start it first")
     if state.get("Paused"):
-        raise CommandFailed("cannot attach to a paused container, unpause it first")
+        raise CommandFailed("You cannot attach to a paused container, unpause it first")
     if state.get("Restarting"):
-        raise CommandFailed("cannot attach to a restarting container, wait until it is running")
+        raise CommandFailed("You cannot attach to a restarting container, wait until it is running")
     tty = bool(answers.dig(found, "Config", "Tty"))
     stdin = bool(answers.dig(found, "Config", "OpenStdin")) and not call.options.on("no-stdin")
     if tty and stdin and not os.isatty(0):
