@@ -17,6 +17,7 @@ from hyper.core.spec import (
     LogSpec,
     Mount,
     MountKind,
+    PortBinding,
     Resources,
     RestartPolicy,
     RestartPolicyName,
@@ -259,6 +260,40 @@ def test_memory_and_unnamed_volumes_of_a_container_become_emptydirs() -> None:
     odd = replace(container, mounts=(Mount(MountKind.TMPFS, "/a", options=("exec", "size=9%")),))
     text = generate([KnownPod(PodSpec("web", follows=True), (odd,))])
     assert "# Not in it: web: mounts of container one\n" in text
+
+
+def test_what_a_document_says_in_other_words_is_in_the_manifest() -> None:
+    folder = model.VolumeSource(Medium.DIRECTORY, "/srv", read_only=True)
+    volumes = (
+        PodVolume("folder", folder),
+        PodVolume("disk", model.VolumeSource(Medium.DISK, size_bytes=64 << 20)),
+        PodVolume("memory", model.VolumeSource(Medium.MEMORY)),
+    )
+    container = ContainerSpec(
+        "busybox",
+        name_in_pod="one",
+        mounts=tuple(Mount(MountKind.POD, f"/{name}", name) for name in
+                     ("folder", "disk", "memory")),
+        ports=(PortBinding(80, "tcp", "127.0.0.1", 8080),),
+        files=(InjectedFile("/etc/config", b64encode(b"a: b").decode(), 0o600),),
+        log=LogSpec(""),
+    )  # fmt: skip
+    spec = PodSpec("web", follows=True, volumes=volumes, ports=(PodPort(81, host_port=8081),))
+    text = generate([KnownPod(spec, (container,))])
+    assert "Not in it" not in text
+    (again,) = _played(text)
+    assert again.spec.ports == (
+        PodPort(81, host_port=8081), PodPort(80, "tcp", "127.0.0.1", 8080)
+    )  # fmt: skip
+    mounted = {mount.destination: mount for mount in again.containers[0].mounts}
+    assert (mounted["/folder"].source, mounted["/folder"].read_only) == ("/srv", True)
+    assert mounted["/etc/config"].subpath == "file-0" and mounted["/etc/config"].read_only
+    sources = {volume.name: volume.source for volume in again.spec.volumes}
+    (file,) = sources.pop(mounted["/etc/config"].source).files
+    assert (file.content, file.mode) == (container.files[0].content, 0o600)
+    modes = {name: source.options for name, source in sources.items()}
+    assert modes == {"disk": "mode=0755", "memory": "mode=1777"}
+    assert generate([again]) == text
 
 
 def test_what_a_manifest_cannot_say_is_in_a_comment() -> None:

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from hyper.core.errors import Conflict, NotFound
 from hyper.core.health import merge_healthcheck
-from hyper.core.pod_spec import PodPort
 from hyper.core.spec import ContainerSpec
 from hyper.engine.engine import Engine
 from hyper.engine.views import ContainerView, PodView
@@ -58,24 +57,17 @@ def _lone(engine: Engine, pod: PodView, container: ContainerView) -> KnownPod:
     """Return a lone container as a pod, of which all is that can be only a pod's in a manifest."""
     name = _label(container.name)
     spec = _own(engine, container.spec)
-    ports = tuple(
-        PodPort(port.container_port, port.protocol, port.host_ip, port.host_port)
-        for port in spec.ports
-        if port.host_port
-    )
-    left = tuple(port for port in spec.ports if not port.host_port)
     hostname = spec.hostname or name
     limit_s = -1 if spec.stop_timeout_s is None else spec.stop_timeout_s
     known = replace(
         pod.spec,
         name=name,
         hostname=hostname,
-        ports=ports,
         labels=spec.labels,
         sysctls=(*pod.spec.sysctls, *spec.sysctls),
         grace_s=pod.spec.grace_s if limit_s < 0 else float(limit_s),
     )
-    return KnownPod(known, (_named(replace(spec, ports=left, sysctls=()), name),))
+    return KnownPod(known, (_named(replace(spec, sysctls=()), name),))
 
 
 def _named(spec: ContainerSpec, name: str) -> ContainerSpec:

@@ -9,10 +9,19 @@ from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from fractions import Fraction
+from itertools import count
 from typing import Any
 
 from hyper.core.errors import HyperError
-from hyper.core.pod_spec import Medium, PodPort, PodSpec, PodVolume, Role, VolumeSource
+from hyper.core.pod_spec import (
+    InjectedFile,
+    Medium,
+    PodPort,
+    PodSpec,
+    PodVolume,
+    Role,
+    VolumeSource,
+)
 from hyper.core.spec import ContainerSpec, EndpointSpec, Mount, MountKind, RestartPolicyName
 from hyper.schema.kube.compute import CPU, MEMORY, Amounts, Requirements
 from hyper.schema.kube.configuration import CONFIG_MAP, ConfigMap
@@ -39,7 +48,6 @@ from hyper.schema.kube.translate import DIRECTORY_MODE, NETWORK, make_plan
 from hyper.schema.kube.volumes import (
     ConfigMapVolume,
     EmptyDir,
-    HostPath,
     Item,
     NfsVolume,
     Volume,
@@ -70,7 +78,7 @@ def generate(pods: Sequence[KnownPod]) -> str:
     """Return a manifest that plays back to these pods, with a comment for what is not in it."""
     documents: list[dict[str, object]] = []
     missing: list[str] = []
-    for pod in pods:
+    for pod in map(_reworded, pods):
         names = MountNames(frozenset(volume.name for volume in pod.spec.volumes))
         written = _documents(pod, names)
         documents += written
@@ -92,6 +100,84 @@ def _documents(pod: KnownPod, names: MountNames) -> list[dict[str, object]]:
     document = _pod(pod, names, group)
     written.append({"apiVersion": "v1", "kind": "Pod", **POD.write(document)})
     return written
+
+
+# What a fresh disk and a tmpfs have where nothing is said, and an emptyDir has not.
+_PLAIN_MODES = {Medium.DISK: "mode=0755", Medium.MEMORY: "mode=1777"}
+
+
+def _reworded(pod: KnownPod) -> KnownPod:
+    """Return the same pod as a manifest would say it: folders of the host are mounts of containers,
+    their files are of ConfigMaps, published ports are the pod's, and the mode of an empty volume is
+    said.
+    """
+    folders = {
+        volume.name: volume.source
+        for volume in pod.spec.volumes
+        if volume.source.medium is Medium.DIRECTORY
+    }
+    volumes = tuple(
+        replace(volume, source=_with_mode(volume.source))
+        for volume in pod.spec.volumes
+        if volume.name not in folders
+    )
+    published = tuple(
+        PodPort(port.container_port, port.protocol, port.host_ip, port.host_port)
+        for item in pod.containers
+        for port in item.ports
+        if port.host_port and not port.host_port_end
+    )
+    containers = tuple(
+        replace(
+            item,
+            mounts=tuple(_of_folder(mount, folders) for mount in item.mounts),
+            ports=tuple(p for p in item.ports if not p.host_port or p.host_port_end),
+        )
+        for item in pod.containers
+    )
+    taken = {volume.name for volume in pod.spec.volumes}
+    given = [_of_files(item, taken) for item in containers]
+    spec = replace(
+        pod.spec,
+        volumes=(*volumes, *(volume for found, _ in given for volume in found)),
+        ports=(*pod.spec.ports, *published),
+    )
+    return KnownPod(spec, tuple(item for _, item in given))
+
+
+def _of_files(spec: ContainerSpec, taken: set[str]) -> tuple[list[PodVolume], ContainerSpec]:
+    """Return a container that mounts its files out of a volume, and that volume; files that belong
+    to somebody stay: the owner of a ConfigMap's is root.
+    """
+    files = [file for file in spec.files if not file.owner]
+    if not files:
+        return [], spec
+    name = next(n for n in (f"files-{at}" for at in count()) if n not in taken)
+    taken.add(name)
+    keyed = tuple(
+        InjectedFile(f"file-{at}", file.content, file.mode) for at, file in enumerate(files)
+    )
+    source = VolumeSource(Medium.MEMORY, options=DIRECTORY_MODE, files=keyed)
+    mounts = tuple(
+        Mount(MountKind.POD, file.path, name, read_only=True, subpath=key.path)
+        for file, key in zip(files, keyed, strict=True)
+    )
+    left = tuple(file for file in spec.files if file.owner)
+    spec = replace(spec, files=left, mounts=(*spec.mounts, *mounts))
+    return [PodVolume(name, source)], spec
+
+
+def _with_mode(source: VolumeSource) -> VolumeSource:
+    plain = not (source.source or source.files or source.options)
+    return replace(source, options=_PLAIN_MODES.get(source.medium, "")) if plain else source
+
+
+def _of_folder(mount: Mount, folders: dict[str, VolumeSource]) -> Mount:
+    source = folders.get(mount.source) if mount.kind is MountKind.POD else None
+    if source is None:
+        return mount
+    read_only = mount.read_only or source.read_only
+    return replace(mount, kind=MountKind.BIND, source=source.source, read_only=read_only)
 
 
 def _has_files(source: VolumeSource) -> bool:
@@ -244,8 +330,6 @@ def _volume(pod: str, volume: PodVolume) -> Volume:
         )
         found = ConfigMapVolume(_map_name(pod, volume.name), items)
         return Volume(volume.name, config_map=found)
-    if source.medium is Medium.DIRECTORY:
-        return Volume(volume.name, host_path=HostPath(source.source, "Directory"))
     if source.medium is Medium.NFS and not source.options:
         server, _, path = source.source.rpartition(":")
         return Volume(volume.name, nfs=NfsVolume(server, path, source.read_only))
