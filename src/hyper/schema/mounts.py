@@ -19,6 +19,7 @@ from hyper.core.values import (
 )
 from hyper.schema.fields import Field, Support, Updates
 
+_RECURSIVE = "what is mounted below a host directory is shared as the directory is"
 _PROPAGATION = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
 _CONSISTENCY = frozenset({"default", "consistent", "cached", "delegated"})
 _LABELS = frozenset({"z", "Z"})
@@ -178,7 +179,10 @@ def _bind_options(body: Mapping[str, object], where: str) -> dict[str, object]:
         raise InvalidArgument(
             f'invalid mount config for type "bind": invalid propagation mode: {propagation}'
         )
-    flags = ("NonRecursive", "ReadOnlyNonRecursive", "ReadOnlyForceRecursive")
+    for flag in ("NonRecursive", "ReadOnlyNonRecursive"):
+        if read_bool(body.get(flag) or False, f"{where}.{flag}"):
+            raise Unsupported(f"{where}.{flag} is not supported: {_RECURSIVE}")
+    flags = ("ReadOnlyForceRecursive",)
     return {
         "propagation": propagation,
         "create_source": read_bool(
@@ -283,7 +287,8 @@ BINDS = Field(
 MOUNTS = Field(
     "Mounts",
     Support.DIFFERS,
-    f"types bind, volume and tmpfs (image, cluster and npipe are refused); {_BIND_NOTE}",
+    "types bind, volume and tmpfs (image, cluster and npipe are refused); BindOptions.NonRecursive "
+    f"and ReadOnlyNonRecursive are refused: {_RECURSIVE}; {_BIND_NOTE}",
     read_mounts,
     lambda spec: [show_mount(mount) for mount in _of(spec, MountSyntax.MOUNT)] or None,
 )
