@@ -5,15 +5,21 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 
+from tests.support.altered import NOWHERE, SERVED, SKIPPED, UNREACHABLE, right
 from tests.support.api_client import serving
 from tests.support.daemon import Daemon
-from tests.support.fuzzing import NOWHERE, Fuzzer, fuzz, operations
+from tests.support.fuzzing import Fuzzer, alter, fuzz, operations
 
 OPERATIONS = sorted(operations())
+ALTERED = sorted({*SERVED} - SKIPPED)
+# The engine in memory has one network, which stays.
+NETWORKS = frozenset("NetworkCreate NetworkConnect NetworkDisconnect NetworkDelete".split())
 
 
 def _names() -> dict[str, list[str]]:
@@ -23,24 +29,65 @@ def _names() -> dict[str, list[str]]:
         "images": ["busybox:latest", f"{NOWHERE}/x", ""],
         "volumes": ["data", ""],
         "networks": ["bridge", "none", ""],
+        "running": ["alive"],
+        "paused": ["still"],
+        "made": ["made"],
+        "nowhere": [f"{NOWHERE}/x"],
+        "spare": ["spare"],
+        "network": ["net"],
+        "joined": ["net"],
     }
 
 
-def _renew(fuzzer: Fuzzer) -> None:
-    """Bring back what an earlier request removed or ended."""
+def _renew(fuzzer: Fuzzer, kind: str) -> None:
+    """Bring back what an earlier request removed or ended, and make what `kind` asks for."""
     sleeper = {"Image": "busybox", "Cmd": ["sleep", "1000"], "StopTimeout": 0}
+
+    def post(path: str, body: object = None, **query: str) -> requests.Response:
+        return fuzzer.request("POST", path, json=body, params=query)
+
     for name in ("alive", "made"):
-        fuzzer.request("POST", "/containers/create", params={"name": name}, json=sleeper)
-    fuzzer.request("POST", "/containers/alive/unpause")
-    fuzzer.request("POST", "/containers/alive/start")
-    made = fuzzer.request("POST", "/containers/alive/exec", json={"Cmd": ["cat"]})
-    fuzzer.names["exec"] = [made.json()["Id"], ""]
-    fuzzer.request("POST", "/volumes/create", json={"Name": "data"})
+        post("/containers/create", sleeper, name=name)
+    post("/containers/alive/unpause")
+    post("/containers/alive/start")
+    made = post("/containers/alive/exec", {"Cmd": ["cat"]}).json()["Id"]
+    fuzzer.names["exec"] = [made, ""]
+    post("/volumes/create", {"Name": "data"})
+    match kind:
+        case "started":
+            post(f"/exec/{made}/start", {"Detach": True})
+            fuzzer.names["started"] = [made]
+        case "paused":
+            post("/containers/create", sleeper, name="still")
+            post("/containers/still/start")
+            post("/containers/still/pause")
+        case "spare":
+            post("/images/busybox/tag", repo="spare")
+        case "network" | "joined":
+            post("/networks/create", {"Name": "net"})
+            if kind == "joined":
+                post("/networks/net/connect", {"Container": "made"})
+            else:
+                post("/networks/net/disconnect", {"Container": "made", "Force": True})
 
 
 @pytest.fixture(scope="module")
 def memory() -> Iterator[Fuzzer]:
-    """Return a fuzzer before an engine in memory, whose server has a thread of its own."""
+    """Return a fuzzer before an engine in memory."""
+    with _in_memory() as fuzzer:
+        yield fuzzer
+
+
+@pytest.fixture(scope="module")
+def sound_memory() -> Iterator[Fuzzer]:
+    """Return a fuzzer before another one, to which nothing random was done."""
+    with _in_memory() as fuzzer:
+        yield fuzzer
+
+
+@contextmanager
+def _in_memory() -> Iterator[Fuzzer]:
+    """Serve an engine in memory, in a thread of its own."""
     folder = Path(tempfile.mkdtemp(prefix="hyper-"))
     ready, loop, done = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
 
@@ -65,23 +112,39 @@ def memory() -> Iterator[Fuzzer]:
 
 @pytest.mark.parametrize("operation_id", OPERATIONS)
 def test_an_engine_in_memory_answers_random_requests(memory: Fuzzer, operation_id: str) -> None:
-    fuzz(memory, operation_id, 20)
+    fuzz(memory, operation_id, 12 if operation_id in SERVED else 4)
+
+
+@pytest.mark.parametrize("operation_id", sorted({*ALTERED} - NETWORKS))
+def test_an_engine_in_memory_answers_requests_that_are_nearly_right(
+    sound_memory: Fuzzer, operation_id: str
+) -> None:
+    assert _succeeds(sound_memory, operation_id)
+    alter(sound_memory, operation_id, 20)
+
+
+def _succeeds(fuzzer: Fuzzer, operation_id: str) -> bool:
+    """Return whether a right request succeeds: what it answers has been compared by then."""
+    status = fuzzer.ask(right(operation_id))
+    return status == 503 if operation_id in UNREACHABLE else status < 400
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("operation_id", OPERATIONS)
 def test_an_engine_in_memory_answers_many_requests(memory: Fuzzer, operation_id: str) -> None:
     fuzz(memory, operation_id, 300, fresh=True)
+    if operation_id in ALTERED:
+        alter(memory, operation_id, 300, fresh=True)
 
 
 @pytest.fixture(scope="module")
 def attacked_daemon(module_image: Daemon, busybox_archive: Path) -> Iterator[Fuzzer]:
     """Return a fuzzer before a real daemon, which must end with nothing left."""
 
-    def renew(fuzzer: Fuzzer) -> None:
+    def renew(fuzzer: Fuzzer, kind: str) -> None:
         if fuzzer.request("GET", "/images/busybox/json").status_code == 404:
             module_image.hyper("load", "--quiet", "--input", str(busybox_archive))
-        _renew(fuzzer)
+        _renew(fuzzer, kind)
 
     yield Fuzzer(str(module_image.socket), _names(), 0.2, renew)
     assert "unexpected error" not in module_image.log.read_text(errors="replace")
@@ -93,5 +156,15 @@ def attacked_daemon(module_image: Daemon, busybox_archive: Path) -> Iterator[Fuz
 def test_a_daemon_with_vms_answers_random_requests(
     attacked_daemon: Fuzzer, operation_id: str
 ) -> None:
-    fuzz(attacked_daemon, operation_id, 3)
+    fuzz(attacked_daemon, operation_id, 2 if operation_id in SERVED else 1)
+    assert attacked_daemon.request("GET", "/_ping").text == "OK"
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize("operation_id", ALTERED)
+def test_a_daemon_with_vms_answers_requests_that_are_nearly_right(
+    attacked_daemon: Fuzzer, operation_id: str
+) -> None:
+    assert _succeeds(attacked_daemon, operation_id)
+    alter(attacked_daemon, operation_id, 4)
     assert attacked_daemon.request("GET", "/_ping").text == "OK"

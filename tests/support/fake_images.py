@@ -81,6 +81,12 @@ class FakeImages:
 
     async def remove(self, name: str, *, force: bool, prune: bool, used_by: Any) -> "list[Any]":
         image = self.get(name)
+        named = parse(name).tagged().familiar()
+        if len(image.references) > 1 and named in image.references:
+            self.all.remove(image)
+            left = tuple(each for each in image.references if each != named)
+            self.all.append(replace(image, references=left))
+            return [_Removal({"Untagged": named})]
         if used_by.get(image.id):
             raise Conflict(f"conflict: unable to delete {name}")
         self.all.remove(image)

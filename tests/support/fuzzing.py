@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import requests
 import schemathesis
@@ -22,6 +23,7 @@ from schemathesis.generation.case import Case as AnyCase
 from hyper.schema.fields import Support
 from hyper.schema.routes import DOCKER_ROUTES
 from tests.support import specification
+from tests.support.altered import NOWHERE, RIGHT, Altered, Right, altered, path_of
 
 # dockerd answers these without the specification saying so: a parameter or body that cannot be
 # (400), an object that is not there (404), a state that does not allow it (409).
@@ -34,8 +36,6 @@ ENDLESS = frozenset(
     "SystemEvents ContainerStats ContainerLogs ContainerAttach ContainerWait ExecStart "
     "ContainerAttachWebsocket".split()
 )
-# No machine listens there: a request for a registry ends at once, on this machine.
-NOWHERE = "127.0.0.1:1"
 _MAXIMUM_BYTES = 1 << 20
 Names = dict[str, list[str]]
 Case = AnyCase[Any]
@@ -90,15 +90,37 @@ def fuzz(fuzzer: "Fuzzer", operation_id: str, examples: int, *, fresh: bool = Fa
     check()
 
 
+def alter(fuzzer: "Fuzzer", operation_id: str, examples: int, *, fresh: bool = False) -> None:
+    """Send `examples` requests of an operation that are nearly right; see `fuzz`."""
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=not fresh,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(altered(operation_id))
+    def check(request: Altered) -> None:
+        fuzzer.ask(request)
+
+    check()
+
+
 @dataclass(slots=True)
 class Fuzzer:
-    """Sends requests to one daemon; `names` are those of objects that exist there, per prefix."""
+    """Sends requests to one daemon; `names` are those of objects that exist there, per prefix.
+
+    `renew` brings back what earlier requests took away, and makes an object of a kind asked for.
+    """
 
     socket: str
     names: Names
     timeout_s: float
-    renew: Callable[["Fuzzer"], None]
+    renew: Callable[["Fuzzer", str], None]
     _session: requests.Session = field(default_factory=requests.Session)
+    _ready_for: str = ""
 
     def __post_init__(self) -> None:
         self._session.mount("http://", UnixHTTPAdapter(f"http+unix://{self.socket}"))
@@ -108,9 +130,15 @@ class Fuzzer:
         url = f"http://localhost{path}"
         return self._session.request(method, url, timeout=60, **arguments)
 
+    def _renew(self, operation_id: str, method: str, kind: str) -> None:
+        """Renew, unless only questions were asked since."""
+        if method not in ("GET", "HEAD") or self._ready_for != operation_id:
+            self.renew(self, kind)
+            self._ready_for = operation_id
+
     def check(self, operation_id: str, case: Case, choose: Callable[[list[str]], str]) -> None:
         """Send a request, aimed at an object that exists, and judge the reply."""
-        self.renew(self)
+        self._renew(operation_id, case.method.upper(), "")
         self._aim(case, choose)
         _defuse(case, choose)
         arguments = case.as_transport_kwargs(base_url="http://localhost")
@@ -126,7 +154,37 @@ class Fuzzer:
             raise
         except (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, UnicodeError):
             return  # no HTTP client can send it
-        _judge(operation_id, case, reply, body)
+        described = f"{case.as_curl_command()}\n-> {reply.status_code} {body[:600]!r}"
+        _judge(operation_id, described, case.method.upper(), reply, body)
+
+    def ask(self, request: Altered) -> int:
+        """Send a request that is nearly right, judge the reply, return its status."""
+        method, path = path_of(request.operation)
+        kind = RIGHT.get(request.operation, Right()).kind or path.split("/")[1]
+        self._renew(request.operation, method, kind)
+        name = quote(request.name or self.names.get(kind, [""])[0], safe="")
+        path = path.replace("{id}", name).replace("{name}", name)
+        sent: dict[str, Any] = {"params": request.query, "headers": dict(request.headers)}
+        sent["data" if isinstance(request.body, bytes) else "json"] = request.body
+        endless = request.operation in ENDLESS
+        sent["timeout"] = (20.0, self.timeout_s if endless else 60.0)
+        try:
+            url = f"http://localhost{path}"
+            with self._session.request(method, url, stream=True, **sent) as reply:
+                body = _read(reply)
+        except (requests.Timeout, requests.ConnectionError) as err:
+            if endless and "timed out" in str(err):
+                return 0
+            raise
+        except (
+            requests.exceptions.InvalidHeader,
+            requests.exceptions.InvalidJSONError,
+            UnicodeError,
+        ):
+            return 0  # no HTTP client can send it
+        described = f"{method} {path} {sent}\n-> {reply.status_code} {body[:600]!r}"
+        _judge(request.operation, described, method, reply, body)
+        return reply.status_code
 
     def _aim(self, case: Case, choose: Callable[[list[str]], str]) -> None:
         """Replace most random names in the path by real ones: those find more."""
@@ -171,9 +229,10 @@ def _read(reply: requests.Response) -> bytes:
     return data
 
 
-def _judge(operation_id: str, case: Case, reply: requests.Response, body: bytes) -> None:
+def _judge(
+    operation_id: str, described: str, method: str, reply: requests.Response, body: bytes
+) -> None:
     status, kind = reply.status_code, reply.headers.get("Content-Type", "")
-    described = f"{case.as_curl_command()}\n-> {status} {kind} {body[:600]!r}"
     right = specification.statuses(operation_id) - {500} | ALSO_RIGHT
     if b": connect: connection refused" in body:
         right = right | {503}  # a registry that does not answer; dockerd says 500
@@ -184,7 +243,7 @@ def _judge(operation_id: str, case: Case, reply: requests.Response, body: bytes)
     assert status in right, f"undocumented status {status}: {described}"
     if status >= 400:
         assert kind.startswith("application/json"), described
-        if case.method.upper() != "HEAD":
+        if method != "HEAD":
             assert set(json.loads(body)) == {"message"}, described
             assert json.loads(body)["message"].strip(), described
     elif kind.startswith("application/json"):

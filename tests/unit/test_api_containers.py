@@ -65,7 +65,7 @@ async def test_update_and_start_refuse_what_they_cannot_do(client: Client) -> No
     reply = await client("POST", "/containers/x1/update", {"Ulimits": limit})
     assert (reply.status, reply.body["message"]) == (
         501,
-        "Ulimits is not supported by update: it is of a container's start, create it anew",
+        "Ulimits is not supported: update cannot change it, create the container anew",
     )
     reply = await client("POST", "/containers/x1/start", checkpoint="c")
     assert reply.status == 501

@@ -25,7 +25,7 @@ from hyper.api.call import Call
 from hyper.api.connection import Connection, ConnectionServer
 from hyper.api.dispatch import Router, split_version
 from hyper.api.errors import cause_of, error_response, text_of
-from hyper.core.errors import Conflict, InvalidArgument, Unavailable
+from hyper.core.errors import Conflict, InvalidArgument, Unavailable, Unsupported
 from hyper.host import logs
 from hyper.schema.routes import MAXIMUM_VERSION, ROUTES
 
@@ -162,7 +162,8 @@ class Server:
             return Nothing()
         answer = error_response(error)
         if answer.status >= 500:
-            log.error("%s %s failed: %s", request.method, request.path, text_of(error))
+            level = logging.INFO if isinstance(error, Unsupported) else logging.ERROR
+            log.log(level, "%s %s failed: %s", request.method, request.path, text_of(error))
         if request.writer.output_size:
             # Half an answer is out: an end without its last chunk tells the client.
             log.warning("%s %s broke off: %s", request.method, request.path, error)

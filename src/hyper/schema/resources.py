@@ -231,7 +231,7 @@ def check_changeable(updates: dict[str, Any]) -> None:
     for target, name in _OF_THE_START.items():
         if updates.get(target):
             raise Unsupported(
-                f"{name} is not supported by update: it is of a container's start, create it anew"
+                f"{name} is not supported: update cannot change it, create the container anew"
             )
 
 
