@@ -46,6 +46,7 @@ LEVELS = {
     "error": logging.ERROR,
     "fatal": logging.CRITICAL,
 }
+_OPEN_FILES = 1 << 20  # those of its unit in packaging/systemd
 _log = logging.getLogger("hyperd")
 
 
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT; return the exit status."""
     options = parse_arguments(argv)
     memory.share_one_heap()
-    limits.open_all_files()
+    limits.allow_open_files(_OPEN_FILES)
     try:
         settings, places = _configure(options)
         logs.configure(LEVELS[settings.log_level], settings.log_format)

@@ -25,7 +25,8 @@ from hyper.network import uplink
 from hyper.network.keeper import TUN_DEVICE, Keeper
 
 _ROOTS_ID = 0x6FFF0000  # the keeper of a root daemon: beside the ids of its VMMs (hypervisor.jail)
-_MAX_OPEN_FILES = 4096
+_OPEN_FILES = 16384  # two for a connection to a published port, which is 20 KiB of the keeper
+_UPLINK_FILES = 4096  # slirp4netns keeps up to 256 KiB for a connection
 _SUPERVISOR = 'while :; do "$@"; sleep 1; done'
 
 
@@ -101,7 +102,7 @@ def _make_tun_device() -> None:
 def _keeper(answers: socket.socket, listener_fd: int, log_fd: int, program: str) -> NoReturn:
     status = 1
     try:
-        limits.open_all_files()
+        limits.allow_open_files(_OPEN_FILES)
         six = uplink.leads_out6(program)
         theirs, ours = socket.socketpair()
         if program and os.fork() == 0:
@@ -138,7 +139,8 @@ def _uplink(
                 os.dup2(target, number)
             netns = fcntl.fcntl(fds[0], fcntl.F_DUPFD, 10)
             os.closerange(3, netns)
-            os.closerange(netns + 1, _MAX_OPEN_FILES)
+            os.closerange(netns + 1, _OPEN_FILES)
+            limits.allow_open_files(_UPLINK_FILES)
             _supervise(program, six, netns)
     finally:
         os._exit(1)
