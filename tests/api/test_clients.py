@@ -92,6 +92,8 @@ def test_the_life_of_a_container(docker_py: docker.DockerClient) -> None:
     made.reload()
     assert made.attrs["HostConfig"]["Memory"] == 100 << 20
     assert made.exec_run("cat /sys/fs/cgroup/memory.max").output == b"%d\n" % (100 << 20)
+    with pytest.raises(docker.errors.APIError, match="stop it, update it, start it"):
+        made.update(mem_limit="64g", memswap_limit=-1)
     made.restart(timeout=0)
     made.kill()
     assert made.wait()["StatusCode"] == 137

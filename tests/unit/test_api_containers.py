@@ -86,6 +86,16 @@ async def test_who_makes_a_container_of_an_image_for_another_platform_is_warned(
     assert asked.body["Warnings"] == []
 
 
+async def test_an_update_of_limits_leaves_the_restart_policy(client: Client) -> None:
+    policy = {"Name": "on-failure", "MaximumRetryCount": 3}
+    await client.create("true", name="x1", HostConfig={"RestartPolicy": policy})
+    unnamed = {"Name": "", "MaximumRetryCount": 0}  # what `docker update --memory` sends
+    body = {"Memory": 100 << 20, "RestartPolicy": unnamed}
+    assert (await client("POST", "/containers/x1/update", body)).status == 200
+    host = (await client("GET", "/containers/x1/json")).body["HostConfig"]
+    assert (host["Memory"], host["RestartPolicy"]) == (100 << 20, policy)
+
+
 async def test_a_second_start_and_stop_are_not_modified(client: Client) -> None:
     await client.run("sleep", name="x1")
     assert (await client("POST", "/containers/x1/start")).status == 304

@@ -48,6 +48,19 @@ async def test_malformed_requests_are_refused(client: Client, data: bytes, statu
     assert (await client("GET", "/_ping")).status == 200
 
 
+async def test_who_waits_for_leave_to_send_a_body_gets_it(client: Client) -> None:
+    """As curl does, which otherwise sends after a second."""
+    await client.create("true", name="x1")
+    reader, writer = await asyncio.open_unix_connection(str(client.path))
+    head = b"PUT /containers/x1/archive?path=/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1024\r\n"
+    writer.write(head + b"Expect: 100-continue\r\n\r\n")
+    async with asyncio.timeout(60):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(bytes(1024))
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
 async def test_clients_that_never_finish_a_request_do_not_hinder_others(client: Client) -> None:
     writers = []
     for number in range(200):

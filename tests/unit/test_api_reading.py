@@ -47,6 +47,7 @@ QUERIES: dict[str, list[dict[str, str]]] = {
 BODIES: dict[str, dict[str, Any]] = {
     "ContainerCreate": {"Image": "busybox", "Cmd": ["sleep"]},
     "ContainerExec": {"Cmd": ["cat"]},
+    "ContainerUpdate": {"RestartPolicy": {"Name": "on-failure"}},
     "NetworkCreate": {"Name": "n"},
     "NetworkConnect": {"Container": "alive"},
     "NetworkDisconnect": {"Container": "alive"},

@@ -142,6 +142,9 @@ class Server:
             operation = route.operation
             call = Call(request, self._engine, version, parameters, HEADERS)
             log.debug("%s %s -> %s", request.method, request.path_qs, operation)
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0  # the answer itself has not begun
             response = await handler(call)
         except Exception as raised:
             cause = cause_of(raised)

@@ -21,6 +21,7 @@ from hyper.core.ids import check_name, new_id, new_name
 from hyper.core.pod_spec import PodSpec
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec, Resources, RestartPolicy
+from hyper.core.units import binary_size
 from hyper.engine import ending, joining, lifecycle, linking, membership, plan
 from hyper.engine.container import Container
 from hyper.engine.creation import Creation
@@ -239,6 +240,7 @@ class Containers:
         self, pod: Pod, container: Container, resources: Resources, policy: RestartPolicy
     ) -> None:
         if pod.machine and container.id in pod.machine.containers:
+            _check_room(container, resources, pod.machine.vm.record.memory_bytes)
             cgroup = plan.cgroup(resources)
             # The guest leaves what is 0 as it was.
             cgroup = replace(cgroup, pids_max=cgroup.pids_max or -1)
@@ -261,3 +263,13 @@ class Containers:
         if not paused and state is not ContainerState.PAUSED:
             raise Conflict(f"Container {container.id} is not paused")
         await pod.supervisor.call(lambda: pod.set_paused(container, paused))
+
+
+def _check_room(container: Container, resources: Resources, vm_bytes: int) -> None:
+    """Raise Conflict for a limit that could never be reached, as the VM has less memory."""
+    asked = resources.memory_bytes
+    if asked > vm_bytes and asked > container.spec.resources.memory_bytes:
+        raise Conflict(
+            f"Cannot update container {container.id}: its VM has {binary_size(vm_bytes)} of memory "
+            f"while it runs, so it cannot use {binary_size(asked)}: stop it, update it, start it"
+        )

@@ -1,5 +1,6 @@
 """Published ports on the host's side: sockets that hold them, and Docker's words when taken."""
 
+import errno
 import socket
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ def bind(port: PortBinding) -> tuple[PortBinding, socket.socket]:
 
     A port of every address is one of IPv6 as well, where the host has that.
 
-    Raises Conflict with Docker's text when every port asked for is taken.
+    Raises Conflict with Docker's text when every port asked for is taken or cannot be had.
     """
     kind = socket.SOCK_DGRAM if port.protocol == "udp" else socket.SOCK_STREAM
     both = not port.host_ip and socket.has_dualstack_ipv6()
@@ -37,6 +38,11 @@ def bind(port: PortBinding) -> tuple[PortBinding, socket.socket]:
         chosen = listener.getsockname()[1]
         return replace(port, host_port=chosen, host_port_end=0, ipv6=both), listener
     assert error is not None
+    if error.errno != errno.EADDRINUSE:
+        raise Conflict(
+            f"failed to set up container networking: Bind for {host}:{port.host_port} failed: "
+            f"{(error.strerror or '').lower()}"
+        )
     raise Conflict(
         f"failed to set up container networking: Bind for {host}:{port.host_port} failed: "
         f"port is already allocated ({error.strerror})"

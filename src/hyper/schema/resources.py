@@ -97,8 +97,9 @@ RESOURCES: tuple[Field, ...] = (
         "Memory",
         "resources.memory_bytes",
         INT,
-        "a limit inside the VM, whose memory is sized to hold it; without one a container sees the "
-        "memory of its VM, not the host's",
+        "a limit inside the VM, whose memory is sized to hold it when it starts: an update to more "
+        "than the VM has is refused while it runs; without one a container sees the memory of its "
+        "VM, not the host's",
     ),
     refused("CgroupParent", "a container's cgroup is in its VM", shown=""),
     refused("BlkioWeight", _NO_BLKIO_WEIGHT, shown=0),

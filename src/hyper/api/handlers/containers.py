@@ -16,6 +16,7 @@ from hyper.api.render import older
 from hyper.api.shown_images import image_names
 from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, Unsupported
 from hyper.core.spec import RestartPolicy
+from hyper.core.values import read_object
 from hyper.engine.containers import WaitCondition
 from hyper.engine.states import ContainerState
 from hyper.engine.views import ContainerView
@@ -151,7 +152,10 @@ async def rename(call: Call) -> web.StreamResponse:
 async def update(call: Call) -> web.StreamResponse:
     """POST /containers/{id}/update"""
     view = call.engine.containers.get(call.parameters["id"])
-    updates = read_fields((*RESOURCES, RESTART_POLICY), await call.body(), "")
+    body = await call.body()
+    # The docker command sends a policy without a name when none is to be set.
+    named = read_object(body.get("RestartPolicy"), "RestartPolicy").get("Name")
+    updates = read_fields((*RESOURCES, *([RESTART_POLICY] if named else ())), body, "")
     check_changeable(updates)
     try:
         check_update(view.spec.resources, updates)
