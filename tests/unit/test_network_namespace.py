@@ -21,6 +21,7 @@ import pytest_asyncio
 from hyper.core.errors import Conflict
 from hyper.core.spec import PortBinding
 from hyper.host.memory import family, process_name
+from hyper.network import uplink
 from hyper.network.choice import networks
 from hyper.network.directory import Directory
 from hyper.network.networks import Balanced, BalancedPort, Link, Network, Wanted
@@ -36,6 +37,7 @@ LONELY = Network("lonely", "172.29.0.0/24", "172.29.0.1", name="lonely", isolate
 _VNET_HEADER = bytes(10)  # linux/virtio_net.h: no offload
 _SILENCE_S = 0.5
 _PATIENCE_S = 60.0  # for what should come: the machine may be busy
+_ELSEWHERE = "203.0.113.9"  # RFC 5737: nobody's, so nobody answers
 _BROADCAST = b"\xff" * 6
 
 
@@ -86,6 +88,23 @@ class Guest:
         vnet = struct.pack("=BBHHHH", 1, 1, 54, segment, 34, 16)
         ethernet = self._gateway_mac() + self.mac + b"\x08\x00"
         os.write(self.fd, vnet + ethernet + header + tcp + bytes(size))
+
+    def connects(self, target: str, count: int) -> list[int]:
+        """Begin connections from as many ports; return those that were refused."""
+        for number in range(count):
+            header = struct.pack("!HHIIBBHHH", 1000 + number, 9, 1, 0, 0x50, 2, 1000, 0, 0)
+            source, you = ip_address(self.address).packed, ip_address(target).packed
+            pseudo = source + you + struct.pack("!HH", 6, len(header))
+            header = header[:16] + struct.pack("!H", _checksum(pseudo + header)) + header[18:]
+            fixed = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(header), 1, 0, 64, 6, 0)
+            packet = fixed + source + you
+            packet = packet[:10] + struct.pack("!H", _checksum(packet)) + packet[12:]
+            self._send(self._gateway_mac() + self.mac + b"\x08\x00" + packet + header)
+        refused = []
+        while frame := self._receive(b"\x08\x00", b"", _SILENCE_S):
+            if frame[9] == 6 and frame[33] & 4:  # TCP with RST
+                refused.append(struct.unpack_from("!H", frame, 22)[0])
+        return refused
 
     def hears(self, text: bytes) -> bool:
         """Return whether a datagram with this text arrives, as it should."""
@@ -202,22 +221,41 @@ async def test_a_frame_of_many_segments_is_filtered_as_one_packet_is(host: Host[
         one.send_segments(two.address, 4000, segment=0)
 
 
+async def test_no_pod_takes_all_connections_to_the_world(host: Host[Guest]) -> None:
+    most = uplink.connections(uplink.find("slirp4netns")) // 2
+    if not host.networks.diagnosis[1].endswith("slirp4netns"):
+        pytest.skip("this uplink has enough for all")
+    one, two = await host.guest(BACK), await host.guest(BACK)
+    routes = Path(f"/proc/{host.networks.process_id}/net/route")
+
+    def missing() -> bool:
+        return "up0\t00000000" not in routes.read_text() or len(_uplinks(host)) != 1
+
+    assert await asyncio.to_thread(leaks.settle, missing, _PATIENCE_S), "there is no uplink"
+    (uplink_pid,) = _uplinks(host)
+    os.kill(uplink_pid, signal.SIGSTOP)  # so that nobody else refuses them
+    try:
+        refused = await asyncio.to_thread(one.connects, _ELSEWHERE, most + 10)
+        assert refused == [1000 + most + number for number in range(10)]
+        assert await asyncio.to_thread(two.connects, _ELSEWHERE, 10) == []
+    finally:
+        os.kill(uplink_pid, signal.SIGCONT)
+
+
+def _uplinks(host: Host[Guest]) -> list[int]:
+    found = [(pid, process_name(pid)) for pid in family(host.networks.process_id)]
+    return [pid for pid, name in found if name.startswith(("pas", "slirp"))]
+
+
 async def test_the_uplink_comes_back_and_a_shell_waits_for_it(host: Host[Guest]) -> None:
-    def processes() -> list[tuple[int, str]]:
-        found = family(host.networks.process_id)
-        return [(pid, process_name(pid)) for pid in found]
-
-    def uplinks() -> list[int]:
-        return [pid for pid, name in processes() if name.startswith(("pas", "slirp"))]
-
-    before = await asyncio.to_thread(leaks.settle, lambda: not uplinks(), _PATIENCE_S)
+    before = await asyncio.to_thread(leaks.settle, lambda: not _uplinks(host), _PATIENCE_S)
     assert before, "there is no uplink"
-    names = [name for _, name in processes()]
+    names = [process_name(pid) for pid in family(host.networks.process_id)]
     assert len(names) == 3 and names[1] == "sh"  # and no second interpreter
-    (ended,) = uplinks()
+    (ended,) = _uplinks(host)
     os.kill(ended, signal.SIGKILL)
     again = await asyncio.to_thread(
-        leaks.settle, lambda: set(uplinks()) in (set(), {ended}), _PATIENCE_S
+        leaks.settle, lambda: set(_uplinks(host)) in (set(), {ended}), _PATIENCE_S
     )
     assert again, "the uplink did not come back"
 

@@ -26,7 +26,6 @@ from hyper.network.keeper import TUN_DEVICE, Keeper
 
 _ROOTS_ID = 0x6FFF0000  # the keeper of a root daemon: beside the ids of its VMMs (hypervisor.jail)
 _OPEN_FILES = 16384  # two for a connection to a published port, which is 20 KiB of the keeper
-_UPLINK_FILES = 4096  # slirp4netns keeps up to 256 KiB for a connection
 _SUPERVISOR = 'while :; do "$@"; sleep 1; done'
 
 
@@ -140,7 +139,7 @@ def _uplink(
             netns = fcntl.fcntl(fds[0], fcntl.F_DUPFD, 10)
             os.closerange(3, netns)
             os.closerange(netns + 1, _OPEN_FILES)
-            limits.allow_open_files(_UPLINK_FILES)
+            limits.allow_open_files(uplink.SLIRP_FILES)  # pasta allows itself what it needs
             _supervise(program, six, netns)
     finally:
         os._exit(1)

@@ -41,6 +41,8 @@ async def networks(run_dir: Path, wish: str, directory: Directory) -> AsyncItera
         return
     if not state["uplink"]:
         _log.warning("pods have no way out: install the package slirp4netns")
+    elif not state.get("shared", True):
+        _log.warning("the host's kernel lacks nft_connlimit: one pod can take all connections out")
     elif namespace.flaw:
         advice = "install the package slirp4netns, or a newer passt"
         _log.warning("%s %s: %s", namespace.uplink, namespace.flaw, advice)

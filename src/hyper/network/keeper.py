@@ -8,7 +8,7 @@ Protocol, over one SOCK_SEQPACKET connection: a JSON object per packet, descript
 reply repeats "id" and has "error" or "result":
 
     {"op": "hello"}                 -> {"taps": [...], "relays": [...], "uplink": program,
-                                        "ipv6": bool, "uplink6": bool}
+                                        "ipv6": bool, "uplink6": bool, "shared": bool}
     {"op": "tap", "name"}           -> {} and its descriptor
     {"op": "sockets"}               -> {} and a UDP socket and a TCP listener on port 53
     {"op": "change", "netlink": [...], "nft": text, "sysctl": [[path, value]...],
@@ -76,6 +76,7 @@ class Keeper:
         self._netlink.apply([["up", "lo"], ["address", "lo", uplink.RESOLVER, 32]])
         self._ruleset = nft.Ruleset()
         self._ruleset.run(nft.base(uplink.subnets(program)))
+        self._shared = self._share_uplink()
         self._check_tap()
         self._fallback = FallbackResolver(uplink.RESOLVER)
         self._relays: dict[str, Relay] = {}
@@ -99,6 +100,15 @@ class Keeper:
             self._fallback.close()
             for relay in self._relays.values():
                 relay.close()
+
+    def _share_uplink(self) -> bool:
+        """See to it that no pod can take all connections the uplink has; tell whether it is so."""
+        most = uplink.connections(self._program)
+        try:
+            self._ruleset.run(nft.share_uplink(most // 2) if most else "")
+        except OSError:
+            return False
+        return True
 
     def _check_tap(self) -> None:
         os.close(_open_tap("hyprobe"))
@@ -181,6 +191,7 @@ class Keeper:
     def _hello(self, request: Request, fds: list[int]) -> tuple[Request, list[int]]:
         reply: Request = {"taps": self._taps(), "relays": list(self._relays)}
         reply |= {"uplink": self._program, "ipv6": self._ipv6, "uplink6": self._uplink6}
+        reply["shared"] = self._shared
         return reply, []
 
     def _tap(self, request: Request, fds: list[int]) -> tuple[Request, list[int]]:

@@ -11,6 +11,7 @@ process (libnftables(3)): a change takes 0.1 ms, where running `nft` takes 5.
     services     virtual address, protocol and port -> a chain that chooses a backend: the only
                  chains that come and go
     hairpins     a backend that reaches itself by its service -> who it believes to talk to
+    talkers_*    who has how many connections to the world (`share_uplink`)
 """
 
 import ctypes
@@ -105,6 +106,23 @@ table {TABLE} {{
     }}
 }}
 """
+
+
+def share_uplink(connections: int) -> str:
+    """Return lines that let no address have more TCP connections to the world than so many.
+
+    The kernel must have nft_connlimit: not every one has.
+    """
+    lines = []
+    for family, kind in (("ip", "ipv4_addr"), ("ip6", "ipv6_addr")):
+        talkers = f"talkers_{family}"
+        count = f"add @{talkers} {{ {family} saddr ct count over {connections} }}"
+        which = f'oifname "{UPLINK}" meta l4proto tcp ct state new'
+        lines += [
+            f"add set {TABLE} {talkers} {{ type {kind}; flags dynamic; size 65535; }}",
+            f"insert rule {TABLE} pass {which} {count} reject with tcp reset",
+        ]
+    return "\n".join(lines)
 
 
 def _elements(verb: str, member: Member) -> list[str]:
