@@ -3,7 +3,7 @@
 A Codec is such a reader with its way back. Nothing here knows what a field means.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -99,8 +99,8 @@ def read_words(value: object, where: str) -> tuple[str, ...]:
 
 
 def read_pairs(value: object, where: str) -> Pairs:
-    """Return an object whose values are strings, in its order. Raises InvalidArgument."""
-    items = read_object(value, where).items()
+    """Return an object whose values are strings, sorted by key. Raises InvalidArgument."""
+    items = sorted(read_object(value, where).items())
     return tuple(
         (key, read_string("" if item is None else item, f"{where}.{key}")) for key, item in items
     )
@@ -118,6 +118,11 @@ def _optional_list(value: tuple[str, ...] | None) -> list[str] | None:
     return None if value is None else list(value)
 
 
+def by_key(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """Return pairs as a map in the order in which Go writes one."""
+    return dict(sorted(pairs))
+
+
 STRING: Codec[str] = Codec(read_string, lambda value: value)
 INT: Codec[int] = Codec(read_int, lambda value: value)
 BOOL: Codec[bool] = Codec(read_bool, lambda value: value)
@@ -126,5 +131,5 @@ STRINGS_OR_NULL: Codec[tuple[str, ...]] = Codec(read_strings, _list_or_null)
 WORDS: Codec[tuple[str, ...] | None] = Codec(read_words, _optional_list)
 WORDS_OR_NULL: Codec[tuple[str, ...]] = Codec(read_words, _list_or_null)
 OPTIONAL_STRINGS: Codec[tuple[str, ...] | None] = Codec(read_strings, _optional_list)
-PAIRS: Codec[Pairs] = Codec(read_pairs, dict)
-PAIRS_OR_NULL: Codec[Pairs] = Codec(read_pairs, lambda value: dict(value) or None)
+PAIRS: Codec[Pairs] = Codec(read_pairs, by_key)
+PAIRS_OR_NULL: Codec[Pairs] = Codec(read_pairs, lambda value: by_key(value) or None)

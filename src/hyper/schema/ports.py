@@ -88,4 +88,4 @@ def show_exposed(spec: ContainerSpec) -> dict[str, object]:
     """Return what a container exposes: as asked, and what it publishes."""
     keys = dict.fromkeys(spec.exposed_ports)
     keys |= dict.fromkeys(f"{port.container_port}/{port.protocol}" for port in spec.ports)
-    return {key: {} for key in keys}
+    return {key: {} for key in sorted(keys)}

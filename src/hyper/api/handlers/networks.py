@@ -16,7 +16,7 @@ from hyper.api.filters import (
 from hyper.api.render.containers import endpoint_id
 from hyper.api.times import rfc3339
 from hyper.core.errors import Forbidden, InvalidArgument, NotFound
-from hyper.core.values import read_bool, read_string
+from hyper.core.values import by_key, read_bool, read_string
 from hyper.engine.views import NetworkInfo
 from hyper.schema.networks import parse_network, read_endpoint
 
@@ -155,6 +155,6 @@ def _show(info: NetworkInfo) -> JSON:
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
         "Containers": {},
-        "Options": dict(spec.options),
-        "Labels": dict(spec.labels),
+        "Options": by_key(spec.options),
+        "Labels": by_key(spec.labels),
     }

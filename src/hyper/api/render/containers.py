@@ -9,6 +9,7 @@ from hyper.api.times import NS_PER_S, rfc3339
 from hyper.core.protected import MASKED_PATHS, READ_ONLY_PATHS
 from hyper.core.spec import EndpointSpec, MountKind, MountSyntax, PortBinding
 from hyper.core.units import human_duration
+from hyper.core.values import by_key
 from hyper.engine.networks import predefined_id
 from hyper.engine.states import ContainerState
 from hyper.engine.views import ContainerView, Health, MountView
@@ -260,7 +261,7 @@ def _ports(view: ContainerView) -> JSON:
     if not view.active or view.spec.shares_network_of:
         return {}
     shown: JSON = dict.fromkeys(view.spec.exposed_ports)
-    return shown | show_bindings(published_ports(view))
+    return by_key((shown | show_bindings(published_ports(view))).items())
 
 
 def list_ports(view: ContainerView) -> list[JSON]:
@@ -296,7 +297,7 @@ def summary(
         "Command": command_line(view.command.args),
         "Created": view.created_ns // NS_PER_S,
         "Ports": list_ports(view),
-        "Labels": dict(view.spec.labels),
+        "Labels": by_key(view.spec.labels),
         "State": str(view.state),
         "Status": status_text(view),
         "HostConfig": {

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from hyper.api.times import NS_PER_S, parse_time
 from hyper.core.errors import InvalidArgument
+from hyper.core.values import by_key
 from hyper.engine.views import ContainerView
 from hyper.images.catalog import Image
 from hyper.images.removal import ImageUse, Uses
@@ -53,10 +54,10 @@ def config(image: Image) -> JSON:
         "Cmd": None if own.cmd is None else list(own.cmd),
         "WorkingDir": own.working_dir,
         "Entrypoint": None if own.entrypoint is None else list(own.entrypoint),
-        "Labels": dict(own.labels),
+        "Labels": by_key(own.labels),
         "OnBuild": list(own.onbuild) or None,
-        "Volumes": {path: {} for path in own.volumes} or None,
-        "ExposedPorts": {port: {} for port in own.exposed_ports} or None,
+        "Volumes": {path: {} for path in sorted(own.volumes)} or None,
+        "ExposedPorts": {port: {} for port in sorted(own.exposed_ports)} or None,
         "Healthcheck": own.healthcheck,
         "StopSignal": own.stop_signal,
         "Shell": None if own.shell is None else list(own.shell),
@@ -75,7 +76,7 @@ def summary(image: Image, containers: int, shared_bytes: int = -1) -> JSON:
         "Created": created_ns(image) // NS_PER_S,
         "Size": image.size_bytes,
         "SharedSize": shared_bytes,
-        "Labels": dict(image.config.labels),
+        "Labels": by_key(image.config.labels),
         "Containers": containers,
     }
 

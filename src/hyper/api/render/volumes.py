@@ -2,6 +2,7 @@
 
 from hyper.api.times import rfc3339
 from hyper.core.pod_spec import Medium, VolumeSource
+from hyper.core.values import by_key
 from hyper.engine.views import VolumeView
 from hyper.storage.volume_disks import Snapshot
 
@@ -13,10 +14,10 @@ def show(volume: VolumeView, size_bytes: int | None = None) -> JSON:
     shown: JSON = {
         "CreatedAt": rfc3339(volume.created_ns),
         "Driver": volume.driver,
-        "Labels": dict(volume.labels) or None,
+        "Labels": by_key(volume.labels) or None,
         "Mountpoint": volume.mountpoint,
         "Name": volume.name,
-        "Options": dict(volume.options) or None,
+        "Options": by_key(volume.options) or None,
         "Scope": "local",
     }
     if volume.source is not None:

@@ -6,6 +6,25 @@ from hyper.cli.timestamps import api_time
 from hyper.cli.usage_texts import OBJECT_FORMAT_HELP
 from hyper.sdk import answers
 
+_GO_NAMES = {
+    "ID": "id",
+    "Status": "status",
+    "From": "from",
+    "Scope": "scope",
+    "Time": "time",
+    "TimeNano": "timeNano",
+}
+
+
+class _GoEvent(dict[str, object]):
+    """An event with the names that its fields have in Go, for templates."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in _GO_NAMES or super().__contains__(name)
+
+    def __missing__(self, name: str) -> object:
+        return self.get(_GO_NAMES[name], "")
+
 
 def events(call: Invocation) -> int:
     """Print events until --until, or for ever."""
@@ -22,7 +41,10 @@ def events(call: Invocation) -> int:
         "filters": options.filters(),
     }
     for event in call.daemon.open("GET", "/events", query).json_stream():
-        print(compiled.render(event) if compiled else _line(event), flush=True)
+        if compiled and isinstance(event, dict):
+            print(compiled.render(_GoEvent(event)), flush=True)
+        else:
+            print(_line(event), flush=True)
     return 0
 
 

@@ -44,7 +44,13 @@ def version(call: Invocation) -> int:
     except HyperError as err:
         failure = err
     if compiled:
-        print_formatted({"Client": client, "Server": server}, compiled)
+        # A template may use the names docker has beside those of the API.
+        shown = {**client, "APIVersion": _API_VERSION}
+        if layout == "json":
+            shown = client
+        elif isinstance(server, dict):
+            server["APIVersion"] = answers.text(server, "ApiVersion")
+        print_formatted({"Client": shown, "Server": server}, compiled)
     else:
         _print_client(client)
         if server:
