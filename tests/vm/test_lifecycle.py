@@ -76,6 +76,20 @@ def test_restart(hyper: Hyper) -> None:
     assert leaks.settle(lambda: hyper("logs", "phoenix").lines != ["up", "up"])
 
 
+def test_a_restart_keeps_a_container_that_goes_when_it_ends(hyper: Hyper) -> None:
+    shell = ("sh", "-c", "echo more >> /kept; sleep 600")
+    hyper("run", "-d", "--rm", "--name", "brief", "--stop-signal", "KILL", "busybox", *shell)
+
+    def kept() -> list[str]:
+        return hyper("exec", "brief", "cat", "/kept", status=None).lines
+
+    assert leaks.settle(lambda: kept() != ["more"])
+    hyper("restart", "brief")
+    assert leaks.settle(lambda: kept() != ["more", "more"])
+    hyper("stop", "brief")
+    assert hyper("ps", "--all", "--quiet").stdout == ""
+
+
 def test_running_container_is_removed_only_by_force(hyper: Hyper) -> None:
     hyper("run", "-d", "--name", "busy", "busybox", "sleep", "600")
     hyper("rm", "busy", status=1)

@@ -69,6 +69,7 @@ class Container:
         self.network = NetworkView()
         self.health: Health | None = row.status.health
         self.readiness = Readiness()
+        self.restarted = 0  # how many are stopping it in order to start it
         self._turn: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._removed: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
 

@@ -159,13 +159,17 @@ class Containers:
         self, reference: str, timeout_s: float | None = None, signal: str = ""
     ) -> None:
         """Stop a container if it runs, and start it."""
-        with contextlib.suppress(NotModified):
-            await self.stop(reference, timeout_s, signal)
+        _, container = find_container(self._pods, reference)
+        container.restarted += 1  # --rm does not mean this end
+        try:
+            with contextlib.suppress(NotModified):
+                await self.stop(reference, timeout_s, signal)
+        finally:
+            container.restarted -= 1
         try:
             await self.start(reference)
         except HyperError as err:
             raise Failure(f"Cannot restart container {reference}: {err}") from err
-        _, container = find_container(self._pods, reference)
         await self._services.tell(container.event("restart"))
 
     async def remove(
@@ -182,8 +186,14 @@ class Containers:
         mounts = container.mounts
         if force and container.status.state in ACTIVE:
             await ending.kill_and_wait(pod, container)
-        if container.id in pod.containers:
-            await pod.supervisor.call(lambda: lifecycle.remove(pod, container))
+        try:
+            if container.id in pod.containers:
+                await pod.supervisor.call(lambda: lifecycle.remove(pod, container))
+        except Conflict:
+            if container.id in pod.containers:
+                raise
+            # Somebody else was before us; the pod may have gone with it.
+            raise Conflict(f"removal of container {reference} is already in progress") from None
         if volumes:
             await self._volumes.release(mounts)
 

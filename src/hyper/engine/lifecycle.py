@@ -293,7 +293,7 @@ async def record_exit(
     died = (die, *left, *unmounted(container.mounts, container.id))
     container.log.close()
     container.network = NetworkView()
-    if container.spec.auto_remove:
+    if container.spec.auto_remove and not container.restarted:
         await _remove_at_exit(pod, container, status, died)
         return
     again = plan.restarts(container.spec.restart_policy, status)

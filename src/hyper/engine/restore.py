@@ -149,6 +149,10 @@ async def _settle(pod: Pod) -> None:
             case ContainerState.REMOVING:
                 container.set_status(container.after(ContainerEvent.FAIL))
                 await lifecycle.remove(pod, container)
+            case ContainerState.EXITED if container.spec.auto_remove:
+                # The daemon died while it restarted it.
+                await lifecycle.remove(pod, container)
+                await pod.services.release_volumes(container.mounts)
             case ContainerState.EXITED:
                 if plan.starts_with_daemon(container.spec.restart_policy, container.status):
                     _start_again(pod, container)
