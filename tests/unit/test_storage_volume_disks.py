@@ -52,7 +52,7 @@ def test_a_qcow2_image_has_what_the_sparse_file_had(tmp_path: Path) -> None:
             file.seek(chance.randrange(3 * GIB - 5000))
             file.write(chance.randbytes(chance.randrange(1, 5000)))
     write_qcow2(raw, image)
-    assert virtual_size(image) == 3 * GIB
+    assert virtual_size(image, "qcow2") == 3 * GIB
     found = _content(image.read_bytes())
     assert 20 <= len(found) < 1000
     with raw.open("rb") as file:
@@ -62,7 +62,7 @@ def test_a_qcow2_image_has_what_the_sparse_file_had(tmp_path: Path) -> None:
         whole = sum(1 for number in range(3 * GIB // CLUSTER) if _has_data(file.fileno(), number))
     assert len(found) == whole
     grow_qcow2(image, 100 * GIB)
-    assert virtual_size(image) == 100 * GIB and _content(image.read_bytes()) == found
+    assert virtual_size(image, "qcow2") == 100 * GIB and _content(image.read_bytes()) == found
     with pytest.raises(InvalidArgument, match="at most"):
         grow_qcow2(image, 5 << 40)
 
@@ -80,7 +80,7 @@ async def test_a_volume_is_snapshotted_restored_and_grown(
     disks: VolumeDisks, image_format: str
 ) -> None:
     path = await disks.create("data", 64 * MIB - 1, image_format)
-    assert virtual_size(path) == 64 * MIB and path.stat().st_blocks * 512 < 2 * MIB
+    assert virtual_size(path, image_format) == 64 * MIB and path.stat().st_blocks * 512 < 2 * MIB
     if image_format == "raw":
         subprocess.run(["/sbin/e2fsck", "-fn", path], check=True, capture_output=True)
     before = path.read_bytes()
@@ -88,19 +88,28 @@ async def test_a_volume_is_snapshotted_restored_and_grown(
     with pytest.raises(Conflict, match="has a snapshot named 'one'"):
         disks.check_new("data", "one")
     await disks.grow(path, 128 * MIB, image_format)
-    assert virtual_size(path) == 128 * MIB
+    assert virtual_size(path, image_format) == 128 * MIB
     # What a daemon that died in between had enlarged already is never cut off.
     assert await disks.grow(path, 96 * MIB, image_format) == 128 * MIB
-    assert virtual_size(path) == 128 * MIB
+    assert virtual_size(path, image_format) == 128 * MIB
     with path.open("r+b") as file:
         file.seek(32 * 1024)
         file.write(b"changed")
-    (kept,) = disks.snapshots("data")
+    (kept,) = disks.snapshots("data", image_format)
     assert (kept.name, kept.size_bytes) == ("one", 64 * MIB) and kept.stored_bytes < 2 * MIB
-    assert await disks.restore("data", path, "one") == 64 * MIB
+    assert await disks.restore("data", path, "one", image_format) == 64 * MIB
     assert path.read_bytes() == before
     disks.remove("data", "one")
-    assert disks.snapshots("data") == []
+    assert disks.snapshots("data", image_format) == []
+
+
+async def test_a_guest_s_bytes_do_not_make_a_raw_image_another(disks: VolumeDisks) -> None:
+    path = await disks.create("data", 64 * MIB, "raw")
+    with path.open("r+b") as file:
+        file.write(b"QFI\xfb" + bytes(20) + (8 * GIB).to_bytes(8, "big") + bytes(64))
+    await disks.take("data", path, "one")
+    assert [kept.size_bytes for kept in disks.snapshots("data", "raw")] == [64 * MIB]
+    assert await disks.restore("data", path, "one", "raw") == 64 * MIB
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 129, "-rf"])

@@ -4,7 +4,7 @@ A snapshot of a disk that a pod writes to is taken while the guest holds its wri
 still did afterwards is the proof that the copy is consistent.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -36,9 +36,9 @@ class Snapshots:
         self._volumes = volumes
         self._disks = disks
 
-    async def list(self, name: str) -> list[Snapshot]:
+    async def list(self, name: str) -> Sequence[Snapshot]:
         """Return the snapshots of a volume, oldest first. Raises NotFound."""
-        return self._disks.snapshots((await self._volumes.get(name)).name)
+        return self._volumes.snapshots(await self._volumes.get(name))
 
     async def take(self, name: str, snapshot: str) -> Snapshot:
         """Take a snapshot of a volume, in use or not.
@@ -54,7 +54,7 @@ class Snapshots:
                 await self._disks.take(name, Path(source.source), snapshot)
         else:
             await self._take_frozen(volume, source, snapshot, writer)
-        return next(item for item in self._disks.snapshots(name) if item.name == snapshot)
+        return next(item for item in self._volumes.snapshots(volume) if item.name == snapshot)
 
     async def _take_frozen(
         self, volume: VolumeView, source: VolumeSource, snapshot: str, writer: Use
@@ -97,7 +97,9 @@ class Snapshots:
         volume, source = await self._file_of(name, "restore")
         self._disks.snapshot_path(name, snapshot)
         async with self._held(source, volume, "the restore of a snapshot", read_only=False):
-            size = await self._disks.restore(name, Path(source.source), snapshot)
+            size = await self._disks.restore(
+                name, Path(source.source), snapshot, source.image_format
+            )
             if source.grow:
                 volume = replace(volume, source=replace(source, size_bytes=size))
             await self._volumes.store(volume, "restore")

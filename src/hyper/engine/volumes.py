@@ -19,7 +19,7 @@ from hyper.engine.store import Store
 from hyper.engine.views import ContainerView, MountView, VolumeView
 from hyper.engine.volume_options import LOCAL, volume_source
 from hyper.images.catalog import Image
-from hyper.storage.volume_disks import VolumeDisks
+from hyper.storage.volume_disks import Snapshot, VolumeDisks
 from hyper.storage.volumes import Volumes as VolumeFolders
 
 UNKNOWN_BYTES = -1
@@ -101,6 +101,12 @@ class Volumes:
         """Return every volume."""
         return await self._store.call(self._store.volume_table.all)
 
+    def snapshots(self, volume: VolumeView) -> Sequence[Snapshot]:
+        """Return the snapshots of a volume, oldest first; one that is no disk image has none."""
+        if volume.source is None:
+            return ()
+        return self._disks.snapshots(volume.name, volume.source.image_format)
+
     async def remove(self, name: str, force: bool = False) -> None:
         """Remove a volume and what Hyper keeps of it. Raises NotFound, Conflict while a container
         names it or, unless forced, it has snapshots.
@@ -111,7 +117,7 @@ class Volumes:
             if force:
                 return
             raise
-        kept = () if force or volume.reference_count else self._disks.snapshots(name)
+        kept = () if force or volume.reference_count else self.snapshots(volume)
         if kept:
             names = ", ".join(snapshot.name for snapshot in kept)
             raise Conflict(f"remove {name}: it has snapshots ({names}): remove them, or use force")

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from hyper.core.errors import InvalidArgument
+from hyper.core.errors import Failure, InvalidArgument
 from hyper.host.files import data_ranges, disk_errors
 
 CLUSTER = 64 * 1024
@@ -69,13 +69,18 @@ def grow_qcow2(path: Path, size_bytes: int) -> None:
         os.fsync(file.fileno())
 
 
-def virtual_size(path: Path) -> int:
-    """Return the bytes of the disk that an image, raw or qcow2, is. Raises Failure."""
+def virtual_size(path: Path, image_format: str) -> int:
+    """Return the bytes of the disk that an image, "raw" or "qcow2", is. Raises Failure.
+
+    Which of them is not told by its first bytes: those of a raw image are a guest's.
+    """
     with disk_errors(path, "read"), open(path, "rb") as file:
+        if image_format != "qcow2":
+            return os.fstat(file.fileno()).st_size
         header = file.read(_HEADER.size)
-        if header[:4] == b"QFI\xfb" and len(header) == _HEADER.size:
-            return int.from_bytes(header[_SIZE_AT : _SIZE_AT + 8], "big")
-        return os.fstat(file.fileno()).st_size
+        if header[:4] != b"QFI\xfb" or len(header) < _HEADER.size:
+            raise Failure(f"{path} is not a qcow2 image")
+        return int.from_bytes(header[_SIZE_AT : _SIZE_AT + 8], "big")
 
 
 def check_size(size_bytes: int) -> None:

@@ -62,9 +62,7 @@ class VolumeDisks:
         size_bytes = check_size(size_bytes, "a volume")
         if image_format == "qcow2":
             check_qcow2_size(size_bytes)
-            return max(size_bytes, virtual_size(path))
-        with disk_errors(path, "read"):
-            return max(size_bytes, path.stat().st_size)
+        return max(size_bytes, virtual_size(path, image_format))
 
     async def grow(self, path: Path, size_bytes: int, image_format: str) -> int:
         """Make an image larger and return its size; its file system follows when it is mounted."""
@@ -76,17 +74,16 @@ class VolumeDisks:
                 os.truncate(path, size_bytes)
         return size_bytes
 
-    def snapshots(self, name: str) -> list[Snapshot]:
+    def snapshots(self, name: str, image_format: str) -> list[Snapshot]:
         """Return a volume's snapshots, oldest first."""
         found = []
         folder = self._folder(name)
         for entry in folder.iterdir() if folder.is_dir() else ():
             if entry.suffix == ".img" and not entry.name.startswith("."):
                 info = entry.stat()
+                size_bytes = virtual_size(entry, image_format)
                 found.append(
-                    Snapshot(
-                        entry.stem, info.st_mtime_ns, virtual_size(entry), info.st_blocks * 512
-                    )
+                    Snapshot(entry.stem, info.st_mtime_ns, size_bytes, info.st_blocks * 512)
                 )
         return sorted(found, key=lambda snapshot: (snapshot.created_ns, snapshot.name))
 
@@ -109,11 +106,11 @@ class VolumeDisks:
         private_directory(path.parent)
         await in_thread("snapshot volume", _copy_synced, image, path)
 
-    async def restore(self, name: str, image: Path, snapshot: str) -> int:
+    async def restore(self, name: str, image: Path, snapshot: str, image_format: str) -> int:
         """Put a snapshot in place of a volume's image; return its size. Raises NotFound."""
         source = self.snapshot_path(name, snapshot)
         await in_thread("restore volume", _replace, source, image)
-        return virtual_size(source)
+        return virtual_size(source, image_format)
 
     def remove(self, name: str, snapshot: str) -> None:
         """Delete a snapshot. Raises NotFound."""
