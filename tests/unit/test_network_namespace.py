@@ -226,13 +226,7 @@ async def test_no_pod_takes_all_connections_to_the_world(host: Host[Guest]) -> N
     if not host.networks.diagnosis[1].endswith("slirp4netns"):
         pytest.skip("this uplink has enough for all")
     one, two = await host.guest(BACK), await host.guest(BACK)
-    routes = Path(f"/proc/{host.networks.process_id}/net/route")
-
-    def missing() -> bool:
-        return "up0\t00000000" not in routes.read_text() or len(_uplinks(host)) != 1
-
-    assert await asyncio.to_thread(leaks.settle, missing, _PATIENCE_S), "there is no uplink"
-    (uplink_pid,) = _uplinks(host)
+    uplink_pid = await _uplink_pid(host)
     os.kill(uplink_pid, signal.SIGSTOP)  # so that nobody else refuses them
     try:
         refused = await asyncio.to_thread(one.connects, _ELSEWHERE, most + 10)
@@ -247,12 +241,22 @@ def _uplinks(host: Host[Guest]) -> list[int]:
     return [pid for pid, name in found if name.startswith(("pas", "slirp"))]
 
 
+async def _uplink_pid(host: Host[Guest]) -> int:
+    """Return the process of the uplink, once it has made its interface; it forks to do so."""
+    routes = Path(f"/proc/{host.networks.process_id}/net/route")
+
+    def missing() -> bool:
+        return "up0\t00000000" not in routes.read_text() or len(_uplinks(host)) != 1
+
+    assert await asyncio.to_thread(leaks.settle, missing, _PATIENCE_S), "there is no uplink"
+    (pid,) = _uplinks(host)
+    return pid
+
+
 async def test_the_uplink_comes_back_and_a_shell_waits_for_it(host: Host[Guest]) -> None:
-    before = await asyncio.to_thread(leaks.settle, lambda: not _uplinks(host), _PATIENCE_S)
-    assert before, "there is no uplink"
+    ended = await _uplink_pid(host)
     names = [process_name(pid) for pid in family(host.networks.process_id)]
     assert len(names) == 3 and names[1] == "sh"  # and no second interpreter
-    (ended,) = _uplinks(host)
     os.kill(ended, signal.SIGKILL)
     again = await asyncio.to_thread(
         leaks.settle, lambda: set(_uplinks(host)) in (set(), {ended}), _PATIENCE_S
