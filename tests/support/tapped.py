@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from hyper.core.spec import PortBinding
+from hyper.host.memory import family, process_name
 from hyper.network.choice import networks
 from hyper.network.directory import Directory
 from hyper.network.networks import Link, Network, Networks, Wanted
@@ -64,3 +65,24 @@ async def tapped(
             await backend.disconnect(host.name(guest))
     left = await asyncio.to_thread(leaks.settle, lambda: leaks.processes_naming(str(run_dir)))
     assert left, "the keeper or its uplink is left"
+
+
+_PATIENCE_S = 60.0
+
+
+def uplinks(networks: Networks) -> list[int]:
+    """Return the processes of the uplink: one, more while it makes its interface, or none."""
+    found = [(pid, process_name(pid)) for pid in family(networks.process_id)]
+    return [pid for pid, name in found if name.startswith(("pas", "slirp"))]
+
+
+async def uplink_pid(networks: Networks) -> int:
+    """Return the process of the uplink, once it has made its interface; it forks to do so."""
+    routes = Path(f"/proc/{networks.process_id}/net/route")
+
+    def missing() -> bool:
+        return "up0\t00000000" not in routes.read_text() or len(uplinks(networks)) != 1
+
+    assert await asyncio.to_thread(leaks.settle, missing, _PATIENCE_S), "there is no uplink"
+    (pid,) = uplinks(networks)
+    return pid

@@ -26,7 +26,7 @@ from hyper.network.choice import networks
 from hyper.network.directory import Directory
 from hyper.network.networks import Balanced, BalancedPort, Link, Network, Wanted
 from tests.support import leaks
-from tests.support.tapped import Host, tapped
+from tests.support.tapped import Host, tapped, uplink_pid, uplinks
 
 pytestmark = pytest.mark.root
 
@@ -226,40 +226,23 @@ async def test_no_pod_takes_all_connections_to_the_world(host: Host[Guest]) -> N
     if not host.networks.diagnosis[1].endswith("slirp4netns"):
         pytest.skip("this uplink has enough for all")
     one, two = await host.guest(BACK), await host.guest(BACK)
-    uplink_pid = await _uplink_pid(host)
-    os.kill(uplink_pid, signal.SIGSTOP)  # so that nobody else refuses them
+    stopped = await uplink_pid(host.networks)
+    os.kill(stopped, signal.SIGSTOP)  # so that nobody else refuses them
     try:
         refused = await asyncio.to_thread(one.connects, _ELSEWHERE, most + 10)
         assert refused == [1000 + most + number for number in range(10)]
         assert await asyncio.to_thread(two.connects, _ELSEWHERE, 10) == []
     finally:
-        os.kill(uplink_pid, signal.SIGCONT)
-
-
-def _uplinks(host: Host[Guest]) -> list[int]:
-    found = [(pid, process_name(pid)) for pid in family(host.networks.process_id)]
-    return [pid for pid, name in found if name.startswith(("pas", "slirp"))]
-
-
-async def _uplink_pid(host: Host[Guest]) -> int:
-    """Return the process of the uplink, once it has made its interface; it forks to do so."""
-    routes = Path(f"/proc/{host.networks.process_id}/net/route")
-
-    def missing() -> bool:
-        return "up0\t00000000" not in routes.read_text() or len(_uplinks(host)) != 1
-
-    assert await asyncio.to_thread(leaks.settle, missing, _PATIENCE_S), "there is no uplink"
-    (pid,) = _uplinks(host)
-    return pid
+        os.kill(stopped, signal.SIGCONT)
 
 
 async def test_the_uplink_comes_back_and_a_shell_waits_for_it(host: Host[Guest]) -> None:
-    ended = await _uplink_pid(host)
+    ended = await uplink_pid(host.networks)
     names = [process_name(pid) for pid in family(host.networks.process_id)]
     assert len(names) == 3 and names[1] == "sh"  # and no second interpreter
     os.kill(ended, signal.SIGKILL)
     again = await asyncio.to_thread(
-        leaks.settle, lambda: set(_uplinks(host)) in (set(), {ended}), _PATIENCE_S
+        leaks.settle, lambda: set(uplinks(host.networks)) in (set(), {ended}), _PATIENCE_S
     )
     assert again, "the uplink did not come back"
 

@@ -12,12 +12,12 @@ import pytest
 import pytest_asyncio
 
 from hyper.core.spec import Nic
-from hyper.host.memory import family, process_name
 from hyper.network import namespace, uplink
 from hyper.network.choice import networks
 from hyper.network.directory import Directory
 from hyper.network.networks import Networks
 from tests.support import leaks
+from tests.support.tapped import uplink_pid
 
 _PATIENCE_S = 60.0
 _ROUTE6 = f"{'0' * 32} 00 {'0' * 32} 00 {'fd' + '0' * 29 + '1'} 00000400 0 0 00000003 eth0\n"
@@ -95,17 +95,18 @@ async def backend(run_dir: Path) -> AsyncIterator[Networks]:
 
 @pytest.mark.root
 async def test_the_uplink_is_confined_and_has_routes(backend: Networks) -> None:
-    def missing() -> bool:
-        routes = Path(f"/proc/{backend.process_id}/net/route").read_text()
-        return not any(line.split()[:2] == ["up0", "0" * 8] for line in routes.splitlines())
+    found = await uplink_pid(backend)
 
-    assert await asyncio.to_thread(leaks.settle, missing, _PATIENCE_S)
-    (found,) = [
-        pid for pid in family(backend.process_id) if process_name(pid).startswith(("pas", "slirp"))
-    ]
-    status = Path(f"/proc/{found}/status").read_text()
-    assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
-    assert not {"home", "root", "usr"} & {*os.listdir(f"/proc/{found}/root")}
+    def unconfined() -> bool:
+        status = Path(f"/proc/{found}/status").read_text()
+        seen = set(os.listdir(f"/proc/{found}/root"))
+        return not (
+            "Seccomp:\t2" in status
+            and "NoNewPrivs:\t1" in status
+            and not {"home", "root", "usr"} & seen
+        )
+
+    assert await asyncio.to_thread(leaks.settle, unconfined, _PATIENCE_S)
     for pid in (backend.process_id, found):  # each connection of a pod is an open file of these
         assert resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] > 1024
 
