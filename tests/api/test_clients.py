@@ -100,6 +100,8 @@ def test_the_life_of_a_container(docker_py: docker.DockerClient) -> None:
     with pytest.raises(docker.errors.APIError, match="is not running"):
         made.kill()
     made.remove()
+    with pytest.raises(docker.errors.NotFound, match="network missing not found"):
+        docker_py.containers.run("busybox", "true", network="missing", remove=True)
     with pytest.raises(docker.errors.NotFound, match="No such container: py2"):
         docker_py.containers.get("py2")
     events.close()
