@@ -167,3 +167,34 @@ def test_the_uplink_leads_to_the_host_by_either_family(run_dir: Path) -> None:
         env=environment,
     )
     assert done.stdout.split() == ["198.51.100.2", "2001:db8:1::2"], done.stderr
+
+
+_WAS_FASTER = """
+import asyncio, socket, subprocess
+from hyper.network.keeper import Keeper
+
+async def main():
+    keeper = Keeper("/usr/bin/slirp4netns", True)
+    for step in ("add up0 type bridge", "set up0 up"):
+        subprocess.run(["ip", "link", *step.split()], check=True)
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(keeper.serve(listener))
+    await asyncio.sleep(0)
+    subprocess.run(["ip", "-6", "route", "show", "default"], check=True)
+    serving.cancel()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.root
+def test_an_uplink_that_was_up_before_the_keeper_has_ipv6_too() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(uplink.__file__).parents[2])}
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", _WAS_FASTER],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert "default via fe80::2 dev up0" in done.stdout, done.stderr

@@ -93,6 +93,7 @@ class Keeper:
         loop.add_reader(listener.fileno(), self._accept, listener)
         events = link_events()
         loop.add_reader(events.fileno(), self._links_changed, events)
+        self._complete_uplink()  # it may have been faster than we
         loop.call_later(_FIRST_S, self._give_up)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
@@ -133,11 +134,12 @@ class Keeper:
         with contextlib.suppress(OSError):
             while events.recv(1 << 16):
                 pass
-        if self._uplink6:
-            self._complete_uplink()
+        self._complete_uplink()
         self._end_if_useless()
 
     def _complete_uplink(self) -> None:
+        if not self._uplink6:
+            return
         index = self._netlink.links().get(nft.UPLINK, 0)
         if index in (0, self._uplink_index):
             return
