@@ -66,6 +66,12 @@ PARAMETERS = (
         )
     ),
     Parameter(
+        "ImageDelete",
+        "force",
+        Support.DIFFERS,
+        "an image of a stopped container loses its names and stays until the container is removed",
+    ),
+    Parameter(
         "BuildPrune",
         "keep-storage, reserved-space, max-used-space, min-free-space, all, filters",
         Support.DIFFERS,
