@@ -75,8 +75,9 @@ async def test_a_client_that_goes_away_cancels_its_pull(served: Served) -> None:
 
 
 async def test_import_and_push_check_what_they_are_given(client: Client) -> None:
-    reply = await client("POST", "/images/create", fromSrc="http://x/")
-    assert (reply.status, reply.body["message"][:15]) == (501, "ImageCreate is ")
+    for source in ("ftp://x/", "http://", "http://x:0/", "http://x:y/", "file:///etc/shadow"):
+        reply = await client("POST", "/images/create", fromSrc=source)
+        assert (reply.status, reply.body["message"][:12]) == (400, "invalid URL "), source
     reply = await client("POST", "/images/create", fromSrc="-", changes="NONSENSE x")
     assert (reply.status, reply.body["message"]) == (400, "nonsense is not a valid change command")
     assert (await client("POST", "/images/absent@sha256:12/push")).status == 400

@@ -1,6 +1,7 @@
 """Owns what moves images between the store and registries or clients: pull, push, import."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from aiohttp import web
 
@@ -8,9 +9,9 @@ from hyper.api import event_records
 from hyper.api.call import Call, json_response
 from hyper.api.platforms import check_platform
 from hyper.api.progress import Line, stream_progress
-from hyper.core.errors import Failure, InvalidArgument, Unauthorized, Unsupported
+from hyper.core.errors import Failure, InvalidArgument, Unauthorized
 from hyper.core.values import read_string
-from hyper.images import remote
+from hyper.images import download, remote
 from hyper.images.build import Change
 from hyper.images.changes import apply
 from hyper.images.credentials import Credentials, from_header
@@ -89,10 +90,7 @@ async def create(call: Call) -> web.StreamResponse:
 
 
 async def _import(call: Call, source: str) -> web.StreamResponse:
-    if source != "-":
-        raise Unsupported(
-            "ImageCreate is not supported with a URL as fromSrc: fetch it and send it as the body"
-        )
+    url = "" if source == "-" else download.address(source)
     name = call.text("repo")
     if name and call.text("tag"):
         name = f"{name}:{call.text('tag')}"
@@ -101,17 +99,24 @@ async def _import(call: Call, source: str) -> web.StreamResponse:
     platform = Platform.parse(call.text("platform")) if call.text("platform") else None
     change = Change(
         lambda config: apply(config, changes),
-        comment=call.text("message") or "Imported from -",
+        comment=call.text("message") or f"Imported from {source}",
         architecture=platform.architecture if platform else "",
         variant=platform.variant if platform else "",
     )
 
-    async def body() -> AsyncIterator[bytes]:
-        async for chunk in call.request.content.iter_any():
-            yield chunk
+    async def body(put: Callable[[Line], None]) -> AsyncGenerator[bytes, None]:
+        if not url:
+            async for chunk in call.request.content.iter_any():
+                yield chunk
+            return
+        http = call.engine.images.shelf.http
+        async with aclosing(download.download(http, url, lambda step: put(step.as_json()))) as got:
+            async for chunk in got:
+                yield chunk
 
     async def work(put: Callable[[Line], None]) -> None:
-        image = await call.engine.images.create(body(), change, name=name)
+        async with aclosing(body(put)) as archive:
+            image = await call.engine.images.create(archive, change, name=name)
         put({"status": image.id})
         if name:
             familiar = parse(name).tagged().familiar()
