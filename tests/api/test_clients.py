@@ -4,7 +4,6 @@ import io
 import json
 import tarfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -178,6 +177,8 @@ def test_waiting_for_each_condition(docker_py: docker.DockerClient) -> None:
     made = docker_py.containers.create("busybox", ["sh", "-c", "exit 5"])
     assert made.wait(condition="not-running")["StatusCode"] == 0  # it never ran
     results: dict[str, int] = {}
+    heads = threading.Semaphore(0)  # the head of an answer comes when the daemon waits
+    docker_py.api.hooks["response"].append(lambda *_, **__: heads.release())
     waiters = [
         threading.Thread(
             target=lambda c=condition: results.update({c: made.wait(condition=c)["StatusCode"]})
@@ -186,11 +187,11 @@ def test_waiting_for_each_condition(docker_py: docker.DockerClient) -> None:
     ]
     for waiter in waiters:
         waiter.start()
-    time.sleep(0.5)  # until both have asked: the API has no event for it
+    assert all(heads.acquire(timeout=60) for _ in waiters)
     made.start()
-    waiters[0].join(30)
+    waiters[0].join(60)
     made.remove()
-    waiters[1].join(30)
+    waiters[1].join(60)
     assert results == {"next-exit": 5, "removed": 5}
 
 
@@ -276,8 +277,8 @@ def test_testcontainers(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(
         testcontainers_config, "connection_mode_override", ConnectionMode.docker_host
     )
-    page = "HTTP/1.0 200 OK\\r\\n\\r\\nhello"
-    serve = f"echo ready; while true; do printf '{page}' | nc -l -p 80 >/dev/null; done"
+    # httpd goes into the background when it listens.
+    serve = "printf hello > /tmp/index.html; httpd -h /tmp && echo ready; exec sleep 300"
     container = DockerContainer("busybox").with_command(["sh", "-c", serve]).with_exposed_ports(80)
     with container as running:
         wait_for_logs(running, "ready", timeout=60)

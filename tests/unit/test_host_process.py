@@ -65,10 +65,14 @@ async def test_a_missing_program_names_its_package(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_deadline_ends_the_whole_session(tmp_path: Path) -> None:
-    script = f"sleep 1000 & echo $! > {tmp_path}/pid; wait"
-    with pytest.raises(Timeout):
-        await run(["sh", "-c", script], timeout_s=0.3)
-    await gone(int((tmp_path / "pid").read_text()))
+    pid_file = tmp_path / "pid"
+    pid_file.touch()
+    timeout_s = 0.2
+    while not pid_file.read_text():  # the shell had not come so far
+        timeout_s *= 2
+        with pytest.raises(Timeout):
+            await run(["sh", "-c", f"sleep 1000 & echo $! > {pid_file}; wait"], timeout_s=timeout_s)
+    await gone(int(pid_file.read_text()))
 
 
 async def test_a_program_deaf_to_term_is_killed() -> None:
@@ -118,9 +122,9 @@ async def test_passed_descriptors_and_no_others() -> None:
     read_end, write_end = os.pipe()
     os.set_inheritable(write_end, True)
     try:
-        listing = await run(["ls", "/proc/self/fd"], pass_fds=[read_end])
-        numbers = {int(word) for word in listing.split()}
-        assert read_end in numbers and write_end not in numbers
+        # ls would open the folder as a descriptor of its own, maybe of that number.
+        script = f"for fd in {read_end} {write_end}; do test -e /proc/$$/fd/$fd; echo $?; done"
+        assert await run(["sh", "-c", script], pass_fds=[read_end]) == b"0\n1\n"
     finally:
         os.close(read_end)
         os.close(write_end)
@@ -196,7 +200,7 @@ async def test_several_wait_for_one_exit() -> None:
 async def test_waiting_needs_no_thread() -> None:
     before = len(os.listdir("/proc/self/task"))
     children = [await spawn(["sleep", "1000"], parent_death_signal=True) for _ in range(3)]
-    assert len(os.listdir("/proc/self/task")) == before
+    assert len(os.listdir("/proc/self/task")) <= before  # one of other tests may end
     for child in children:
         await child.terminate(grace_s=0)
         child.close()
