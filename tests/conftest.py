@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from tests.support import leaks
@@ -22,6 +23,9 @@ from tools.places import BUILD, INITRD, KERNEL, VENV
 
 TEST_LOGS = BUILD / "test-logs"
 TEST_LIMIT_S = 240
+# How long an example takes on a busy machine says nothing of it.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 _REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
 
 

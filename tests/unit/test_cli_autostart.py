@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,18 +30,21 @@ os.write(ready, b"1")
 os.close(ready)
 connection, _ = server.accept()
 connection.recv(1)
-server.settimeout(1)
-try:
-    while True:
+server.settimeout(0.05)
+while os.path.exists(run + "/wanted"):
+    try:
         server.accept()
-except TimeoutError:
-    pass
+    except TimeoutError:
+        pass
 """
 
 
 @pytest.fixture
-def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make `tmp_path` the runtime directory, with a daemon of ours as the installation's."""
+def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Make `tmp_path` the runtime directory, with a daemon of ours as the installation's.
+
+    Once somebody has connected to it, it ends with the test.
+    """
     monkeypatch.delenv("HYPER_HOST", raising=False)
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setattr(address, "run_dir", lambda: str(tmp_path))
@@ -49,7 +53,9 @@ def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     daemon.write_text(DAEMON.format(python=sys.executable, run=str(tmp_path)))
     daemon.chmod(0o755)
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "hyper"), "ps"])
-    return tmp_path
+    (tmp_path / "wanted").touch()
+    yield tmp_path
+    (tmp_path / "wanted").unlink()
 
 
 def test_a_missing_daemon_is_started_and_waited_for(run_dir: Path) -> None:

@@ -64,7 +64,8 @@ def test_init_forwards_signals_reaps_and_passes_the_exit_on(init_host: Host) -> 
     host.wait_for(lambda: host.stdout(1))
     assert int(host.stdout(1)) > 1
     assert shell(host, 2, "tr '\\0' ' ' < /proc/1/cmdline").startswith("/sbin/docker-init -- sh")
-    assert "Z" not in shell(host, 3, "sleep 0.3; cut -d' ' -f3 /proc/[0-9]*/stat")
+    dead = "cut -d' ' -f3 /proc/[0-9]*/stat | grep -q Z"
+    assert shell(host, 3, f"sleep 0.3; while {dead}; do sleep 0.1; done; echo none") == "none\n"
     host.request(m.ProcessSignal(1, "", signal.SIGTERM))
     assert host.exited(1).exit_code == 42
 

@@ -74,7 +74,8 @@ async def test_auto_falls_back_and_remembers(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert await probe.choose_accelerator("auto", tmp_path, "k", fails) == "tcg"
-    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    # asyncio itself may speak of a slow step: that is not ours.
+    assert [r.levelname for r in caplog.records if r.name != "asyncio"] == ["WARNING"]
     # Not tried again: `boots` would have succeeded.
     assert await probe.choose_accelerator("auto", tmp_path, "k", boots) == "tcg"
 
