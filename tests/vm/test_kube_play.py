@@ -201,6 +201,7 @@ spec:
         ports: [{name: http, containerPort: 8080}]
         readinessProbe:
           httpGet: {port: http}
+          initialDelaySeconds: 2
           periodSeconds: 1
           timeoutSeconds: 30
           failureThreshold: 1

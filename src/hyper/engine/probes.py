@@ -1,10 +1,12 @@
 """Runs a container's probes while it runs: startup, liveness and readiness, as Kubernetes does.
 
-Their state lives in memory; a new daemon starts anew. What a failure leads to is here too: the
-container is ended, and its restart policy decides what follows.
+What they decided last is noted beside the container's disk and holds for one run: with a new daemon
+who was ready is ready, and services go on leading to it; only the counting starts anew. What a
+failure leads to is here too: the container is ended, and its restart policy decides what follows.
 """
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 from functools import partial
@@ -17,25 +19,38 @@ from hyper.engine.container import Container
 from hyper.engine.pod import Pod
 from hyper.engine.states import ContainerState
 
+_NOTE = "probed"
 _log = logging.getLogger("engine.probes")
 
 
 def begin(pod: Pod, container: Container) -> None:
     """Probe a container that has just started, or was taken over; one without is ready."""
     probes = container.spec.probes
-    _probed(
-        pod,
-        container,
-        started=probes.startup is None,
-        ready=probes.startup is None and probes.readiness is None,
-    )
+    at_once = probes.startup is None, probes.startup is None and probes.readiness is None
+    started, ready = _noted(container) or at_once
+    container.readiness.probed(started=started, ready=ready)
+    pod.services.pods_changed.set()
     if probes.startup or probes.liveness or probes.readiness:
         pod.supervisor.spawn(partial(_run_all, pod, container), "probes")
 
 
 def _probed(pod: Pod, container: Container, *, started: bool, ready: bool) -> None:
-    container.readiness.probed(started=started, ready=ready)
+    known = container.readiness
+    if (known.started, known.ready) != (started, ready):
+        with contextlib.suppress(OSError):  # it is being removed, or the disk is full: no note then
+            note = f"{container.status.started_ns} {started:d} {ready:d}\n"
+            (container.folder / _NOTE).write_text(note)
+    known.probed(started=started, ready=ready)
     pod.services.pods_changed.set()
+
+
+def _noted(container: Container) -> tuple[bool, bool] | None:
+    """Return what is noted of this run: whether it has started, and is ready; None for nothing."""
+    try:
+        run, started, ready = map(int, (container.folder / _NOTE).read_text().split())
+    except (OSError, ValueError):  # a daemon that was killed may leave half a note
+        return None
+    return (bool(started), bool(ready)) if run == container.status.started_ns else None
 
 
 async def _run_all(pod: Pod, container: Container) -> None:
@@ -50,7 +65,7 @@ async def _run_all(pod: Pod, container: Container) -> None:
 
 async def _probe_all(pod: Pod, container: Container) -> None:
     probes = container.spec.probes
-    if probes.startup:
+    if probes.startup and not container.readiness.started:
         startup = _Repeated(pod, container, probes.startup)
         if not await startup.until_decided():
             await _give_up(pod, container, "startup", probes.startup)
