@@ -47,7 +47,7 @@ def test_started_again_it_keeps_its_files(hyper: Hyper) -> None:
 def test_stop_sends_term_and_then_kill(hyper: Hyper) -> None:
     script = "trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.1; done"
     hyper("run", "-d", "--name", "polite", "busybox", "sh", "-c", script)
-    hyper("exec", "polite", "true")
+    assert leaks.settle(lambda: hyper("logs", "polite").lines != ["up"])  # it has set its trap
     hyper("stop", "polite")
     assert _state(hyper, "polite", "ExitCode") == 5
     assert hyper("logs", "polite").lines[-1] == "bye"

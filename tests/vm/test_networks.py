@@ -74,6 +74,8 @@ def _serve(hyper: Hyper, name: str, *arguments: str) -> str:
     """Start a container that says its name to whoever connects to port 80; return its address."""
     script = f"while true; do echo {name} | nc -l -p 80; done"
     hyper("run", "-d", "--name", name, *arguments, "busybox", "sh", "-c", script)
+    listens = "until netstat -ltn | grep -q ':80 '; do sleep 0.1; done"
+    hyper("exec", name, "sh", "-c", listens)
     return _addresses(hyper, name)[0]
 
 
@@ -116,7 +118,7 @@ def test_a_pod_says_its_addresses_and_who_may_reach_its_ports(
     assert "lan0: " in shown and "mtu 1400" in shown and "o@lan0: " in shown
     assert "inet 10.91.0.77/24" in shown and "link/ether 02:aa:00:00:00:07" in shown
     where = hyper("pod", "port", "ls", "placed").stdout.rpartition(":")[2]
-    leaks.settle(lambda: _http(int(where), "127.0.0.2") != "hi")
+    assert leaks.settle(lambda: _http(int(where), "127.0.0.2") != "hi")
     assert _http(int(where), "127.0.0.1") == ""
     taken = pod(hyper, id="second", interfaces=[here], status=1, containers=[])
     assert "address already in use" in taken.error.lower()

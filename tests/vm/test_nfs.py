@@ -23,7 +23,7 @@ def test_pods_share_files_over_nfs(daemon: Daemon, hyper: Hyper) -> None:
     interfaces = [{"network": "nfs"}]
 
     write = container("a", "cat /n/greeting && echo from the client > /n/answer", volumes=uses)
-    read = container("b", "until cat /n/answer; do sleep 0.1; done 2>/dev/null; touch /n/x",
+    read = container("b", "until grep client /n/answer; do sleep 0.1; done 2>/dev/null; touch /n/x",
                      volumes=[uses[0] | {"readOnly": True}])  # fmt: skip
     both = {"volumes": [volume], "interfaces": interfaces, "containers": [write, read]}
     shown = pod(hyper, "--rm", status=1, id="client", **both)
