@@ -216,7 +216,6 @@ def test_udp_ports_are_published_in_ranges_and_balanced(hyper: Hyper, tmp_path: 
         portmappings=[ports],
     )
 
-
     def silent(first: int) -> bool:
         return [_ask(first), _ask(first + 1)] != ["ping7001", "ping7002"]
 

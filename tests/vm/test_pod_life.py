@@ -333,8 +333,7 @@ def test_a_pod_that_follows_ends_with_its_containers_and_sidecars(
     assert leaks.settle(lambda: inspect(hyper, "job")["State"] != "stopped")
     assert not daemon.vmms()
     found = containers(hyper, "job")
-    assert found["work"]["ExitCode"] == 4
-    assert found["side"]["State"] == "exited"
+    assert (found["work"]["ExitCode"], found["side"]["State"]) == (4, "exited")
 
 
 def test_a_pod_is_paused_killed_and_labelled(hyper: Hyper) -> None:
@@ -561,8 +560,8 @@ def test_a_pod_is_attached_to_watched_and_measured(
 ) -> None:
     shell = {"name": "shell", "image": "busybox", "command": ["sh"], "tty": True}
     pod(hyper, id="seen", containers=[shell | {"stdin": True}, container("b", "sleep 600")])
-    since = ("--since", "0")  # it may connect late
-    events = _terminal(daemon, tmp_path, "pod", "events", *since, "-f", "event=pause", "seen")
+    wanted = ("--since", "0", "-f", "event=pause", "seen")  # also if it connects late
+    events = _terminal(daemon, tmp_path, "pod", "events", *wanted)
     stats = _terminal(daemon, tmp_path, "pod", "stats", "--format", "{{.Name}} {{.PIDs}}", "seen")
     attached = _terminal(daemon, tmp_path, "pod", "attach", "seen")
     try:

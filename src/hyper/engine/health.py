@@ -70,9 +70,9 @@ async def _take(pod: Pod, container: Container, health: Health) -> None:
 async def _change(pod: Pod, container: Container, health: Health) -> None:
     if container.status.state not in (ContainerState.RUNNING, ContainerState.PAUSED):
         return  # it ended meanwhile
-    container.health = health
     changed = container.event(f"health_status: {health.status}")
     await pod.store_status(container, replace(container.status, health=health), changed)
+    container.health = health
 
 
 def of_the_ended(health: Health | None) -> Health | None:
