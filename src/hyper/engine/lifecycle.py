@@ -6,11 +6,12 @@ Functions over a Pod; those that change state run in the pod's supervisor (`pod.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from time import monotonic, time_ns
+from types import MappingProxyType
 
 from hyper.agent import messages as guest
 from hyper.core.errors import Conflict, HyperError
@@ -121,14 +122,21 @@ async def _vm_gone(pod: Pod, machine: Machine, ended: VmExit) -> None:
         return
     console = ended.console_tail.strip().splitlines()[-4:]
     how = f"signal {ended.signal}" if ended.signal else f"status {ended.status}"
-    for container in pod.containers.values():
-        await pod.processes.abandon(container)
-    pod.processes.abandon_execs()
-    await lost(pod, " / ".join([f"the VM ended unexpectedly ({how})", *console]))
+    exits = {}
+    for container in tuple(pod.containers.values()):
+        if exited := await pod.processes.abandon(container):
+            exits[container.id] = exited
+    await pod.processes.abandon_execs()
+    await lost(pod, " / ".join([f"the VM ended unexpectedly ({how})", *console]), exits)
 
 
-async def lost(pod: Pod, reason: str) -> None:
-    """Record that the pod has no VM any more, and that what ran in it is gone."""
+async def lost(
+    pod: Pod, reason: str, exits: Mapping[str, guest.ProcessExited] = MappingProxyType({})
+) -> None:
+    """Record that the pod has no VM any more, and that what ran in it is gone.
+
+    `exits` are those of containers of which the guest had told.
+    """
     if pod.machine:
         pod.machine.ending = True
         await pod.machine.agent.close()
@@ -138,7 +146,9 @@ async def lost(pod: Pod, reason: str) -> None:
     await boot.release(pod.services, pod.row.id)
     await pod.move(PodEvent.GONE)
     for container in tuple(pod.containers.values()):
-        if container.status.state in (ContainerState.RUNNING, ContainerState.PAUSED):
+        if exited := exits.get(container.id):
+            await record_exit(pod, container, exited)
+        elif container.status.state in (ContainerState.RUNNING, ContainerState.PAUSED):
             pod.log.error("container %s: %s", container.id[:12], reason)
             gone = guest.ProcessExited(
                 process_id=container.status.process_id, exit_code=LOST_VM, exited_ns=time_ns()

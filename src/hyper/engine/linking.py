@@ -252,7 +252,7 @@ async def tell_owners(pod: "Pod", target: Container) -> None:
     """Have those who are linked to a container that has just started find it where it is now."""
     address = _address(target)
     for other in pod.services.pods():
-        for owner in other.containers.values():
+        for owner in tuple(other.containers.values()):
             if owner is target or not owner.spec.links or owner.status.state not in _RUNNING:
                 continue
             for link in owner.spec.links:

@@ -101,6 +101,7 @@ class Pod:
         machine.ending = True
         await self.move(PodEvent.STOP)
         await self.end_vm(machine, graceful=graceful)
+        await self.processes.abandon_execs()
         self.machine = None
         self.forget_visits(machine)
         await boot.release(self.services, self.row.id)

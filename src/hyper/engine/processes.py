@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from hyper.agent import messages as guest
 from hyper.agent.streams import OutputStream
 from hyper.core.errors import HyperError, Unavailable
+from hyper.core.signals import SIGKILL
 from hyper.engine.container import Container
 from hyper.engine.execs import Exec
 from hyper.engine.logs import LogFile
@@ -44,6 +45,7 @@ class _Running:
     hub: OutputHub
     log: LogFile | None
     exec: Exec | None = None
+    exited: guest.ProcessExited | None = None
     pumping: int = 0
     drained: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -127,10 +129,12 @@ class Processes:
         """Take note of a process' end: once its output was taken, record it and tell the guest."""
         running = self._running.get(event.process_id)
         if running:
+            running.exited = event
             await running.drained.wait()
-            self._running.pop(event.process_id, None)
+            if self._running.pop(event.process_id, None) is None:
+                return  # it was abandoned meanwhile, and so told
             if running.exec:
-                running.exec.ended(128 + event.signal if event.signal else event.exit_code)
+                running.exec.ended(_exit_code(event))
             else:
                 await record(running.container, event)
         if not machine.ending:
@@ -139,20 +143,34 @@ class Processes:
             except HyperError as err:
                 _log.debug("exit of process %d not acknowledged: %s", event.process_id, err)
 
-    async def abandon(self, container: Container) -> None:
-        """The VM is gone: wait until what arrived of a container's output was taken."""
+    async def abandon(self, container: Container) -> guest.ProcessExited | None:
+        """The VM is gone: wait until what arrived of a container's output was taken.
+
+        Returns how its first process ended if the guest had told.
+        """
+        exited = None
         for process_id, running in tuple(self._running.items()):
             if running.container is container and running.exec is None:
                 container.hub.release()
                 await running.drained.wait()
-                del self._running[process_id]
+                self._running.pop(process_id, None)
+                exited = running.exited
+        return exited
 
-    def abandon_execs(self) -> None:
-        """The VM is gone: every exec ended with it, as if killed."""
+    async def abandon_execs(self) -> None:
+        """The VM is gone: every exec ended with it, as if killed unless the guest had told."""
         for process_id, running in tuple(self._running.items()):
             if running.exec:
-                running.exec.ended(137)
-                del self._running[process_id]
+                running.hub.release()
+                await running.drained.wait()
+                if self._running.pop(process_id, None) is not None:
+                    running.exec.ended(_exit_code(running.exited))
+
+
+def _exit_code(exited: guest.ProcessExited | None) -> int:
+    if exited is None:
+        return 128 + SIGKILL
+    return 128 + exited.signal if exited.signal else exited.exit_code
 
 
 @dataclass(frozen=True, slots=True)
