@@ -145,6 +145,35 @@ async def test_processes_outlive_the_spawner(launcher: Launcher, output: int) ->
     other.close()
 
 
+async def test_the_status_of_a_process_is_waited_for_while_the_spawner_is_busy(
+    launcher: Launcher, output: int
+) -> None:
+    process = await launcher.launch([SHELL, "-c", "exec sleep 60"], [output], None)
+    assert launcher._process is not None
+    launcher._process.send_signal(signal.SIGSTOP)
+    await process.terminate(0)
+    process.close()
+    status = asyncio.create_task(launcher.exit_status(process.pid))
+    await asyncio.sleep(1)
+    launcher._process.send_signal(signal.SIGCONT)
+    assert await status == -9
+
+
+async def test_nobody_waits_for_the_status_of_a_process_whose_spawner_dies(
+    launcher: Launcher, output: int
+) -> None:
+    process = await launcher.launch([SHELL, "-c", "exec sleep 60"], [output], None)
+    assert launcher._process is not None
+    launcher._process.send_signal(signal.SIGSTOP)
+    await process.terminate(0)
+    process.close()
+    status = asyncio.create_task(launcher.exit_status(process.pid))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await launcher.close()
+        assert await status is None
+
+
 async def test_a_dead_spawner_is_started_again(launcher: Launcher, output: int) -> None:
     await launcher.start()
     assert launcher._process is not None

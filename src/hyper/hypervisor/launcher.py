@@ -20,7 +20,7 @@ from hyper.host.pidfd import PidHandle
 from hyper.host.process import Process, spawn
 
 _PACKET_BYTES = 1 << 17
-_STATUS_WAIT_S = 0.5
+_STATUS_WAIT_S = 20.0  # the spawner may be busy with other starts
 _IN_FLIGHT = 4
 _STARTS = 8
 _SOURCE = Path(__file__).parents[2]
@@ -81,7 +81,7 @@ class Launcher:
         """Held from opening a VM's files to its launch, so that many starts do not exhaust them."""
         self._serial = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._exits: dict[int, asyncio.Future[int]] = {}
+        self._exits: dict[int, asyncio.Future[int | None]] = {}
 
     async def start(self) -> None:
         """Start the spawner if it does not run; launching does this too, only later."""
@@ -146,7 +146,10 @@ class Launcher:
         await self._ask({"op": "share_remove", "pid": pid, "name": name}, ())
 
     async def exit_status(self, pid: int) -> int | None:
-        """Return the status (negative: a signal) of a VMM that has ended; None if unknown."""
+        """Return the status (negative: a signal) of a VMM that has ended; None if unknown.
+
+        That is so when its spawner has ended before it.
+        """
         future = self._exits.get(pid)
         if future is None:
             return None
@@ -235,3 +238,6 @@ class Launcher:
         for answer in waiting.values():
             if not answer.done():
                 answer.set_result({"error": "the process that starts VMMs has ended"})
+        for status in self._exits.values():
+            if not status.done():
+                status.set_result(None)
