@@ -61,7 +61,7 @@ def test_nothing_is_left_of_many_containers(
     def rested() -> bool:
         """Whether all VMs there are wait in the pool."""
         pool = daemon.run_dir / "pool"
-        return len(daemon.vmms()) == WAITING == len([*pool.rglob("vmm.json")])
+        return len(daemon.vmms()) == WAITING == len(leaks.files_named(pool, "vmm.json"))
 
     _all(daemon, range(AT_ONCE * 2))  # caches, connections, threads and templates exist by now
     assert leaks.settle(lambda: not rested(), 60), "the pool does not fill"

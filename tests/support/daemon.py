@@ -171,7 +171,7 @@ class Daemon:
     def vmms(self) -> set[int]:
         """Return the processes of this daemon's VMs, by the records it keeps of them."""
         pids = set()
-        for record in self.run_dir.rglob("vmm.json"):
+        for record in leaks.files_named(self.run_dir, "vmm.json"):
             with contextlib.suppress(OSError, ValueError):
                 fields = json.loads(record.read_text())
                 if start_time_ticks(fields["pid"]) == fields["start_ticks"]:
@@ -218,9 +218,11 @@ class Daemon:
 
     def keep_logs(self, target: Path) -> Sequence[Path]:
         """Copy the daemon's log, and every console and agent log, to `target`."""
-        found = [self.log, *self.run_dir.rglob("*.log"), *self.root.glob("containers/*/*.log")]
+        found = [Path(top, name) for top, _, names in os.walk(self.folder) for name in names]
+        found = [path for path in found if path.suffix == ".log"]
         target.mkdir(parents=True, exist_ok=True)
         for path in found:
             name = str(path.relative_to(self.folder)).replace("/", "_")
-            shutil.copyfile(path, target / name)
+            with contextlib.suppress(FileNotFoundError):  # of a VM that has just ended
+                shutil.copyfile(path, target / name)
         return found

@@ -1,5 +1,6 @@
 """Owns the question what a test left behind: processes, file descriptors, mounts, files."""
 
+import contextlib
 import os
 import time
 from collections import Counter
@@ -14,6 +15,14 @@ def mounts() -> frozenset[str]:
     """Return the mounts of this process' namespace, without what other programs' options change."""
     lines = Path("/proc/self/mounts").read_text().splitlines()
     return frozenset(" ".join(line.split()[:3]) for line in lines)
+
+
+def files_named(folder: Path, name: str) -> list[Path]:
+    """Return the files of this name below a folder in which others come and go meanwhile.
+
+    Path.rglob fails when a folder goes while it is in it.
+    """
+    return [Path(top, name) for top, _, files in os.walk(folder) if name in files]
 
 
 def processes_naming(text: str) -> dict[int, str]:
@@ -47,7 +56,8 @@ def children(pid: int) -> list[int]:
     """Return the children of a process, zombies included."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+            found += [int(child) for child in (task / "children").read_text().split()]
     return found
 
 

@@ -1,6 +1,7 @@
 """VMs that are forks of another: what they share with it, and what they must not."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
@@ -38,13 +39,12 @@ def _printf(data: bytes) -> str:
 def _kernel_objects(pid: int) -> set[str]:
     """Return the sockets, pipes and event counters a process has open, each by what is its own."""
     found = set()
-    for entry in os.listdir(f"/proc/{pid}/fd"):
-        link = os.readlink(f"/proc/{pid}/fd/{entry}")
+    for entry, link in leaks.open_files(pid).items():
         if link.startswith(("socket:", "pipe:")):
             found.add(link)
-        for line in Path(f"/proc/{pid}/fdinfo/{entry}").read_text().splitlines():
-            if line.startswith("eventfd-id"):
-                found.add(line)
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            lines = Path(f"/proc/{pid}/fdinfo/{entry}").read_text().splitlines()
+            found.update(line for line in lines if line.startswith("eventfd-id"))
     return found
 
 
