@@ -7,14 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from hyper.agent.messages import Data, ProcessExited, ProcessStart
-from hyper.core.spec import ContainerSpec, ExecSpec, LinkSpec
-from hyper.engine import lifecycle, linking
+from hyper.agent.messages import Data, Device, Message, Ping, ProcessExited, ProcessStart
+from hyper.core.errors import Timeout
+from hyper.core.pod_spec import Action, ActionKind, Hooks
+from hyper.core.spec import (
+    ContainerSpec,
+    ExecSpec,
+    Healthcheck,
+    LinkSpec,
+    PortBinding,
+    RestartPolicy,
+    RestartPolicyName,
+)
+from hyper.engine import actions, ending, health, lifecycle, linking, plan
+from hyper.engine.actions import ActionResult
 from hyper.engine.container import Container
 from hyper.engine.execs import Exec
+from hyper.engine.machine import Attached
 from hyper.engine.output import Feed
 from hyper.engine.pod import Pod
 from hyper.engine.states import ContainerState
+from hyper.engine.views import Health, HealthProbe
 from hyper.hypervisor.driver import VmExit
 from tests.support import quiet_pod
 from tests.support.quiet_pod import Agent, settle
@@ -105,3 +118,188 @@ async def test_a_container_made_while_who_is_linked_is_told(
         monkeypatch.setattr(pod.services, "pods", lambda: [pod, other])
         await linking.tell_owners(pod, target)
         assert told == [("o", "db", "10.0.0.9")]
+
+
+ALWAYS = ContainerSpec("busybox", restart_policy=RestartPolicy(RestartPolicyName.ALWAYS))
+PUBLISHING = ContainerSpec("busybox", ports=(PortBinding(80, "tcp"),))
+TOLD = ProcessExited(process_id=1, exit_code=1, exited_ns=2)
+
+
+async def test_who_comes_while_a_run_is_cleared_away_gets_the_next(tmp_path: Path) -> None:
+    """It is shown as exited already, but its ports are not free yet."""
+    async with quiet_pod.running() as (pod, agent, _):
+        container = quiet_pod.container(pod, tmp_path, PUBLISHING)
+        container.log.open()
+        shut, powered_off = asyncio.Event(), asyncio.Event()
+
+        async def power_off(message: Message) -> None:
+            shut.set()
+            await powered_off.wait()
+            assert pod.machine is not None
+            await pod.machine.vm.kill()
+
+        agent.answer = power_off
+        async with asyncio.TaskGroup() as group:
+            before = group.create_task(container.next_exit())
+            attached = container.hub.open(stdout=True, stderr=True)
+            await asyncio.sleep(0)
+            group.create_task(
+                pod.supervisor.call(partial(lifecycle.record_exit, pod, container, TOLD))
+            )
+            await shut.wait()
+            assert container.status.state is ContainerState.EXITED
+            coming = group.create_task(container.next_exit())
+            asking = group.create_task(container.last_exit())
+            feed = container.hub.open(stdout=True, stderr=True)
+            await settle()
+            assert not (before.done() or coming.done() or asking.done())
+            powered_off.set()
+            assert (await before).exit_code == (await asking).exit_code == 1
+            assert [piece async for piece in attached] == []
+            await settle()
+            assert not coming.done()
+            await container.hub.publish(1, b"of the next run")
+            assert await anext(aiter(feed)) == (1, b"of the next run")
+            coming.cancel()
+
+
+async def test_a_guest_that_cannot_clear_away_keeps_nobody_waiting(tmp_path: Path) -> None:
+    async with quiet_pod.running() as (pod, agent, _):
+        container = quiet_pod.container(pod, tmp_path, PUBLISHING)
+        container.log.open()
+        assert pod.machine is not None
+        device = Device(bus=0, index=0)
+        pod.machine.containers[container.id] = Attached((device,), device)
+
+        def refuse(message: Message) -> None:
+            raise Timeout(type(message).__name__, 0)
+
+        agent.answer = refuse
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(container.next_exit())
+            await asyncio.sleep(0)
+            await pod.supervisor.call(partial(lifecycle.record_exit, pod, container, TOLD))
+            async with asyncio.timeout(5):
+                assert (await waiting).exit_code == 1
+        assert pod.machine is None
+
+
+async def _fail_hook_when(
+    told: asyncio.Event, monkeypatch: pytest.MonkeyPatch, pod: Pod, container: Container
+) -> None:
+    """Begin a post-start hook that fails when `told`."""
+
+    async def perform(*_: object, **__: object) -> ActionResult:
+        await told.wait()
+        return ActionResult(False, 137, "killed")
+
+    monkeypatch.setattr(actions, "perform", perform)
+    pod.supervisor.spawn(partial(lifecycle._after_start, pod, container), "post-start")
+    await settle()
+
+
+HOOKED = replace(ALWAYS, hooks=Hooks(post_start=Action(ActionKind.EXEC, command=("true",))))
+
+
+@pytest.mark.parametrize("first", ["end", "hook"])
+async def test_a_hook_that_its_container_s_end_made_fail_prevents_no_restart(
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of both is learnt of first."""
+    monkeypatch.setattr(plan, "restart_delay_s", lambda _: 60.0)
+    async with quiet_pod.running() as (pod, _, store):
+        container = quiet_pod.container(pod, tmp_path, HOOKED)
+        container.log.open()
+        told = asyncio.Event()
+        await _fail_hook_when(told, monkeypatch, pod, container)
+        store.slow = {"put_status"}
+        pod.supervisor.post(partial(lifecycle.record_exit, pod, container, TOLD))
+        await store.waiting.wait()
+        if first == "hook":
+            told.set()
+            await settle()
+        store.go.set()
+        await settle()
+        told.set()
+        await settle()
+        assert container.status.state is ContainerState.RESTARTING
+        assert not container.status.stopped_by_user
+
+
+async def test_a_hook_of_the_run_before_says_nothing_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with quiet_pod.running() as (pod, agent, _):
+        container = quiet_pod.container(pod, tmp_path, HOOKED)
+        told = asyncio.Event()
+        await _fail_hook_when(told, monkeypatch, pod, container)
+        container.set_status(replace(container.status, state=ContainerState.RESTARTING))
+        container.ended()
+        container.set_status(replace(container.status, state=ContainerState.RUNNING))
+        told.set()
+        await settle()
+        assert not container.readiness.hooked
+        assert agent.asked == []
+
+
+async def test_health_checks_end_with_the_run_that_ends_during_a_probe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probing, answered = asyncio.Event(), asyncio.Event()
+
+    async def probe(*_: object) -> HealthProbe:
+        probing.set()
+        await answered.wait()
+        return HealthProbe(1, 2, 0, "")
+
+    monkeypatch.setattr(health, "_probe", probe)
+    check = Healthcheck(("CMD", "true"), interval_s=0.001, timeout_s=1, retries=1)
+    async with quiet_pod.running() as (pod, _, _), asyncio.TaskGroup() as group:
+        container = quiet_pod.container(pod, tmp_path, ALWAYS)
+        monitoring = group.create_task(health.monitor(pod, container, check))
+        await probing.wait()
+        container.set_status(replace(container.status, state=ContainerState.RESTARTING))
+        container.ended()
+        container.set_status(replace(container.status, state=ContainerState.RUNNING))
+        container.health = Health(health.STARTING)
+        answered.set()
+        async with asyncio.timeout(5):
+            await monitoring
+        assert container.health == Health(health.STARTING)
+
+
+async def test_a_container_that_dies_at_the_last_moment_takes_nobody_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "KILL_WAIT_S", 0.0)
+    async with quiet_pod.running() as (pod, agent, _):
+        container = quiet_pod.container(pod, tmp_path, SPEC)
+        container.log.open()
+        quiet_pod.container(pod, tmp_path, SPEC, name="d")
+        machine = pod.machine
+        assert machine is not None
+
+        async def answer(message: Message) -> None:
+            if isinstance(message, Ping):
+                await pod.supervisor.call(partial(lifecycle.record_exit, pod, container, TOLD))
+
+        agent.answer = answer
+        async with asyncio.timeout(5):
+            await ending.kill_and_wait(pod, container)
+        assert pod.machine is machine
+
+
+async def test_a_command_whose_start_nobody_waits_for_leaves_nothing(tmp_path: Path) -> None:
+    async with quiet_pod.running() as (pod, agent, _):
+        container = quiet_pod.container(pod, tmp_path, SPEC)
+        assert pod.machine is not None
+
+        async def never(message: Message) -> None:
+            if isinstance(message, ProcessStart):
+                await asyncio.Event().wait()
+
+        agent.answer = never
+        outcome = await actions.run(pod, pod.machine, container, ("true",), 0.01)
+        assert outcome.timed_out
+        await settle()
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("output")]

@@ -20,6 +20,7 @@ class _Container:
         self.id = "c" * 64
         self.status = SimpleNamespace(state=state)
         self.end = asyncio.Event()
+        self.turn = self
 
     async def next_exit(self) -> None:
         await self.end.wait()

@@ -96,7 +96,7 @@ async def _start(pod: "Pod", machine: Machine, started: Exec) -> None:
     pod.processes.open_exec(pod.supervisor, machine, started, request)
     try:
         started.pid = await machine.start(request)
-    except HyperError:
+    except BaseException:  # should it start when nobody waits any more, it is killed
         pod.processes.discard(machine, process_id)
         raise
 

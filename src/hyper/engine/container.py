@@ -19,6 +19,8 @@ from hyper.engine.states import ACTIVE, CONTAINER, ContainerEvent, ContainerStat
 from hyper.engine.store import ContainerRow
 from hyper.engine.views import ContainerView, Exit, Health, MountView, NetworkView, Status
 
+RUNS = frozenset({ContainerState.RUNNING, ContainerState.PAUSED})
+
 
 class Readiness:
     """What probes and hooks say of a container's run, and who waits for them."""
@@ -71,6 +73,8 @@ class Container:
         self.readiness = Readiness()
         self.restarted = 0  # how many are stopping it in order to start it
         self._turn: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self._left: asyncio.Future[Exit] | None = None  # the turn that ended, still to be told
+        self._end_feeds: Callable[[], None] = _nothing
         self._removed: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
 
     @property
@@ -124,16 +128,29 @@ class Container:
         return replace(self.status, state=state, **changes)  # type: ignore[arg-type]
 
     def set_status(self, status: Status) -> None:
-        """Take over a status that was stored."""
+        """Take over a status that was stored.
+
+        Who comes once it does not run any more waits for, and is attached to, the next run.
+        """
+        ran = self.status.state in RUNS
         self.row = replace(self.row, status=status)
+        if ran and status.state not in RUNS:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._left, self._turn = self._turn, asyncio.get_running_loop().create_future()
+        self._end_feeds = self.hub.turn_over()
+        self.renew_stdin()
 
     def ended(self) -> None:
-        """Tell who waits that a run ended; the next run gets new waiters and a new stdin."""
-        loop = asyncio.get_running_loop()
-        turn, self._turn = self._turn, loop.create_future()
-        turn.set_result(self.exit)
+        """Tell who waits for the end of the run, or is attached to it, that it ended."""
+        if self._left is None:
+            self._leave()
+        left, self._left = self._left, None
+        assert left is not None
+        self._end_feeds()
+        left.set_result(self.exit)
         self.readiness.reset()
-        self.renew_stdin()
 
     def renew_stdin(self) -> None:
         """Forget the stdin of the run that ended."""
@@ -150,6 +167,15 @@ class Container:
     def exit(self) -> Exit:
         """How the last run ended."""
         return Exit(self.status.exit_code, self.status.error)
+
+    @property
+    def turn(self) -> object:
+        """What stands for the present run, or the next if none is: each has another."""
+        return self._turn
+
+    async def last_exit(self) -> Exit:
+        """Return how the last run ended, once everybody is told."""
+        return self.exit if self._left is None else await _first(self._left, self._removed)
 
     def next_exit(self) -> Coroutine[None, None, Exit]:
         """Wait, from the moment of this call, for the end of the present or next run.
@@ -193,6 +219,10 @@ class Container:
             started=self.readiness.started,
             ready=self.readiness.ready,
         )
+
+
+def _nothing() -> None:
+    return None
 
 
 async def _first(*ends: asyncio.Future[Exit]) -> Exit:

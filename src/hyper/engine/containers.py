@@ -229,7 +229,7 @@ class Containers:
         if condition == "removed":
             return await container.removal()
         if condition == "not-running" and container.status.state not in ACTIVE:
-            return container.exit
+            return await container.last_exit()
         return await container.next_exit()
 
     async def update(

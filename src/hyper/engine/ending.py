@@ -5,6 +5,7 @@ Functions over a Pod, run beside its supervisor: they wait for what it records.
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hyper.agent import messages as guest
@@ -51,18 +52,35 @@ async def end(
     A pre-stop hook runs first, within that time. Raises Conflict when it does not run, and what
     `kill_and_wait` raises.
     """
-    ended = container.next_exit()
+    run, ended = container.turn, container.next_exit()
+    signal = partial(_signal, pod, container, number, by_user=by_user, run=run)
     try:
         async with asyncio.timeout(None if limit_s < 0 else limit_s):
             await _before_stop(pod, container)
-            await pod.supervisor.call(lambda: pod.signal(container, number, by_user=by_user))
+            await pod.supervisor.call(signal)
             await ended
             return
     except TimeoutError:
         pass
     finally:
         ended.close()  # nothing happens when it was awaited
-    await kill_and_wait(pod, container, by_user=by_user, with_pod=with_pod)
+    if container.turn is run:
+        await kill_and_wait(pod, container, by_user=by_user, with_pod=with_pod)
+    else:
+        await container.last_exit()  # it ended at the last moment
+
+
+async def _signal(
+    pod: "Pod", container: Container, number: int, *, by_user: bool, run: object
+) -> None:
+    """Signal a container, for its pod's supervisor; what no user wants is for this `run` alone.
+
+    Raises Conflict when that has ended: what follows from the end is its policy's.
+    """
+    restarting = container.status.state is ContainerState.RESTARTING
+    if not by_user and (restarting or container.turn is not run):
+        raise Conflict(f"Container {container.id} is not running")
+    await pod.signal(container, number, by_user=by_user)
 
 
 async def _before_stop(pod: "Pod", container: Container) -> None:
@@ -87,20 +105,26 @@ async def kill_and_wait(
 
     Raises Failure instead when others run in that VM, unless they are to end too (`with_pod`).
     """
-    ended = container.next_exit()
+    run, ended = container.turn, container.next_exit()
+    signal = partial(_signal, pod, container, signals.SIGKILL, by_user=by_user, run=run)
     try:
-        await pod.supervisor.call(lambda: pod.signal(container, signals.SIGKILL, by_user=by_user))
+        await pod.supervisor.call(signal)
         async with asyncio.timeout(KILL_WAIT_S):
             await ended
         return
     except Conflict:
-        ended.close()  # it ended by itself meanwhile
-        return
+        return  # it ended by itself meanwhile
     except TimeoutError:
-        if not with_pod and await _has_neighbours(pod, container):
+        neighbours = not with_pod and await _has_neighbours(pod, container)
+        if neighbours and container.turn is run:
             raise Failure(_STUCK.format(container.id[:12], pod.row.spec.name)) from None
     except (Unavailable, Timeout):
+        pass
+    finally:
         ended.close()
+    if container.turn is not run:
+        await container.last_exit()  # it ended at the last moment
+        return
     ended = container.next_exit()
     await pod.kill_machine(f"container {container.id[:12]} does not die")
     await ended

@@ -27,7 +27,8 @@ async def monitor(pod: Pod, container: Container, check: Healthcheck) -> None:
     began_ns = container.status.started_ns
     if container.health is None:  # otherwise an earlier daemon has begun
         container.health = Health(STARTING)
-    while True:
+    run = container.turn
+    while container.turn is run:
         health = container.health or Health(STARTING)
         starting = _in_start_period(check, health, began_ns)
         interval_s = check.start_interval_s if starting else check.interval_s
@@ -41,7 +42,8 @@ async def monitor(pod: Pod, container: Container, check: Healthcheck) -> None:
             continue  # paused: Docker does not probe then
         probe = await _probe(pod, pod.machine, container, check)
         excused = _in_start_period(check, health, began_ns) and probe.exit_code != 0
-        await _take(pod, container, after(health, probe, check.retries, excused=excused))
+        if container.turn is run:
+            await _take(pod, container, after(health, probe, check.retries, excused=excused), run)
 
 
 def _in_start_period(check: Healthcheck, health: Health, began_ns: int) -> bool:
@@ -59,16 +61,16 @@ def after(health: Health, probe: HealthProbe, retries: int, *, excused: bool) ->
     return Health(UNHEALTHY if streak >= retries else health.status, streak, log)
 
 
-async def _take(pod: Pod, container: Container, health: Health) -> None:
+async def _take(pod: Pod, container: Container, health: Health, run: object) -> None:
     before = container.health
     if before is None or before.status == health.status:
         container.health = health
     else:
-        await pod.supervisor.call(partial(_change, pod, container, health))
+        await pod.supervisor.call(partial(_change, pod, container, health, run))
 
 
-async def _change(pod: Pod, container: Container, health: Health) -> None:
-    if container.status.state not in (ContainerState.RUNNING, ContainerState.PAUSED):
+async def _change(pod: Pod, container: Container, health: Health, run: object) -> None:
+    if container.turn is not run:
         return  # it ended meanwhile
     changed = container.event(f"health_status: {health.status}")
     await pod.store_status(container, replace(container.status, health=health), changed)

@@ -209,11 +209,13 @@ def begin_checks(pod: Pod, container: Container) -> None:
 
 async def _after_start(pod: Pod, container: Container) -> None:
     """Run the post-start hook; a failed one ends the container."""
-    hook, machine = container.spec.hooks.post_start, pod.machine
+    hook, machine, run = container.spec.hooks.post_start, pod.machine, container.turn
     if hook is None or machine is None:
         container.readiness.after_hook("")
         return
     outcome = await actions.perform(pod, machine, container, hook, timeout_s=0)
+    if container.turn is not run:
+        return  # it has ended meanwhile: its hook is of no matter for the next run
     container.readiness.after_hook("" if outcome.ok else outcome.text.strip()[:200] or "it failed")
     if not outcome.ok:
         pod.log.warning("container %s: post-start hook: %s", container.id[:12], outcome.text[:200])
@@ -314,10 +316,11 @@ async def record_exit(
     await pod.store_status(container, status, *died)
     # Who is told of the end may use its ports and disks at once.
     first = not again and bool(container.spec.ports or _is_durable(pod))
-    if first:
-        await _rest(pod, container)
-    container.hub.end()
-    container.ended()
+    try:
+        if first:
+            await _rest(pod, container)
+    finally:
+        container.ended()
     if again:
         pod.supervisor.post(partial(_forget_in_guest, pod, container))
         schedule_restart(pod, container)
@@ -335,10 +338,14 @@ async def _rest(pod: Pod, container: Container) -> None:
 
 
 async def _forget_in_guest(pod: Pod, container: Container) -> None:
-    if pod.machine and not pod.machine.ending:
+    if pod.machine is None or pod.machine.ending:
+        return
+    try:
         await jobs.settled(pod.machine, container.id, visits.GRACE_S)
         await membership.exited(pod, pod.machine)
         await boot.forget(pod, pod.services, pod.machine, container, detach=True)
+    except HyperError as err:  # it has ended all the same, and so may its VM
+        pod.log.warning("clean-up after the end of container %s: %s", container.id[:12], err)
 
 
 async def _remove_at_exit(
@@ -360,7 +367,6 @@ async def _remove_at_exit(
     first = _is_durable(pod) or any(mount.anonymous for mount in container.mounts)
     if first:
         await _end_at_exit(pod, container, last)
-    container.hub.end()
     container.ended()
     container.removed()
     if not first:

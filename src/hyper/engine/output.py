@@ -10,7 +10,7 @@ import asyncio
 import logging
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from hyper.engine.spill import Spill
@@ -149,13 +149,24 @@ class OutputHub:
         self._released = True
         self._moved.set()
 
-    def end(self) -> None:
-        """The output ended: every feed comes to its end, new ones belong to the next run."""
-        for feed in self._feeds:
-            feed.end()
-        self._feeds.clear()
+    def turn_over(self) -> Callable[[], None]:
+        """The output ended: new feeds belong to the next run.
+
+        Returns what brings those of this one to their end.
+        """
+        feeds, self._feeds = self._feeds, []
         self._released = False
         self.moved()
+
+        def end() -> None:
+            for feed in feeds:
+                feed.end()
+
+        return end
+
+    def end(self) -> None:
+        """The output ended: every feed comes to its end, new ones belong to the next run."""
+        self.turn_over()()
 
     def drop(self, feed: Feed) -> None:
         """Forget a feed."""
