@@ -54,8 +54,11 @@ def test_the_window_of_the_container_follows_that_of_the_person(
     docker("run -d --name web busybox sleep 300")
     terminal = typed("exec -it web sh")
     terminal.expect("/ # ")
-    terminal.resize(31, 97)
     terminal.send("until stty size | grep '31 97'; do sleep 0.1; done; echo seen\r")
+    for _ in range(60):  # docker misses a change that comes while it tells the first size
+        terminal.resize(31, 97)
+        if terminal.shows("31 97\r\nseen", 1.0):
+            break
     terminal.expect("31 97\r\nseen")
     terminal.expect("/ # ")
     terminal.send(CTRL_D)

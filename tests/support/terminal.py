@@ -67,6 +67,14 @@ class Terminal:
         before, _, self._seen = self._seen.partition(wanted)
         return before.decode(errors="replace")
 
+    def shows(self, text: str, within_s: float) -> bool:
+        """Wait for a while until `text` is seen; tell whether it is. What was seen stays."""
+        deadline = time.monotonic() + within_s
+        while text.encode() not in self._seen:
+            if not self._read(deadline):
+                return False
+        return True
+
     def wait(self) -> int:
         """Return the command's status when it has ended."""
         deadline = time.monotonic() + _LIMIT_S

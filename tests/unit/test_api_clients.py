@@ -136,7 +136,9 @@ async def test_wait_inspect_top_and_rename(cli: Docker) -> None:
     top = (await cli("top", "web")).out.splitlines()
     assert top[0].split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
     assert top[1].endswith("sleep 7")
-    assert (await cli("stats", "--no-stream", "--format", "{{.Name}}")).out == "web\n"
+    async with asyncio.timeout(60):  # the command waits 2 s for figures that take one to get
+        while (await cli("stats", "--no-stream", "--format", "{{.Name}}")).out != "web\n":
+            pass
 
 
 @needs_docker
