@@ -50,7 +50,7 @@ def _renew(fuzzer: Fuzzer, kind: str) -> None:
         post("/containers/create", sleeper, name=name)
     post("/containers/alive/unpause")
     post("/containers/alive/start")
-    made = post("/containers/alive/exec", {"Cmd": ["cat"]}).json()["Id"]
+    made = post("/containers/alive/exec", {"Cmd": ["sleep", "1000"]}).json()["Id"]
     fuzzer.names["exec"] = [made, ""]
     post("/volumes/create", {"Name": "data"})
     match kind:
