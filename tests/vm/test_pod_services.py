@@ -176,6 +176,8 @@ def test_hooks_run_after_the_start_and_before_the_stop(hyper: Hyper) -> None:
         status=1,
     )
     assert "container a did not start: its post-start hook failed" in refused.error
+    (ended,) = hyper("inspect", "badhook-a").json
+    assert ended["State"]["Error"].startswith("its post-start hook failed")
 
 
 def test_a_pod_is_resized_where_a_running_vm_can_be(daemon: Daemon, hyper: Hyper) -> None:

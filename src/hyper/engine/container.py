@@ -40,14 +40,18 @@ class Readiness:
 
     def after_hook(self, error: str) -> None:
         """Take note that the post-start hook has run; `error` is empty when it went well."""
-        self.hooked, self.hook_error = True, error
+        self.hooked = True
+        self.hook_error = error and f"its post-start hook failed: {error}"
         self._tell()
 
     def reset(self) -> None:
-        """Forget everything: the run ended."""
+        """Take note that the run ended. Why its hook failed is known until the next one begins."""
         self.started = self.ready = self.hooked = False
-        self.hook_error = ""
         self._tell()
+
+    def begin(self) -> None:
+        """Forget the run before."""
+        self.hook_error = ""
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

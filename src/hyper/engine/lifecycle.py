@@ -190,6 +190,7 @@ async def start(pod: Pod, container: Container, *, again: bool = False) -> None:
         stopped_by_user=False,
         health=None,
     )
+    container.readiness.begin()
     joined = membership.moves(pod, container, "connect")
     joined += mounted(container.mounts, container.id)
     container.health = None
@@ -295,7 +296,7 @@ async def record_exit(
         pid=0,
         process_id=0,
         exit_code=code,
-        error=error,
+        error=error or container.readiness.hook_error,
         oom_killed=ended.oom_killed,
         finished_ns=ended.exited_ns or time_ns(),
         health=container.health,

@@ -126,20 +126,22 @@ async def _nothing() -> None:
 
 async def _await(pod: Pod, container: Container, reached: Callable[[Readiness], bool]) -> None:
     """Wait until hook or startup probe succeeded. Raises Failure when the container ends first."""
-    while not reached(container.readiness):
+    readiness, once = container.readiness, False
+    while not (once or reached(readiness) or readiness.hook_error):
         if container.status.state not in ACTIVE:
             raise Failure(_why_ended(container))
         async with asyncio.TaskGroup() as group:
             waiting = (
-                group.create_task(container.readiness.until(reached), name="until reached"),
+                group.create_task(readiness.until(reached), name="until reached"),
                 group.create_task(container.next_exit(), name="until ended"),
             )
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in waiting:
                 task.cancel()
+        once = not waiting[0].cancelled()  # and may have ended since
         await pod.supervisor.call(_nothing)
-    if container.readiness.hook_error:
-        raise Failure(f"its post-start hook failed: {container.readiness.hook_error}")
+    if readiness.hook_error:
+        raise Failure(readiness.hook_error)
 
 
 def _why_ended(container: Container) -> str:
