@@ -169,14 +169,12 @@ def test_hooks_run_after_the_start_and_before_the_stop(hyper: Hyper) -> None:
     )
     hyper("pod", "stop", "hooks")
     assert hyper("logs", "hooks-a").lines == ["started", "stopping", "term"]
-    refused = pod(
-        hyper,
-        id="badhook",
-        containers=[container("a", "sleep 60", hooks={"postStart": {"exec": ["false"]}})],
-        status=1,
-    )
+    hook = {"postStart": {"exec": ["false"]}}
+    document = {"id": "badhook", "containers": [container("a", "sleep 60", hooks=hook)]}
+    hyper("pod", "create", "-f", "-", input=json.dumps(document))
+    refused = hyper("pod", "start", "badhook", status=1)
     assert "container a did not start: its post-start hook failed" in refused.error
-    (ended,) = hyper("inspect", "badhook-a").json
+    (ended,) = json.loads(hyper("inspect", "badhook-a").stdout)
     assert ended["State"]["Error"].startswith("its post-start hook failed")
 
 
