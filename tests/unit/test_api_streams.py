@@ -375,6 +375,19 @@ async def test_statistics_that_fail_have_a_status(
     assert (reply.status, reply.body["message"]) == (500, "the guest does not answer")
 
 
+async def _starts(client: Client, exec_id: str) -> socket.socket:
+    """Return the connection of a client that has asked for an exec's start, and reads nothing."""
+    slow = socket.socket(socket.AF_UNIX)
+    slow.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(slow, str(client.path))
+    body = b'{"Detach": false}'
+    head = f"POST /exec/{exec_id}/start HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\n"
+    head += "Connection: Upgrade\r\nContent-Type: application/json\r\n"
+    await loop.sock_sendall(slow, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return slow
+
+
 async def test_nothing_follows_the_head_before_the_client_has_read_it(client: Client) -> None:
     """docker-py reads the head through a buffer and loses the output that is in it as well."""
     container = await client.run("sleep")
@@ -382,13 +395,7 @@ async def test_nothing_follows_the_head_before_the_client_has_read_it(client: Cl
         "POST", f"/containers/{container}/exec", {"Cmd": ["echo", "x"], "AttachStdout": True}
     )
     loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_UNIX) as slow:
-        slow.setblocking(False)
-        await loop.sock_connect(slow, str(client.path))
-        body = b'{"Detach": false}'
-        head = f"POST /exec/{made.body['Id']}/start HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\n"
-        head += "Connection: Upgrade\r\nContent-Type: application/json\r\n"
-        await loop.sock_sendall(slow, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    with await _starts(client, made.body["Id"]) as slow:
         await asyncio.sleep(0.1)  # the process has printed and ended by now
         first = await loop.sock_recv(slow, 65536)
         assert first.endswith(b"\r\n\r\n"), first
@@ -396,3 +403,25 @@ async def test_nothing_follows_the_head_before_the_client_has_read_it(client: Cl
         while data := await loop.sock_recv(slow, 65536):
             rest += data
         assert rest == b"\1\0\0\0\0\0\0\2x\n"
+
+
+async def test_a_client_that_leaves_before_it_has_read_the_head_is_no_error(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, client = served
+    container = await client.run("sleep")
+    made = await client(
+        "POST", f"/containers/{container}/exec", {"Cmd": ["echo", "x"], "AttachStdout": True}
+    )
+    process = engine.sessions.execs[made.body["Id"]][1]
+    slow = await _starts(client, made.body["Id"])
+    async with asyncio.timeout(60):
+        while not process.log:
+            await asyncio.sleep(0)
+        for _ in range(10):  # what was printed waits until the head is read
+            await asyncio.sleep(0.001)
+        slow.close()
+        while process.hub._feeds:
+            await asyncio.sleep(0.001)
+        await client("GET", "/_ping")
+    assert "unexpected error" not in caplog.text

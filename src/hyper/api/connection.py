@@ -17,8 +17,8 @@ from aiohttp.http_parser import HttpRequestParserPy
 
 _HIGH_BYTES = 256 * 1024
 _LOW_BYTES = 64 * 1024
-_READ_LOOK_S = 0.002
-_READ_LOOKS = 500
+# Half a minute in all: a client that has no processor for a second is to lose nothing either.
+_READ_LOOKS_S = (*[0.002] * 100, *[0.05] * 600)
 
 
 class RawInput:
@@ -99,12 +99,14 @@ class Connection(web.RequestHandler):
         found = None if self.transport is None else self.transport.get_extra_info("socket")
         if found is None or found.family != socket.AF_UNIX:
             return
-        for _ in range(_READ_LOOKS):
+        for look_s in _READ_LOOKS_S:
+            if found.fileno() < 0:
+                return  # the client has gone away
             unread = bytearray(4)
             fcntl.ioctl(found.fileno(), termios.TIOCOUTQ, unread)
             if not any(unread):
                 return
-            await asyncio.sleep(_READ_LOOK_S)
+            await asyncio.sleep(look_s)
 
     @contextmanager
     def cancelling(self) -> Iterator[None]:
