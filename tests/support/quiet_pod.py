@@ -29,7 +29,7 @@ from hyper.engine.views import Command, NetworkView, Status
 COMMAND = Command(("sh",), (), ("sh",), (), "/", "", "SIGTERM")
 RUNNING = Status(state=ContainerState.RUNNING, pid=7, process_id=1, started_ns=1)
 
-Gate = Callable[[str], Any]
+NOWHERE = Path("/nonexistent")
 
 
 class Store:
@@ -59,8 +59,9 @@ class Store:
 
 @dataclass
 class Agent:
-    """A guest that takes every request; `answer` may wait, or raise, before it does."""
+    """A guest that takes every request; `answer` may wait, or raise, instead."""
 
+    vm: "Vm"
     asked: list[guest.Message] = field(default_factory=list)
     outputs: dict[tuple[int, int], OutputStream] = field(default_factory=dict)
     answer: Callable[[guest.Message], Any] | None = None
@@ -73,6 +74,8 @@ class Agent:
             answered = self.answer(message)
             return await answered if asyncio.iscoroutine(answered) else answered
         await asyncio.sleep(0)
+        if isinstance(message, guest.PodShutdown):
+            await self.vm.kill()
         return SimpleNamespace(pid=1, known=False)
 
     def stream(
@@ -138,7 +141,7 @@ def services(store: Store) -> Services:
         registry=SimpleNamespace(wanted=lambda *_: (), known=lambda _: None),
         networks=SimpleNamespace(disconnect=nothing, rename=lambda *_: None),
         disk_uses=DiskUses(),
-        places=SimpleNamespace(pods=Path("/nonexistent"), pod_disks=Path("/nonexistent")),
+        places=SimpleNamespace(pods=NOWHERE, pod_disks=NOWHERE, containers=NOWHERE),
         pods_changed=asyncio.Event(),
         pods_ended=asyncio.Queue(),
         release_volumes=nothing,
@@ -150,10 +153,10 @@ def services(store: Store) -> Services:
     return cast(Services, quiet)
 
 
-def machine(agent: Agent, vm: Vm) -> Machine:
+def machine(agent: Agent) -> Machine:
     """Return a machine that runs."""
     link = SimpleNamespace(record={}, ports=(), joined=())
-    return Machine(cast(Any, vm), cast(Any, agent), NetworkView(), (), "h", cast(Any, link))
+    return Machine(cast(Any, agent.vm), cast(Any, agent), NetworkView(), (), "h", cast(Any, link))
 
 
 def container(
@@ -168,10 +171,10 @@ def container(
 @asynccontextmanager
 async def running(spec: PodSpec | None = None) -> AsyncIterator[tuple[Pod, Agent, Store]]:
     """Give a pod whose VM and supervisor run."""
-    store, agent = Store(), Agent()
+    store, agent = Store(), Agent(Vm())
     asked = spec or PodSpec("p", follows=True)
     pod = Pod(PodRow("p" * 64, 1, asked, PodState.RUNNING, "", ""), services(store))
-    pod.machine = machine(agent, Vm())
+    pod.machine = machine(agent)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(pod.supervisor.run())
         await asyncio.sleep(0)

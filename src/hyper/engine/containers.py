@@ -101,21 +101,28 @@ class Containers:
         row = replace(row, pod_id=pod.row.id)
         container = Container(row, self._services.places.containers / row.id)
         events = [container.event("create"), *([container.event("attach")] if attached else ())]
-        await store.call(store.add_container, row, new_pod, events)
-        pod.containers[row.id] = container
+
+        async def add() -> None:
+            await store.call(store.add_container, row, new_pod, events)
+            pod.containers[row.id] = container
+
         if host is None:
+            await add()
             self._pods.add(pod)
+        else:
+            await host.supervisor.call(add)  # which may be removing the pod
         self._services.feed.publish(*events)
         return container.view()
 
     async def start(self, reference: str) -> None:
         """Start a container. Raises NotModified when it runs, Conflict, NotFound, Failure."""
         pod, container = find_container(self._pods, reference)
-        if container.status.state is ContainerState.PAUSED:
-            raise Conflict("cannot start a paused container, try unpause instead")
-        if container.status.state in ACTIVE:
-            raise NotModified(f"container {container.id} is already started")
-        await pod.supervisor.call(lambda: lifecycle.start(pod, container))
+        _check_startable(container)
+        await pod.supervisor.call(lambda: self._start(pod, container))
+
+    async def _start(self, pod: Pod, container: Container) -> None:
+        _check_startable(container)  # again: somebody else may have been faster
+        await lifecycle.start(pod, container)
 
     async def stop(self, reference: str, timeout_s: float | None = None, signal: str = "") -> None:
         """Stop a container: its stop signal, then SIGKILL after the timeout (-1: never).
@@ -127,7 +134,10 @@ class Containers:
             raise NotModified(f"container {container.id} is already stopped")
         number = signal_number(signal or container.row.command.stop_signal)
         limit_s = ending.grace_s(pod, container) if timeout_s is None else timeout_s
-        await ending.end(pod, container, number, limit_s)
+        try:
+            await ending.end(pod, container, number, limit_s)
+        except Conflict:  # it ended by itself meanwhile
+            raise NotModified(f"container {container.id} is already stopped") from None
         await self._services.tell(container.event("stop"))
 
     async def kill(self, reference: str, signal: str = "KILL") -> None:
@@ -167,7 +177,8 @@ class Containers:
         finally:
             container.restarted -= 1
         try:
-            await self.start(reference)
+            with contextlib.suppress(NotModified):  # somebody else was faster
+                await self.start(reference)
         except HyperError as err:
             raise Failure(f"Cannot restart container {reference}: {err}") from err
         await self._services.tell(container.event("restart"))
@@ -273,6 +284,13 @@ class Containers:
         if not paused and state is not ContainerState.PAUSED:
             raise Conflict(f"Container {container.id} is not paused")
         await pod.supervisor.call(lambda: pod.set_paused(container, paused))
+
+
+def _check_startable(container: Container) -> None:
+    if container.status.state is ContainerState.PAUSED:
+        raise Conflict("cannot start a paused container, try unpause instead")
+    if container.status.state in ACTIVE:
+        raise NotModified(f"container {container.id} is already started")
 
 
 def _check_room(container: Container, resources: Resources, vm_bytes: int) -> None:

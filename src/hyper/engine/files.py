@@ -339,7 +339,11 @@ async def _paused(pod: Pod, container: Container, wanted: bool) -> AsyncIterator
     if not wanted or container.status.state is not ContainerState.RUNNING:
         yield
         return
-    await pod.supervisor.call(lambda: pod.set_paused(container, True))
+    try:
+        await pod.supervisor.call(lambda: pod.set_paused(container, True))
+    except Conflict:  # it ended meanwhile, or somebody else holds it
+        yield
+        return
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from signal import SIGKILL
 from hyper.agent import messages as guest
 from hyper.agent.streams import STDERR, STDIN, STDOUT, InputStream, OutputStream
 from hyper.agent.trust import guest_error
-from hyper.core.errors import Failure, HyperError, Unavailable
+from hyper.core.errors import Failure, GuestError, HyperError, InvalidArgument, Unavailable
 from hyper.engine.machine import Machine
 
 START_S = 120.0
@@ -140,9 +140,12 @@ async def job(
     machine.jobs[process_id] = started
     try:
         await machine.agent.request(request(process_id), timeout_s=START_S)
-    except BaseException:
+    except (GuestError, InvalidArgument, Unavailable):
         machine.jobs.pop(process_id, None)
         machine.agent.forget(process_id)
+        raise
+    except BaseException:  # nobody waits any more, but the guest may have begun
+        await _end(machine, process_id, started)
         raise
     try:
         yield started

@@ -3,6 +3,7 @@
 What a network is on the host is the back end's (`network`). Names, rules and messages are Docker's.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -57,6 +58,7 @@ class NetworkRegistry:
         self._feed = feed
         self._backend = backend
         self._networks: dict[str, NetworkInfo] = {}
+        self._making = asyncio.Lock()  # two at once would choose the same subnet
 
     async def load(self) -> None:
         """Make the stored networks known to the back end, and the default one if it is new."""
@@ -112,6 +114,10 @@ class NetworkRegistry:
 
     async def create(self, spec: NetworkSpec) -> NetworkInfo:
         """Make a network. Raises Conflict (name), Forbidden, InvalidArgument, Unsupported."""
+        async with self._making:
+            return await self._create(spec)
+
+    async def _create(self, spec: NetworkSpec) -> NetworkInfo:
         if spec.name in (*_DRIVERS, "default"):
             raise Forbidden(f"operation is not permitted on predefined {spec.name} network")
         if not _NAME.fullmatch(spec.name):

@@ -92,12 +92,16 @@ class PodVerbs:
         container = Container(row, self._services.places.containers / row.id)
         created = container.event("create")
         store = self._services.store
-        try:
+
+        async def add() -> None:
             await store.call(store.add_container, row, None, (created,))
+            pod.containers[row.id] = container
+
+        try:
+            await pod.supervisor.call(add)  # which may be removing the pod
         except BaseException:
             await self._creation.release([row])
             raise
-        pod.containers[row.id] = container
         self._services.feed.publish(created)
         return container.view()
 
@@ -139,21 +143,18 @@ class PodVerbs:
         Raises Conflict while it runs, unless `force`d.
         """
         pod = self._pods.find(reference)
-        if pod.row.state is not PodState.STOPPED and not force:
-            raise Conflict(
-                f"cannot remove pod {pod.row.spec.name}: it is {pod.row.state}: stop it first or "
-                "force the removal"
-            )
+        _check_removable(pod, force)
         pod.stop_wanted.set()
         if pod.beginning:
             await pod.kill_machine("it is removed while it starts")
         async with pod.turn:
             mounts = [mount for item in pod.containers.values() for mount in item.mounts]
-            await pod.supervisor.call(lambda: self._remove(pod))
+            await pod.supervisor.call(lambda: self._remove(pod, force))
         if volumes:
             await self._services.release_volumes(mounts)
 
-    async def _remove(self, pod: Pod) -> None:
+    async def _remove(self, pod: Pod, force: bool) -> None:
+        _check_removable(pod, force)  # again: a container of it may have been started
         await visits.end_all(pod)
         await pod.stop_machine(graceful=False)
         containers = tuple(pod.containers.values())
@@ -206,21 +207,31 @@ class PodVerbs:
         pod = self._pods.find(reference)
         if any(not key for key, _ in labels):
             raise InvalidArgument("a label needs a name")
+        return await pod.supervisor.call(lambda: self._label(pod, labels, removed))
+
+    async def _label(
+        self, pod: Pod, labels: Sequence[tuple[str, str]], removed: Sequence[str]
+    ) -> PodView:
         changed = dict(pod.row.spec.labels) | dict(labels)
         kept = tuple((key, value) for key, value in changed.items() if key not in removed)
-        await self.change(pod, replace(pod.row.spec, labels=kept))
-        return pod.view()
-
-    async def change(self, pod: Pod, spec: PodSpec) -> None:
-        """Store a pod's changed spec and tell."""
+        spec = replace(pod.row.spec, labels=kept)
         store = self._services.store
         updated = pod_event(replace(pod.row, spec=spec), "update")
         await store.call(store.pod_table.put_spec, pod.row.id, spec, (updated,))
         pod.row = replace(pod.row, spec=spec)
         self._services.feed.publish(updated)
+        return pod.view()
 
     async def _tell(self, pod: Pod, action: str, **attributes: str) -> None:
         await self._services.tell(pod_event(pod.row, action, **attributes))
+
+
+def _check_removable(pod: Pod, force: bool) -> None:
+    if pod.row.state is not PodState.STOPPED and not force:
+        raise Conflict(
+            f"cannot remove pod {pod.row.spec.name}: it is {pod.row.state}: stop it first or "
+            "force the removal"
+        )
 
 
 def _as_hostname(name: str) -> str:

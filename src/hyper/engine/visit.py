@@ -40,3 +40,23 @@ class Visit:
         while not self.ended and self.used is not used:
             self._changed.clear()
             await self._changed.wait()
+
+
+class Visitor:
+    """Somebody who asks for a visit, and may have gone before it begins."""
+
+    def __init__(self) -> None:
+        self._visit: Visit | None = None
+        self._left = False
+
+    def enter(self, visit: Visit) -> None:
+        """Use a visit, unless gone already."""
+        if not self._left:
+            self._visit = visit
+            visit.enter()
+
+    def leave(self) -> None:
+        """Go, and use the visit no more."""
+        self._left = True
+        if self._visit is not None:
+            self._visit.leave()

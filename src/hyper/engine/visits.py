@@ -18,7 +18,7 @@ from hyper.engine.container import Container
 from hyper.engine.machine import Machine
 from hyper.engine.pod import Pod
 from hyper.engine.states import ContainerState
-from hyper.engine.visit import Visit
+from hyper.engine.visit import Visit, Visitor
 
 IDLE_S = 5.0
 """How long a VM waits for the next request."""
@@ -32,15 +32,14 @@ async def files_of(pod: Pod, container: Container, watch: Watch) -> AsyncIterato
 
     `watch` serves a VM made for this. Raises Conflict when the container is being removed.
     """
-    machine, visit = await pod.supervisor.call(partial(_enter, pod, container, watch))
+    visitor = Visitor()
     try:
-        yield machine
+        yield await pod.supervisor.call(partial(_enter, pod, container, watch, visitor))
     finally:
-        if visit is not None:
-            visit.leave()
+        visitor.leave()
 
 
-async def _enter(pod: Pod, container: Container, watch: Watch) -> tuple[Machine, Visit | None]:
+async def _enter(pod: Pod, container: Container, watch: Watch, visitor: Visitor) -> Machine:
     if container.id not in pod.containers or container.status.state in (
         ContainerState.REMOVING,
         ContainerState.DEAD,
@@ -49,12 +48,12 @@ async def _enter(pod: Pod, container: Container, watch: Watch) -> tuple[Machine,
     visit = pod.visits.get(container.id)
     if visit is None:
         if pod.machine and container.id in pod.machine.containers:
-            return pod.machine, None
+            return pod.machine
         visit = await _begin(pod, container, watch)
         pod.visits[container.id] = visit
         pod.supervisor.spawn(partial(_end_when_idle, pod, container, visit), "visit")
-    visit.enter()
-    return visit.machine, visit
+    visitor.enter(visit)
+    return visit.machine
 
 
 async def _begin(pod: Pod, container: Container, watch: Watch) -> Visit:

@@ -3,10 +3,13 @@
 Their folders and files are storage's.
 """
 
+import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import time_ns
+from weakref import WeakValueDictionary
 
 from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound
 from hyper.core.ids import check_name, new_id
@@ -38,6 +41,14 @@ class Volumes:
         self._feed = feed
         self._folders = folders
         self._disks = disks
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def _turn(self, name: str) -> asyncio.Lock:
+        """Return what is held to make or remove a volume of this name: two at once would cross."""
+        turn = self._turns.get(name)
+        if turn is None:
+            turn = self._turns[name] = asyncio.Lock()
+        return turn
 
     async def create(
         self,
@@ -52,7 +63,20 @@ class Volumes:
 
         Raises InvalidArgument, Unsupported, Conflict when the one there is has another driver.
         """
-        if name and (existing := await self._existing(check_name(name, "volume"))):
+        if name:
+            check_name(name, "volume")
+        async with self._turn(name) if name else contextlib.nullcontext():
+            return await self._create(name, driver, labels, options, anonymous)
+
+    async def _create(
+        self,
+        name: str,
+        driver: str,
+        labels: tuple[tuple[str, str], ...],
+        options: tuple[tuple[str, str], ...],
+        anonymous: bool,
+    ) -> VolumeView:
+        if name and (existing := await self._existing(name)):
             if driver not in ("", existing.driver):
                 raise Conflict(f"create {name}: conflict: volume name must be unique")
             return existing
@@ -111,6 +135,10 @@ class Volumes:
         """Remove a volume and what Hyper keeps of it. Raises NotFound, Conflict while a container
         names it or, unless forced, it has snapshots.
         """
+        async with self._turn(name):
+            await self._remove(name, force)
+
+    async def _remove(self, name: str, force: bool) -> None:
         try:
             volume = await self.get(name)
         except NotFound:
