@@ -165,8 +165,9 @@ class Daemon:
         if pods:  # one whose container had --rm may go by itself meanwhile
             self.hyper("pod", "rm", "--force", "--volumes", *pods, status=None)
         ids = self.hyper("ps", "--all", "--quiet", "--no-trunc").lines
-        if ids:
-            self.hyper("rm", "--force", "--volumes", *ids)
+        if ids:  # here as well
+            removed = self.hyper("rm", "--force", "--volumes", *ids, status=None)
+            assert not self.hyper("ps", "--all", "--quiet").lines, removed.stderr
 
     def vmms(self) -> set[int]:
         """Return the processes of this daemon's VMs, by the records it keeps of them."""
