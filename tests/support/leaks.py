@@ -1,6 +1,5 @@
 """Owns the question what a test left behind: processes, file descriptors, mounts, files."""
 
-import contextlib
 import os
 import time
 from collections import Counter
@@ -49,15 +48,6 @@ def open_files(pid: int) -> dict[int, str]:
             found[int(entry.name)] = os.readlink(entry)
         except FileNotFoundError:
             continue
-    return found
-
-
-def children(pid: int) -> list[int]:
-    """Return the children of a process, zombies included."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
-            found += [int(child) for child in (task / "children").read_text().split()]
     return found
 
 
