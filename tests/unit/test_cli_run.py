@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -205,6 +206,66 @@ def test_signals_reach_the_container(daemon: FakeDaemon) -> None:
     assert daemon.asked("POST", "/kill")[0].query == {"signal": "TERM"}
 
 
+_LATE = """
+import signal, sys, threading, time
+from hyper.cli import signals
+from hyper.cli.__main__ import main
+
+installed = signals.SignalProxy.install
+late = threading.Event()
+
+def install(self, proxy, tty):
+    installed(self, proxy, tty)
+    threading.Thread(target=lambda: late.wait(60), daemon=True).start()
+    threading.Thread(target=send, args=(threading.enumerate()[-1].ident,), daemon=True).start()
+
+def send(other):
+    sys.stdin.readline()
+    # Where another thread gets it, no call of the main one is interrupted: as if it came before.
+    signal.pthread_kill(other, signal.SIGTERM)
+
+signals.SignalProxy.install = install
+sys.argv[1:] = ["run", "busybox"]
+sys.exit(main())
+"""
+
+
+def test_a_signal_that_interrupts_no_system_call_reaches_the_container(daemon: FakeDaemon) -> None:
+    killed = threading.Event()
+
+    def run(request: Request) -> None:
+        request.upgrade()
+        request.send(control(Id=IDENTIFIER) + frame(1, b"ready\n"))
+        killed.wait(20)
+        request.send(control(StatusCode=143 if killed.is_set() else 0))
+
+    def kill(request: Request) -> object:
+        killed.set()
+        return 204, b""
+
+    daemon.on("POST", "/hyper/v1/run", run)
+    daemon.on("POST", f"/containers/{IDENTIFIER}/kill", kill)
+    process = subprocess.Popen(
+        [sys.executable, "-S", "-c", _LATE],
+        env=environment(daemon),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stdin is not None
+    assert process.stdout.readline() == b"ready\n"
+    while _state(process.pid) != "S":
+        time.sleep(0.01)
+    process.stdin.write(b"now\n")
+    process.stdin.close()
+    assert process.wait(60) == 143
+    process.stdout.close()
+
+
+def _state(pid: int) -> str:
+    """Return the state of a process' main thread: S sleeps in a system call."""
+    return Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def test_a_signal_before_the_container_exists_is_sent_when_it_does(daemon: FakeDaemon) -> None:
     asked, signalled, killed = threading.Event(), threading.Event(), threading.Event()
 
@@ -399,3 +460,24 @@ def test_common_commands_import_nothing_slow(daemon: FakeDaemon, words: list[str
     loaded = set(result.stderr.split())
     assert not loaded & SLOW
     assert len([name for name in loaded if name.startswith("hyper")]) < 36
+
+
+def test_attach_to_a_container_that_ends_at_that_moment_does_not_wait_for_its_next_run(
+    daemon: FakeDaemon,
+) -> None:
+    states = iter(({"Running": True}, {"Running": False}))
+    ended = threading.Event()
+
+    def attach(request: Request) -> None:
+        request.upgrade()
+        ended.wait(60)
+
+    daemon.on("GET", "/containers/c/json", lambda _: {"Id": "c", "State": next(states)})
+    daemon.on("POST", "/containers/c/attach", attach)
+    daemon.on("POST", "/containers/c/wait", {"StatusCode": 0})
+    done = subprocess.run(
+        command("attach", "c"), env=environment(daemon), capture_output=True, timeout=20
+    )
+    ended.set()
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"You cannot attach to a stopped container" in done.stderr

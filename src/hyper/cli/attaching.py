@@ -58,7 +58,7 @@ class Attachment:
             signals.target(self._name, tty=False)
             if self._stdin:
                 streams.InputPump(channel, b"", tty=False).start()
-            streams.copy_frames(channel)
+            streams.copy_frames(channel, signals=signals)
             return self._status()
         from hyper.cli.detaching import detach_keys
         from hyper.cli.terminal import RawTerminal
@@ -70,7 +70,7 @@ class Attachment:
             signals.target(self._name, tty=True)
             if self._stdin:
                 pump.start()
-            streams.copy_raw(channel)
+            streams.copy_raw(channel, signals)
         if pump.detached:
             print("read escape sequence", file=sys.stderr)
             return left

@@ -12,7 +12,10 @@ from hyper.sdk.daemon import Daemon
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import select
     from types import FrameType
+
+    from hyper.sdk.transport import Socket
 
 _FORCED_EXIT = 1
 _FORCE_AFTER = 3  # docker/cli: forceExitAfter3TerminationSignals
@@ -27,7 +30,7 @@ class SignalProxy:
     "containers" or "exec": where a window size goes.
     """
 
-    __slots__ = ("_address", "_asked", "_identifier", "_pending", "_resource")
+    __slots__ = ("_address", "_asked", "_identifier", "_pending", "_poller", "_resource", "_woken")
 
     def __init__(self, address: Address, resource: str = "containers") -> None:
         self._address = address
@@ -35,6 +38,8 @@ class SignalProxy:
         self._identifier = ""
         self._pending: list[str] = []
         self._asked = 0
+        self._woken = -1
+        self._poller: select.poll | None = None
 
     def install(self, proxy: bool, tty: bool) -> None:
         """Take over the signals (`proxy`) and the changes of the window's size (`tty`)."""
@@ -45,6 +50,31 @@ class SignalProxy:
                     _signal.signal(number, self._forward)
         if tty:
             _signal.signal(_signal.SIGWINCH, self._resized)
+        if proxy or tty:
+            self._watch()
+
+    def _watch(self) -> None:
+        import select
+
+        self._woken, ours = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        _signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+        self._poller = select.poll()
+        self._poller.register(self._woken, select.POLLIN)
+
+    def until_readable(self, channel: "Socket") -> None:
+        """Return when `channel` has something to receive; signals are handled meanwhile.
+
+        One that comes right before a receive would not interrupt it, and be handled when that
+        returns; but it is written into a pipe, and so noticed here.
+        """
+        if self._poller is None or channel.has_early:
+            return
+        self._poller.register(channel.fileno(), 1)  # POLLIN
+        while True:
+            ready = {descriptor for descriptor, _ in self._poller.poll()}
+            if channel.fileno() in ready:
+                return
+            os.read(self._woken, 256)
 
     def target(self, identifier: str, tty: bool) -> None:
         """Say which container or exec it is; pending signals are sent."""

@@ -15,7 +15,9 @@ from hyper.sdk.transport import Socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from hyper.cli.signals import SignalProxy
 
 _READ_BYTES = 64 * 1024
 _SPLICE_BYTES = 1 << 20
@@ -82,10 +84,26 @@ class InputPump:
                 self._channel.send(data)
 
 
-def copy_frames(channel: Socket, on_control: "Callable[[bytes], None] | None" = None) -> None:
-    """Write a multiplexed stream to stdout and stderr until it ends. Raises ConnectionLost."""
+def _pieces(channel: Socket, signals: "SignalProxy | None") -> "Iterator[bytes]":
+    while True:
+        if signals is not None:
+            signals.until_readable(channel)
+        data = channel.receive()
+        if not data:
+            return
+        yield data
+
+
+def copy_frames(
+    channel: Socket,
+    on_control: "Callable[[bytes], None] | None" = None,
+    signals: "SignalProxy | None" = None,
+) -> None:
+    """Write a multiplexed stream to stdout and stderr until it ends; `signals` are handled
+    meanwhile. Raises ConnectionLost.
+    """
     decoder = frames.FrameDecoder()
-    while data := channel.receive():
+    for data in _pieces(channel, signals):
         put_frames(decoder, data, on_control)
 
 
@@ -102,7 +120,9 @@ def put_frames(
             write_all(2 if stream == frames.STDERR else 1, piece)
 
 
-def copy_raw(channel: Socket) -> None:
-    """Write a raw stream (a terminal's) to stdout until it ends. Raises ConnectionLost."""
-    while data := channel.receive():
+def copy_raw(channel: Socket, signals: "SignalProxy | None" = None) -> None:
+    """Write a raw stream (a terminal's) to stdout until it ends; `signals` are handled meanwhile.
+    Raises ConnectionLost.
+    """
+    for data in _pieces(channel, signals):
         write_all(1, data)

@@ -15,6 +15,20 @@ def attach(call: Invocation) -> int:
     from hyper.cli.attaching import Attachment
 
     name = call.arguments[0]
+    found = _running(call, name)
+    tty = bool(answers.dig(found, "Config", "Tty"))
+    stdin = bool(answers.dig(found, "Config", "OpenStdin")) and not call.options.on("no-stdin")
+    if tty and stdin and not os.isatty(0):
+        print("the input device is not a TTY", file=sys.stderr)
+        return 1
+    attachment = Attachment(call, answers.text(found, "Id"), tty, stdin)
+    attachment.open(removed=False, started=True)
+    _running(call, name)  # as docker: what ended just before would keep us until its next run
+    return attachment.serve(lambda: None, call.options.on("sig-proxy"), left=1)
+
+
+def _running(call: Invocation, name: str) -> object:
+    """Return what is known of a container to which one can attach. Raises CommandFailed."""
     found = call.daemon.call("GET", container_path(name, "/json"))
     state = answers.mapping(found, "State")
     if not state.get("Running"):
@@ -23,14 +37,7 @@ def attach(call: Invocation) -> int:
         raise CommandFailed("You cannot attach to a paused container, unpause it first")
     if state.get("Restarting"):
         raise CommandFailed("You cannot attach to a restarting container, wait until it is running")
-    tty = bool(answers.dig(found, "Config", "Tty"))
-    stdin = bool(answers.dig(found, "Config", "OpenStdin")) and not call.options.on("no-stdin")
-    if tty and stdin and not os.isatty(0):
-        print("the input device is not a TTY", file=sys.stderr)
-        return 1
-    attachment = Attachment(call, answers.text(found, "Id"), tty, stdin)
-    attachment.open(removed=False, started=True)
-    return attachment.serve(lambda: None, call.options.on("sig-proxy"), left=1)
+    return found
 
 
 COMMAND = Command(

@@ -85,7 +85,7 @@ def _attach(call: Invocation, identifier: str, tty: bool, stdin: bool) -> bool:
         signals.target(identifier, tty=True)
         if stdin:
             pump.start()
-        streams.copy_raw(channel)
+        streams.copy_raw(channel, signals)
     return pump.detached
 
 

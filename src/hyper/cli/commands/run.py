@@ -105,7 +105,7 @@ class _Attached:
             pump = streams.InputPump(channel, b"", tty=False)
             if stdin:
                 pump.start()
-            streams.copy_frames(channel, self._control)
+            streams.copy_frames(channel, self._control, self._signals)
             return self._result(detached=False)
         from hyper.cli.detaching import detach_keys
         from hyper.cli.terminal import RawTerminal
@@ -114,7 +114,7 @@ class _Attached:
         with RawTerminal(0):
             if stdin:
                 pump.start()
-            streams.copy_frames(channel, self._control)
+            streams.copy_frames(channel, self._control, self._signals)
         return self._result(pump.detached)
 
     def _control(self, text: bytes) -> None:
