@@ -4,12 +4,14 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from hyper.agent.messages import Data, Device, Message, Ping, ProcessExited, ProcessStart
 from hyper.core.errors import Timeout
-from hyper.core.pod_spec import Action, ActionKind, Hooks
+from hyper.core.pod_spec import Action, ActionKind, Hooks, PodSpec
 from hyper.core.spec import (
     ContainerSpec,
     ExecSpec,
@@ -19,15 +21,16 @@ from hyper.core.spec import (
     RestartPolicy,
     RestartPolicyName,
 )
-from hyper.engine import actions, ending, health, lifecycle, linking, plan
+from hyper.engine import actions, ending, health, lifecycle, linking, plan, pod_life
 from hyper.engine.actions import ActionResult
 from hyper.engine.container import Container
 from hyper.engine.execs import Exec
 from hyper.engine.machine import Attached
 from hyper.engine.output import Feed
 from hyper.engine.pod import Pod
-from hyper.engine.states import ContainerState
-from hyper.engine.views import Health, HealthProbe
+from hyper.engine.pod_verbs import PodVerbs
+from hyper.engine.states import ContainerEvent, ContainerState
+from hyper.engine.views import Health, HealthProbe, Status
 from hyper.hypervisor.driver import VmExit
 from tests.support import quiet_pod
 from tests.support.quiet_pod import Agent, settle
@@ -303,3 +306,43 @@ async def test_a_command_whose_start_nobody_waits_for_leaves_nothing(tmp_path: P
         assert outcome.timed_out
         await settle()
         assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("output")]
+
+
+async def test_who_waits_for_a_container_whose_pod_is_removed_by_force(tmp_path: Path) -> None:
+    async with quiet_pod.running() as (pod, agent, _):
+        container = quiet_pod.container(pod, tmp_path / "c", SPEC)
+        container.folder.mkdir()
+        container.log.open()
+        assert pod.machine is not None
+        pod.processes.open_main(pod.supervisor, pod.machine, container, PLAIN)
+        attached = container.hub.open(stdout=True, stderr=True)
+        pods = SimpleNamespace(find=lambda _: pod)
+        verbs = PodVerbs(pod.services, cast(Any, pods), cast(Any, None))
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(container.next_exit())
+            await settle()
+            agent.outputs[1, 1].received(Data(0, b"last words"), False)
+            await verbs.remove("p", force=True)
+            assert [data async for _, data in attached] == [b"last words"]
+        assert waiting.result().exit_code == 137
+
+
+async def test_a_container_started_by_a_user_as_its_pod_is_started_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with quiet_pod.running(PodSpec("p")) as (pod, _, _):
+        container = quiet_pod.container(pod, tmp_path, SPEC, Status())
+
+        async def start() -> None:
+            await settle()
+            container.set_status(container.after(ContainerEvent.START))
+
+        original = lifecycle.running_machine
+
+        async def running_machine(pod: Pod, first: Container | None) -> object:
+            pod.supervisor.post(start)
+            return await original(pod, first)
+
+        monkeypatch.setattr(lifecycle, "running_machine", running_machine)
+        await pod_life.start(pod)
+        assert container.status.state is ContainerState.RUNNING

@@ -196,6 +196,38 @@ async def test_a_rotation_while_reading_changes_nothing_of_what_was_there(run_di
     log.close()
 
 
+async def test_a_slow_follower_misses_nothing_that_is_kept(run_dir: Path) -> None:
+    log = LogFile(run_dir / "output.log", 200, 5)
+    log.open()
+
+    def put(numbers: range) -> None:
+        for number in numbers:
+            log.append(1, 1, number, number, b"line %03d\n" % number)
+
+    put(range(2))
+    reading = log.read(follow=True)
+    got = [(await anext(reading)).data]
+    put(range(2, 16))
+    assert len(list(run_dir.iterdir())) == 4
+    log.close()
+    got += [line.data async for line in reading]
+    assert got == [b"line %03d\n" % number for number in range(16)]
+
+
+async def test_a_follower_that_was_left_behind_goes_on_with_the_oldest(run_dir: Path) -> None:
+    log = LogFile(run_dir / "output.log", 200, 2)
+    log.open()
+    log.append(1, 1, 0, 0, b"first\n")
+    reading = log.read(follow=True)
+    got = [(await anext(reading)).data]
+    for number in range(40):
+        log.append(1, 1, number, number, b"line %03d\n" % number)
+    log.close()
+    got += [line.data async for line in reading]
+    assert got[-1] == b"line 039\n"
+    assert got == [*got[: -len(kept := [line.data async for line in log.read()])], *kept]
+
+
 async def test_a_follower_is_idle_only_when_it_has_everything(run_dir: Path) -> None:
     log = LogFile(run_dir / "output.log")
     log.open()

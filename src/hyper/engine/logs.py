@@ -159,9 +159,10 @@ class LogFile:
                 async for record in _rest(files[-1]):
                     yield record
                 if generation != self._generation:
-                    generation = self._generation
+                    # A slow reader goes through each that is left of those that were rotated.
+                    generation = max(generation + 1, self._generation - self._max_files + 1)
                     files[-1].close()
-                    files[-1] = open(self.path, "rb")  # noqa: ASYNC230
+                    files[-1] = open(self._rotated(self._generation - generation), "rb")  # noqa: ASYNC230
                     continue
                 if not follow or self._ended:
                     return
@@ -194,21 +195,21 @@ class LogFile:
                 return start, skip
             wanted *= 4
 
+    def _rotated(self, number: int) -> Path:
+        """Return where the current file (0) is after so many rotations."""
+        return self.path.with_name(f"{self.path.name}.{number}") if number else self.path
+
     def _paths(self) -> list[Path]:
-        rotated = [
-            self.path.with_name(f"{self.path.name}.{n}") for n in range(self._max_files, 0, -1)
-        ]
+        rotated = [self._rotated(number) for number in range(self._max_files, 0, -1)]
         return [path for path in (*rotated, self.path) if path.exists()] or [self.path]
 
     def _rotate(self) -> None:
         assert self._file is not None
         self._file.close()
         for number in range(self._max_files - 1, 0, -1):
-            source = (
-                self.path.with_name(f"{self.path.name}.{number - 1}") if number > 1 else self.path
-            )
+            source = self._rotated(number - 1)
             if source.exists():
-                source.replace(self.path.with_name(f"{self.path.name}.{number}"))
+                source.replace(self._rotated(number))
         if self._max_files == 1:
             self.path.unlink(missing_ok=True)
         self._file = open(self.path, "ab", buffering=0)

@@ -97,7 +97,7 @@ def _explained(pod: Pod, container: Container, err: HyperError) -> HyperError:
 
 
 async def _start_one(pod: Pod, container: Container) -> None:
-    await pod.supervisor.call(lambda: lifecycle.start(pod, container))
+    await pod.supervisor.call(lambda: _start_unless_up(pod, container))
     match container.spec.role:
         case Role.INIT:
             await _await_completion(pod, container)
@@ -105,6 +105,11 @@ async def _start_one(pod: Pod, container: Container) -> None:
             await _await(pod, container, lambda run: run.hooked and run.started)
         case Role.MAIN if container.spec.hooks.post_start:
             await _await(pod, container, lambda run: run.hooked)
+
+
+async def _start_unless_up(pod: Pod, container: Container) -> None:
+    if container.status.state not in ACTIVE:  # a user may have been faster
+        await lifecycle.start(pod, container)
 
 
 async def _await_completion(pod: Pod, container: Container) -> None:

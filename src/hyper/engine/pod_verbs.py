@@ -16,12 +16,13 @@ from hyper.core.pod_spec import PodSpec
 from hyper.core.signals import signal_number
 from hyper.core.spec import ContainerSpec
 from hyper.engine import boot, devices, pod_checks, pod_life, visits
-from hyper.engine.container import Container
+from hyper.engine.container import RUNS, Container
 from hyper.engine.creation import Creation
 from hyper.engine.pod import Pod, pod_event
 from hyper.engine.pods import Pods
+from hyper.engine.processes import exit_code
 from hyper.engine.services import Services
-from hyper.engine.states import ACTIVE, PodState
+from hyper.engine.states import ACTIVE, ContainerState, PodState
 from hyper.engine.store import ContainerRow, PodRow
 from hyper.engine.views import ContainerView, Exit, PodView
 
@@ -165,7 +166,12 @@ class PodVerbs:
         pod.execs.clear()
         self._services.feed.publish(*destroyed)
         for container in containers:
-            if container.status.state in ACTIVE:
+            exited = await pod.processes.abandon(container)
+            status = container.status
+            if status.state in RUNS:
+                gone = replace(status, state=ContainerState.REMOVING, exit_code=exit_code(exited))
+                container.set_status(gone)
+            if status.state in ACTIVE:
                 container.ended()
             container.removed()
         pod.supervisor.finish()

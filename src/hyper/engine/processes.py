@@ -134,7 +134,7 @@ class Processes:
             if self._running.pop(event.process_id, None) is None:
                 return  # it was abandoned meanwhile, and so told
             if running.exec:
-                running.exec.ended(_exit_code(event))
+                running.exec.ended(exit_code(event))
             else:
                 await record(running.container, event)
         if not machine.ending:
@@ -164,10 +164,11 @@ class Processes:
                 running.hub.release()
                 await running.drained.wait()
                 if self._running.pop(process_id, None) is not None:
-                    running.exec.ended(_exit_code(running.exited))
+                    running.exec.ended(exit_code(running.exited))
 
 
-def _exit_code(exited: guest.ProcessExited | None) -> int:
+def exit_code(exited: guest.ProcessExited | None) -> int:
+    """Return the status of a process that ended so, or of one that its VM's end killed."""
     if exited is None:
         return 128 + SIGKILL
     return 128 + exited.signal if exited.signal else exited.exit_code
