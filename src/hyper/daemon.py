@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -47,6 +48,7 @@ LEVELS = {
     "fatal": logging.CRITICAL,
 }
 _OPEN_FILES = 1 << 20  # those of its unit in packaging/systemd
+_ENDING_S, _LOOK_S = 30.0, 0.05
 _log = logging.getLogger("hyperd")
 
 
@@ -88,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.chdir("/")  # started in the background: keep nobody's folder busy
         # Compiling the default filter takes milliseconds that the first container need not wait.
         default_program(capabilities.DEFAULT)
-        with _locked(places):
+        # Who was started because nobody answers may find the one before still ending.
+        with _locked(places, 0.0 if options.ready_fd is None else _ENDING_S):
             asyncio.run(_run(settings, places, options.ready_fd))
     except HyperError as err:
         print(f"hyperd: {err}", file=sys.stderr)
@@ -130,13 +133,19 @@ def _configure(options: argparse.Namespace) -> tuple[Settings, Places]:
 
 
 @contextlib.contextmanager
-def _locked(places: Places) -> Iterator[None]:
+def _locked(places: Places, patience_s: float) -> Iterator[None]:
     """Hold the root folder's lock: two daemons on one root would destroy each other's state."""
+    deadline = time.monotonic() + patience_s
     with open(places.root / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Unavailable(f"another hyperd uses the root folder {places.root}") from None
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    root = places.root
+                    raise Unavailable(f"another hyperd uses the root folder {root}") from None
+                time.sleep(_LOOK_S)
         yield
 
 

@@ -387,3 +387,21 @@ async def test_a_later_daemon_finds_the_namespace_as_it_was(run_dir: Path) -> No
         await backend.disconnect("pod")
         os.close(fd)
     assert await asyncio.to_thread(leaks.settle, lambda: leaks.processes_naming(str(run_dir)))
+
+
+async def test_a_keeper_that_is_just_ending_is_replaced(run_dir: Path) -> None:
+    """As after kill -9 of a daemon without pods: the next may still get a connection."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as ending:
+        ending.bind(str(run_dir / "network.sock"))
+        ending.listen()
+        ending.setblocking(False)
+
+        def end() -> None:
+            loop.remove_reader(ending.fileno())
+            ending.accept()[0].close()
+
+        loop.add_reader(ending.fileno(), end)
+        async with networks(run_dir, "namespace", Directory()) as backend:
+            await backend.define(BACK)
+    assert await asyncio.to_thread(leaks.settle, lambda: leaks.processes_naming(str(run_dir)))

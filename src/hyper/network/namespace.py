@@ -77,10 +77,14 @@ class Namespace:
         """
         path = self._run_dir / _SOCKET
         if not self._connect(path):
-            await self._start(path)
-            if not self._connect(path):
-                raise Unavailable("the keeper of the pods' network ended at once")
-        state = await self.ask("hello")
+            await self._begin(path)
+        try:
+            state = await self.ask("hello")
+        except HyperError:
+            if self.alive:
+                raise
+            await self._begin(path)  # that one was just ending
+            state = await self.ask("hello")
         self.uplink = str(state["uplink"])
         self.flaw = await flaw_of(self.uplink)
         self.ipv6, self.uplink6 = bool(state["ipv6"]), bool(state["uplink6"])
@@ -157,8 +161,14 @@ class Namespace:
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._connection = connection
+        self._closed.clear()
         asyncio.get_running_loop().add_reader(connection.fileno(), self._receive)
         return True
+
+    async def _begin(self, path: Path) -> None:
+        await self._start(path)
+        if not self._connect(path):
+            raise Unavailable("the keeper of the pods' network ended at once")
 
     async def _start(self, path: Path) -> None:
         listener = _listen(path)
