@@ -8,6 +8,8 @@ from hyper.core.errors import HyperError
 from hyper.core.spec import SubnetSpec
 from hyper.schema.networks import parse_network, read_endpoint
 
+_BRIDGE = "com.docker.network.bridge"
+
 
 def _body(*subnets: dict[str, str], **fields: Any) -> dict[str, Any]:
     return {"Name": "net", "IPAM": {"Config": list(subnets)}, **fields}
@@ -35,6 +37,11 @@ def test_a_network_has_ipv6_beside_ipv4_in_whatever_order_it_is_given() -> None:
         (_body({"Subnet": "fd00::/64", "Gateway": "fd01::1"}, EnableIPv6=True), "doesn't contain"),
         (_body({"Subnet": "fd00::/64", "Gateway": "10.0.0.1"}, EnableIPv6=True), "Gateway"),
         (_body(EnableIPv4=False, EnableIPv6=True), "EnableIPv4=false is not supported"),
+        (_body(Options={f"{_BRIDGE}.name": "br0"}), "bridge.name is not supported"),
+        (_body(Options={f"{_BRIDGE}.host_binding_ipv4": "::1"}), "invalid value of"),
+        (_body(Options={f"{_BRIDGE}.host_binding_ipv4": "here"}), "invalid value of"),
+        (_body(Options={f"{_BRIDGE}.enable_ip_masquerade": "false"}), "no other way out"),
+        (_body(Options={f"{_BRIDGE}.enable_ip_masquerade": "maybe"}), "invalid value of"),
     ],
 )
 def test_what_cannot_be_is_refused(body: dict[str, Any], words: str) -> None:

@@ -171,6 +171,11 @@ class SubnetSpec:
     auxiliary: tuple[tuple[str, str], ...] = ()
 
 
+MTU_OPTION = "com.docker.network.driver.mtu"
+ICC_OPTION = "com.docker.network.bridge.enable_icc"
+HOST_BINDING_OPTION = "com.docker.network.bridge.host_binding_ipv4"
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
     """A network as a user asked for it: one IPv4 subnet, and with `ipv6` one of that after it.

@@ -1,17 +1,17 @@
 """What a pod's connection is asked to be, and what the guest is told of it; no state of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
 from hyper.agent import messages as guest
 from hyper.core.pod_spec import PodSpec
-from hyper.core.spec import ContainerSpec, Nic, NicKind, PortBinding
+from hyper.core.spec import HOST_BINDING_OPTION, ContainerSpec, Nic, NicKind, PortBinding
 from hyper.engine import pod_plan
 from hyper.engine.container import Container
 from hyper.engine.services import Services
 from hyper.engine.store import PodRow
-from hyper.engine.views import NetworkView
+from hyper.engine.views import NetworkInfo, NetworkView
 from hyper.network.networks import Joined, Link
 
 DEVICE = "eth0"
@@ -23,11 +23,12 @@ async def connect(
     """Give a pod its link, on the device of a waiting VM if there is one."""
     wanted = services.registry.wanted(pod.spec, containers)
     ports = [pod_plan.binding(port, pod.spec) for port in pod.spec.ports]
-    ports += [port for container in containers for port in published(container.spec, pod.spec)]
+    for container in containers:
+        ports += published(container.spec, pod.spec, services)
     return await services.networks.connect(pod.id, wanted, ports, nic)
 
 
-def published(spec: ContainerSpec, pod: PodSpec) -> tuple[PortBinding, ...]:
+def published(spec: ContainerSpec, pod: PodSpec, services: Services) -> tuple[PortBinding, ...]:
     """Return the ports a container publishes; with --publish-all every exposed one has some."""
     named = {(port.container_port, port.protocol) for port in spec.ports}
     found = list(spec.ports)
@@ -35,9 +36,24 @@ def published(spec: ContainerSpec, pod: PodSpec) -> tuple[PortBinding, ...]:
         number, _, protocol = exposed.partition("/")
         if (int(number), protocol or "tcp") not in named:
             found.append(PortBinding(int(number), protocol or "tcp"))
+    address = host_address(spec, services.registry.list())
+    found = [replace(port, host_ip=port.host_ip or address) for port in found]
     if pod.port_sources:
         return tuple(replace(port, sources=pod.port_sources) for port in found)
     return tuple(found)
+
+
+def host_address(spec: ContainerSpec, networks: Iterable[NetworkInfo]) -> str:
+    """Return the host's address of the ports a container publishes without one, "" for all.
+
+    It is that of the network with the container's way out.
+    """
+    known = {info.id: info.spec for info in networks}
+    places = sorted(spec.endpoints, key=lambda endpoint: -endpoint.priority)
+    found = [known[place.network_id] for place in places if place.network_id in known]
+    way_out = next((network for network in found if not network.internal), None)
+    address = dict(way_out.options).get(HOST_BINDING_OPTION, "") if way_out else ""
+    return "" if address == "0.0.0.0" else address
 
 
 def view(link: Link) -> NetworkView:

@@ -246,7 +246,7 @@ async def enter(pod: Pod, machine: Machine, container: Container) -> None:
     open_ports = {(port.container_port, port.protocol) for port in link.ports}
     missing = [
         port
-        for port in links.published(container.spec, pod.row.spec)
+        for port in links.published(container.spec, pod.row.spec, services)
         if (port.container_port, port.protocol) not in open_ports
     ]
     if missing:
@@ -311,7 +311,7 @@ async def exited(pod: Pod, machine: Machine) -> None:
     asked = [pod_plan.binding(port, pod.row.spec) for port in pod.row.spec.ports]
     for container in pod.containers.values():
         if container.active:
-            asked += links.published(container.spec, pod.row.spec)
+            asked += links.published(container.spec, pod.row.spec, pod.services)
     wanted = {(port.container_port, port.protocol) for port in asked}
     left = tuple(
         port for port in machine.link.ports if (port.container_port, port.protocol) in wanted

@@ -23,7 +23,14 @@ from hyper.core.errors import (
 )
 from hyper.core.ids import new_id
 from hyper.core.pod_spec import PodEndpoint, PodSpec
-from hyper.core.spec import ContainerSpec, EndpointSpec, NetworkSpec, SubnetSpec
+from hyper.core.spec import (
+    ICC_OPTION,
+    MTU_OPTION,
+    ContainerSpec,
+    EndpointSpec,
+    NetworkSpec,
+    SubnetSpec,
+)
 from hyper.engine.container import Container
 from hyper.engine.events import Event, EventFeed
 from hyper.engine.store import Store
@@ -33,8 +40,6 @@ from hyper.network.networks import Network, Networks, Wanted
 
 BRIDGE, HOST, NONE = "bridge", "host", "none"
 _DRIVERS = {BRIDGE: "bridge", HOST: "host", NONE: "null"}
-MTU_OPTION = "com.docker.network.driver.mtu"
-ICC_OPTION = "com.docker.network.bridge.enable_icc"
 
 SHARES = (
     "container sharing network namespace with another container or host cannot be connected to any "

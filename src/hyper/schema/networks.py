@@ -8,16 +8,27 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from hyper.core.errors import InvalidArgument, Unsupported
-from hyper.core.spec import ContainerSpec, EndpointSpec, LinkSpec, NetworkSpec, SubnetSpec
+from hyper.core.spec import (
+    HOST_BINDING_OPTION,
+    ICC_OPTION,
+    MTU_OPTION,
+    ContainerSpec,
+    EndpointSpec,
+    LinkSpec,
+    NetworkSpec,
+    SubnetSpec,
+)
 from hyper.core.values import read_bool, read_int, read_object, read_string, read_strings
 
 PREDEFINED_NETWORKS = frozenset({"default", "bridge", "none", "host"})
-MTU_OPTION = "com.docker.network.driver.mtu"
-ICC_OPTION = "com.docker.network.bridge.enable_icc"
+_MASQUERADE_OPTION = "com.docker.network.bridge.enable_ip_masquerade"
 _OPTIONS = {
     MTU_OPTION: "the guests' MTU",
     ICC_OPTION: "false: members do not reach each other",
+    HOST_BINDING_OPTION: "the host's address of ports published without one",
+    _MASQUERADE_OPTION: "true: members have the host's address outside",
 }
+_TRUE, _FALSE = ("true", "1"), ("false", "0")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 
 
@@ -69,11 +80,26 @@ def _options(value: object) -> tuple[tuple[str, str], ...]:
         if name not in _OPTIONS:
             known = ", ".join(_OPTIONS)
             raise Unsupported(f"network option {name} is not supported: there are {known}")
-        if name == MTU_OPTION and not (content.isdigit() and 68 <= int(content) <= 65520):
+        if not _is_valid(name, content):
             raise InvalidArgument(f"invalid value of {name}: {content}")
-        if name == ICC_OPTION and content.lower() not in ("true", "false", "0", "1"):
-            raise InvalidArgument(f"invalid value of {name}: {content}")
+        if name == _MASQUERADE_OPTION and content.lower() in _FALSE:
+            raise Unsupported(f"{name}={content} is not supported: members have no other way out")
     return options
+
+
+def _is_valid(name: str, content: str) -> bool:
+    if name == MTU_OPTION:
+        return content.isdigit() and 68 <= int(content) <= 65520
+    if name == HOST_BINDING_OPTION:
+        return _is_ipv4(content)
+    return content.lower() in (*_TRUE, *_FALSE)
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        return ip_address(text).version == 4
+    except ValueError:
+        return False
 
 
 def _subnets(ipam: Mapping[str, object], ipv6: bool) -> tuple[SubnetSpec, ...]:

@@ -42,7 +42,8 @@ _NO_PLUGINS = "Hyper has no plugins: volumes, networks and log drivers are built
 _NO_BUILD = "building images is not implemented yet: build elsewhere and load or pull the image"
 _NETWORK_KINDS = (
     "driver bridge with one IPv4 subnet and, with EnableIPv6, one IPv6 subnet; none of IPv6 alone "
-    "(EnableIPv4 false is refused), and none on the network bridge; unknown options are refused"
+    "(EnableIPv4 false is refused), and none on the network bridge; options are those for the MTU, "
+    "enable_icc, host_binding_ipv4 and enable_ip_masquerade=true, others are refused"
 )
 
 _CONTAINERS = (
