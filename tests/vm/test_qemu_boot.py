@@ -71,7 +71,7 @@ async def test_hot_plug(
 ) -> None:
     vm = keep(await driver.start(new_spec("vm")))
     scan = "echo 0 0 - > /sys/class/scsi_host/host0/scan"  # the kernel is told not to by itself
-    find = "for n in $(seq 200); do test -b /dev/sd%s && exit; usleep 20000; done; false"
+    find = "for n in $(seq 2000); do test -b /dev/sd%s && exit; usleep 20000; done; false"
     async with shell(vm.agent_socket) as guest:
         assert await vm.disks.attach(Disk("a", extents, True)) == DeviceAddress(Bus.SCSI, 0)
         await guest.output(scan)
@@ -84,7 +84,7 @@ async def test_hot_plug(
         content = b"".join(path.read_bytes() for path in extents)
         assert await guest.read("/dev/sda", 0, len(content)) == content
         await vm.disks.detach("a")
-        await guest.output("for n in $(seq 200); do test -b /dev/sda || exit 0; usleep 9999; done")
+        await guest.output("for n in $(seq 2000); do test -b /dev/sda || exit 0; usleep 9999; done")
         with pytest.raises(NotFound):
             await vm.disks.detach("a")
         # The lowest LUN is free again, and so are the fd sets of the old disk.
@@ -213,7 +213,7 @@ async def test_the_balloon_takes_memory_from_the_guest(
     async with shell(vm.agent_socket) as guest:
         before = int(await guest.output(free))
         await vm.balloon(96 * MIB)
-        for _ in range(200):
+        for _ in range(1200):
             if int(await guest.output(free)) < before - 24 * 1024:
                 break
             await asyncio.sleep(0.05)
