@@ -334,9 +334,13 @@ class FakeContainers:
         return await asyncio.shield(found.removed if condition == "removed" else found.turn)
 
     async def update(
-        self, ref: str, resources: Resources, restart_policy: RestartPolicy | None
+        self,
+        ref: str,
+        change: Callable[[Resources], Resources],
+        restart_policy: RestartPolicy | None,
     ) -> None:
         found = self.find(ref)
+        resources = change(found.view.spec.resources)
         policy = restart_policy or found.view.spec.restart_policy
         spec = replace(found.view.spec, resources=resources, restart_policy=policy)
         found.view = replace(found.view, spec=spec)

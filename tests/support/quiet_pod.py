@@ -138,7 +138,7 @@ def services(store: Store) -> Services:
         store=store,
         feed=EventFeed(),
         metrics=SimpleNamespace(stream_bytes=Counter(), starts=None, start_failures=Counter()),
-        registry=SimpleNamespace(wanted=lambda *_: (), known=lambda _: None),
+        registry=SimpleNamespace(wanted=lambda *_: (), known=lambda _: None, list=lambda: []),
         networks=SimpleNamespace(disconnect=nothing, rename=lambda *_: None),
         disk_uses=DiskUses(),
         places=SimpleNamespace(pods=NOWHERE, pod_disks=NOWHERE, containers=NOWHERE),

@@ -13,6 +13,7 @@ from hyper.agent.messages import FileStat, Message, ProcessExited, ProcessSignal
 from hyper.core.errors import Conflict, NotModified
 from hyper.core.pod_spec import PodSpec
 from hyper.core.spec import ContainerSpec, NetworkSpec
+from hyper.core.units import GIB
 from hyper.engine import files, jobs, lifecycle, visits
 from hyper.engine.container import Container
 from hyper.engine.containers import Containers
@@ -43,7 +44,7 @@ def _verbs(pod: Pod) -> PodVerbs:
 
 
 def _pods(pod: Pod) -> Any:
-    return SimpleNamespace(all=lambda: [pod], find=lambda _: pod)
+    return SimpleNamespace(all=lambda: [pod], find=lambda _: pod, host_cpus=8)
 
 
 # --- a container, a pod -------------------------------------------------------------------------
@@ -104,6 +105,18 @@ async def test_two_who_label_a_pod_both_have_their_label() -> None:
         verbs = _verbs(pod)
         await asyncio.gather(*(verbs.label("p", [(key, "1")]) for key in "ab"))
         assert dict(pod.row.spec.labels) == {"a": "1", "b": "1"}
+
+
+async def test_two_who_update_a_container_both_have_their_limit(tmp_path: Path) -> None:
+    async with quiet_pod.running() as (pod, _, _):
+        container = quiet_pod.container(pod, tmp_path, SPEC)
+        verbs = _containers(pod)
+        await asyncio.gather(
+            verbs.update(container.id, lambda now: replace(now, memory_bytes=GIB), None),
+            verbs.update(container.id, lambda now: replace(now, cpu_shares=7), None),
+        )
+        now = container.spec.resources
+        assert (now.memory_bytes, now.cpu_shares) == (GIB, 7)
 
 
 async def test_nothing_is_added_to_a_pod_that_is_just_removed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from hyper.agent.messages import Data, Device, Message, Ping, ProcessExited, ProcessStart
 from hyper.core.errors import Timeout
-from hyper.core.pod_spec import Action, ActionKind, Hooks, PodSpec
+from hyper.core.pod_spec import Action, ActionKind, Hooks, PodSpec, Role
 from hyper.core.spec import (
     ContainerSpec,
     ExecSpec,
@@ -346,3 +346,29 @@ async def test_a_container_started_by_a_user_as_its_pod_is_started_is_no_failure
         monkeypatch.setattr(lifecycle, "running_machine", running_machine)
         await pod_life.start(pod)
         assert container.status.state is ContainerState.RUNNING
+
+
+async def test_each_sidecar_is_ended_once_though_all_end_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its hook would run once more with each that ends before it."""
+    hooks: list[str] = []
+
+    async def perform(pod: Pod, machine: object, asked: Container, *_: object, **__: object) -> Any:
+        hooks.append(asked.row.name)
+        await hooked.wait()
+        return ActionResult(True, 0, "")
+
+    hooked = asyncio.Event()
+    monkeypatch.setattr(actions, "perform", perform)
+    async with quiet_pod.running(PodSpec("p", follows=True)) as (pod, _, _):
+        spec = replace(SPEC, role=Role.SIDECAR)
+        first = quiet_pod.container(pod, tmp_path / "a", spec, name="a")
+        hook = Hooks(pre_stop=Action(ActionKind.EXEC, command=("true",)))
+        quiet_pod.container(pod, tmp_path / "b", replace(spec, hooks=hook), name="b")
+        await pod.supervisor.call(pod.stop_if_idle)
+        await settle()
+        await pod.supervisor.call(partial(lifecycle.record_exit, pod, first, TOLD))
+        await settle()
+        assert hooks == ["b"]
+        hooked.set()

@@ -131,3 +131,10 @@ def test_a_database_from_before_networks_says_what_is_missing(tmp_path, caplog):
     store.close()
     (line,) = caplog.records
     assert "schema 1, from before there were networks" in line.getMessage()
+
+
+def test_a_container_whose_volume_was_removed_meanwhile_is_a_conflict_and_adds_nothing(store):
+    mount = MountView(MountKind.VOLUME, "/data", name="gone")
+    with pytest.raises(Conflict, match="volume gone was removed in the meantime"):
+        store.add_container(container(mounts=[mount]), pod(), [])
+    assert store.containers() == [] and store.pod_table.all() == []

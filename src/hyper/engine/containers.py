@@ -4,6 +4,7 @@ Names, short ids and messages are Docker's.
 """
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -244,10 +245,26 @@ class Containers:
         return await container.next_exit()
 
     async def update(
-        self, reference: str, resources: Resources, restart_policy: RestartPolicy | None
+        self,
+        reference: str,
+        change: Callable[[Resources], Resources],
+        restart_policy: RestartPolicy | None,
     ) -> None:
-        """Change a container's limits, live when it runs, and its restart policy."""
+        """Change a container's limits, live when it runs, and its restart policy.
+
+        Raises what `change` raises.
+        """
         pod, container = find_container(self._pods, reference)
+        await pod.supervisor.call(lambda: self._update(pod, container, change, restart_policy))
+
+    async def _update(
+        self,
+        pod: Pod,
+        container: Container,
+        change: Callable[[Resources], Resources],
+        restart_policy: RestartPolicy | None,
+    ) -> None:
+        resources = change(container.spec.resources)
         policy = restart_policy or container.spec.restart_policy
         plan.vm_vcpus([replace(container.spec, resources=resources)], 1, self._pods.host_cpus)
         if policy != RestartPolicy() and container.spec.auto_remove:
@@ -255,11 +272,6 @@ class Containers:
                 f"Cannot update container {container.id}: Restart policy cannot be updated because "
                 "AutoRemove is enabled for the container"
             )
-        await pod.supervisor.call(lambda: self._update(pod, container, resources, policy))
-
-    async def _update(
-        self, pod: Pod, container: Container, resources: Resources, policy: RestartPolicy
-    ) -> None:
         if pod.machine and container.id in pod.machine.containers:
             _check_room(container, resources, pod.machine.vm.record.memory_bytes)
             cgroup = plan.cgroup(resources)

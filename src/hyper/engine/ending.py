@@ -145,5 +145,8 @@ async def _has_neighbours(pod: "Pod", container: Container) -> bool:
 async def end_sidecar(pod: "Pod", container: Container) -> None:
     """End a sidecar whose pod has nothing left to do."""
     number = signal_number(container.row.command.stop_signal)
-    with contextlib.suppress(Conflict):  # it ended by itself meanwhile
-        await end(pod, container, number, grace_s(pod, container))
+    try:
+        with contextlib.suppress(Conflict):  # it ended by itself meanwhile
+            await end(pod, container, number, grace_s(pod, container))
+    finally:
+        pod.sidecars_ending.discard(container.id)

@@ -61,6 +61,7 @@ class Pod:
         self.visits: dict[str, Visit] = {}
         self.renewal = asyncio.Lock()
         self.inits_due = False
+        self.sidecars_ending: set[str] = set()
 
     async def run(self) -> None:
         """Serve the pod until it is removed or the daemon ends; a VM that runs is left running."""
@@ -141,7 +142,9 @@ class Pod:
         if any(item.spec.role is not Role.SIDECAR for item in active):
             return
         for sidecar in active:
-            self.supervisor.spawn(partial(ending.end_sidecar, self, sidecar), "end-sidecar")
+            if sidecar.id not in self.sidecars_ending:  # that of another may be why we look
+                self.sidecars_ending.add(sidecar.id)
+                self.supervisor.spawn(partial(ending.end_sidecar, self, sidecar), "end-sidecar")
         if not active:
             keep = any(not container.spec.auto_remove for container in self.containers.values())
             await self.stop_machine(graceful=keep)

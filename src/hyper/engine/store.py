@@ -446,10 +446,13 @@ def _insert_container(db: sqlite3.Connection, container: ContainerRow) -> None:
     _insert_name(db, container.name, container.id)
     for position, mount in enumerate(container.mounts):
         named = mount.name if mount.kind is MountKind.VOLUME else ""
-        db.execute(
-            "INSERT INTO container_mount VALUES (?, ?, ?, ?)",
-            (container.id, position, named or None, dump(mount)),
-        )
+        try:
+            db.execute(
+                "INSERT INTO container_mount VALUES (?, ?, ?, ?)",
+                (container.id, position, named or None, dump(mount)),
+            )
+        except sqlite3.IntegrityError as err:
+            raise Conflict(f"volume {named} was removed in the meantime: try again") from err
     _put_status(db, container.id, container.status)
 
 

@@ -15,7 +15,7 @@ from hyper.api.render import containers as render
 from hyper.api.render import older
 from hyper.api.shown_images import image_names
 from hyper.core.errors import Conflict, HyperError, InvalidArgument, NotFound, Unsupported
-from hyper.core.spec import RestartPolicy
+from hyper.core.spec import Resources, RestartPolicy
 from hyper.core.values import read_object
 from hyper.engine.containers import WaitCondition
 from hyper.engine.states import ContainerState
@@ -157,14 +157,19 @@ async def update(call: Call) -> web.StreamResponse:
     named = read_object(body.get("RestartPolicy"), "RestartPolicy").get("Name")
     updates = read_fields((*RESOURCES, *([RESTART_POLICY] if named else ())), body, "")
     check_changeable(updates)
-    try:
-        check_update(view.spec.resources, updates)
-    except Conflict as err:
-        raise Conflict(f"Cannot update container {view.id}: {err}") from err
-    resources = merge_resources(view.spec.resources, updates)
-    warnings = check_resources(resources)
+    warnings: list[str] = []
+
+    def change(before: Resources) -> Resources:
+        try:
+            check_update(before, updates)
+        except Conflict as err:
+            raise Conflict(f"Cannot update container {view.id}: {err}") from err
+        resources = merge_resources(before, updates)
+        warnings.extend(check_resources(resources))
+        return resources
+
     policy = cast(RestartPolicy | None, updates.get("restart_policy"))
-    await call.engine.containers.update(view.id, resources, policy)
+    await call.engine.containers.update(view.id, change, policy)
     return json_response({"Warnings": warnings or None})
 
 
