@@ -372,3 +372,18 @@ async def test_each_sidecar_is_ended_once_though_all_end_one_by_one(
         await settle()
         assert hooks == ["b"]
         hooked.set()
+
+
+async def test_a_vm_does_not_outlive_the_last_container_in_it_that_goes_when_it_ends(
+    tmp_path: Path,
+) -> None:
+    """The one whose network it shares has ended before it."""
+    async with quiet_pod.running(PodSpec("p", follows=True, lone=True)) as (pod, _, _):
+        quiet_pod.container(pod, tmp_path / "a", SPEC, Status(ContainerState.EXITED), name="a")
+        spec = replace(SPEC, auto_remove=True)
+        passing = quiet_pod.container(pod, tmp_path / "b", spec, name="b")
+        passing.folder.mkdir()
+        passing.log.open()
+        await pod.supervisor.call(partial(lifecycle.record_exit, pod, passing, TOLD))
+        assert list(pod.containers) == ["a" * 64]
+        assert pod.machine is None

@@ -381,7 +381,7 @@ async def _end_at_exit(pod: Pod, container: Container, last: bool) -> None:
     if last:
         await pod.stop_machine(graceful=False)
     else:
-        await _forget_in_guest(pod, container)
+        await _rest(pod, container)
     await pod.services.release_volumes(container.mounts)
 
 
