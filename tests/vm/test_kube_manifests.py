@@ -293,7 +293,8 @@ def host_path(played: Played) -> None:
 
 def subpath_expression(played: Played) -> None:
     assert "Hello" in played.log("pod1-container1", "Hello")
-    assert played.run("pod1-container1", "head -n1 /whole/pod1/hello.txt") == "Hello\n"
+    look = "cd /whole/pod1; until [ -s hello.txt ]; do sleep 0.1; done; head -n1 hello.txt"
+    assert played.run("pod1-container1", look) == "Hello\n"
 
 
 def deployment(played: Played) -> None:
