@@ -70,6 +70,37 @@ async def test_who_asks_a_removed_pod_is_told(
     assert not [r for r in caplog.records if r.name == "test.supervisor"]
 
 
+async def test_work_beside_that_asks_a_removed_pod_is_no_error(
+    supervisor: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    removing, asked = asyncio.Event(), asyncio.Event()
+
+    async def remove() -> None:
+        supervisor.finish()
+        removing.set()
+        await asked.wait()
+        await asyncio.sleep(0)
+
+    async def late() -> None:
+        raise AssertionError("ran after the end")
+
+    async def ask() -> None:
+        await removing.wait()
+        asked.set()
+        await supervisor.call(late)
+
+    async def fail() -> None:
+        raise Conflict("of its own")
+
+    supervisor.spawn(fail, "mistaken")
+    await asyncio.sleep(0)
+    supervisor.spawn(ask, "late")
+    await supervisor.call(remove)
+    await asyncio.sleep(0)
+    seen = [r.getMessage() for r in caplog.records if r.name == "test.supervisor"]
+    assert seen == ["mistaken failed"]
+
+
 async def _conflict(supervisor: Supervisor, request: object) -> bool:
     with pytest.raises(Conflict, match="pod p was removed"):
         await supervisor.call(request)  # type: ignore[arg-type]

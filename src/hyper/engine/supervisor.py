@@ -85,6 +85,9 @@ class Supervisor:
         async def run() -> None:
             try:
                 await work()
+            except Conflict:
+                if not self._finished:  # else it asked for what a removed pod does not do any more
+                    self._log.exception("%s failed", name)
             except Exception:
                 self._log.exception("%s failed", name)
 
