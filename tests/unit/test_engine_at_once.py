@@ -107,6 +107,17 @@ async def test_two_who_label_a_pod_both_have_their_label() -> None:
         assert dict(pod.row.spec.labels) == {"a": "1", "b": "1"}
 
 
+async def test_of_two_who_remove_a_container_one_is_told_of_the_other(tmp_path: Path) -> None:
+    async with quiet_pod.running() as (pod, _, _):
+        container = quiet_pod.container(pod, tmp_path / "c", SPEC, Status())
+        verbs = _containers(pod)
+        first, second = await asyncio.gather(
+            *(verbs.remove(container.id) for _ in range(2)), return_exceptions=True
+        )
+        assert first is None
+        assert isinstance(second, Conflict) and "already in progress" in str(second)
+
+
 async def test_two_who_update_a_container_both_have_their_limit(tmp_path: Path) -> None:
     async with quiet_pod.running() as (pod, _, _):
         container = quiet_pod.container(pod, tmp_path, SPEC)

@@ -9,8 +9,17 @@ from typing import Any, cast
 
 import pytest
 
-from hyper.agent.messages import Data, Device, Message, Ping, ProcessExited, ProcessStart
-from hyper.core.errors import Timeout
+from hyper.agent.messages import (
+    Data,
+    Device,
+    Message,
+    Ping,
+    PodShutdown,
+    ProcessExited,
+    ProcessSignal,
+    ProcessStart,
+)
+from hyper.core.errors import Failure, Timeout
 from hyper.core.pod_spec import Action, ActionKind, Hooks, PodSpec, Role
 from hyper.core.spec import (
     ContainerSpec,
@@ -386,4 +395,50 @@ async def test_a_vm_does_not_outlive_the_last_container_in_it_that_goes_when_it_
         passing.log.open()
         await pod.supervisor.call(partial(lifecycle.record_exit, pod, passing, TOLD))
         assert list(pod.containers) == ["a" * 64]
+        assert pod.machine is None
+
+
+async def test_a_container_started_as_its_pod_is_stopped_is_stopped_with_it(
+    tmp_path: Path,
+) -> None:
+    """Else it would be shown as running, without a VM, and nothing could be done about it."""
+    async with quiet_pod.running(PodSpec("p")) as (pod, agent, _):
+        container = quiet_pod.container(pod, tmp_path, SPEC, Status(ContainerState.EXITED))
+        container.log.open()
+
+        async def start() -> None:
+            await settle()
+            container.set_status(replace(container.after(ContainerEvent.START), process_id=1))
+
+        async def answer(message: Message) -> None:
+            if isinstance(message, ProcessSignal):
+                pod.supervisor.post(partial(lifecycle.record_exit, pod, container, TOLD))
+            elif isinstance(message, PodShutdown):
+                await agent.vm.kill()
+
+        agent.answer = answer
+        pod.supervisor.post(start)
+        async with asyncio.timeout(5):
+            await pod_life.stop(pod, 1)
+        assert pod.machine is None
+        assert container.status.state is ContainerState.EXITED
+
+
+async def test_a_vm_whose_containers_ended_as_a_start_of_their_pod_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with quiet_pod.running(PodSpec("p", follows=True)) as (pod, _, _):
+        running = quiet_pod.container(pod, tmp_path / "a", SPEC, name="a")
+        running.folder.mkdir()
+        running.log.open()
+        quiet_pod.container(pod, tmp_path / "b", SPEC, Status(ContainerState.EXITED), name="b")
+
+        async def start(*_: object) -> None:
+            await lifecycle.record_exit(pod, running, TOLD)
+            raise Timeout("a process", 1)
+
+        monkeypatch.setattr(lifecycle, "start", start)
+        with pytest.raises(Failure, match="did not start"):
+            await pod_life.start(pod)
+        await settle()
         assert pod.machine is None

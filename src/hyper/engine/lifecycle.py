@@ -438,6 +438,8 @@ async def remove(pod: Pod, container: Container) -> None:
             f"You cannot remove a {container.status.state} container {container.id}. {how} the "
             "container before attempting removal or force remove"
         )
+    if container.id not in pod.containers:
+        raise Conflict(f"container {container.id} was removed")
     await visits.end(pod, container)
     container.set_status(container.after(ContainerEvent.REMOVE))
     last = _is_last(pod)

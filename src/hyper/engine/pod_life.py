@@ -34,7 +34,9 @@ async def start(pod: Pod) -> None:
         try:
             await _start_all(pod)
         except BaseException:
-            if not was_running:
+            if was_running:
+                pod.supervisor.post(pod.stop_if_idle)  # what ended meanwhile left that to us
+            else:
                 await _roll_back(pod)
             raise
         finally:
@@ -156,11 +158,24 @@ def _why_ended(container: Container) -> str:
 
 async def _roll_back(pod: Pod) -> None:
     """End what a failed start had started, at once."""
-    for container in reversed(tuple(pod.containers.values())):
-        if container.status.state in ACTIVE:
-            with contextlib.suppress(HyperError):
-                await ending.kill_and_wait(pod, container, with_pod=True)
-    await pod.supervisor.call(partial(pod.stop_machine, graceful=True))
+    ended = failed = False
+    while not ended:
+        for container in reversed(tuple(pod.containers.values())):
+            if container.status.state in ACTIVE:
+                try:
+                    await ending.kill_and_wait(pod, container, with_pod=True)
+                except HyperError:
+                    failed = True
+        ended = await pod.supervisor.call(partial(_end_vm, pod, anyway=failed))
+
+
+async def _end_vm(pod: Pod, *, anyway: bool = False) -> bool:
+    """End a pod's VM, unless a user has just started a container in it."""
+    active = any(container.status.state in ACTIVE for container in pod.containers.values())
+    if active and pod.machine is not None and not anyway:
+        return False
+    await pod.stop_machine(graceful=True)
+    return True
 
 
 async def stop(pod: Pod, timeout_s: float | None = None) -> None:
@@ -173,8 +188,10 @@ async def stop(pod: Pod, timeout_s: float | None = None) -> None:
     async with pod.turn:
         if pod.row.state is PodState.STOPPED:
             raise NotModified(f"pod {pod.row.spec.name} is already stopped")
-        await _stop_containers(pod, timeout_s)
-        await pod.supervisor.call(partial(pod.stop_machine, graceful=True))
+        ended = False
+        while not ended:
+            await _stop_containers(pod, timeout_s)
+            ended = await pod.supervisor.call(partial(_end_vm, pod))
 
 
 async def _end_inits(pod: Pod) -> None:
