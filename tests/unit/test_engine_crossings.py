@@ -19,7 +19,7 @@ from hyper.agent.messages import (
     ProcessSignal,
     ProcessStart,
 )
-from hyper.core.errors import Failure, Timeout
+from hyper.core.errors import Failure, Timeout, Unavailable
 from hyper.core.pod_spec import Action, ActionKind, Hooks, PodSpec, Role
 from hyper.core.spec import (
     ContainerSpec,
@@ -442,3 +442,21 @@ async def test_a_vm_whose_containers_ended_as_a_start_of_their_pod_failed(
             await pod_life.start(pod)
         await settle()
         assert pod.machine is None
+
+
+async def test_a_container_whose_vm_is_lost_as_it_is_stopped_is_stopped(tmp_path: Path) -> None:
+    async with quiet_pod.running() as (pod, agent, _):
+        container = quiet_pod.container(pod, tmp_path, SPEC)
+        container.log.open()
+        machine = pod.machine
+        assert machine is not None
+        gone = VmExit(status=0, signal=9, console_tail="")
+
+        def lose(message: Message) -> None:
+            pod.supervisor.post(partial(lifecycle._vm_gone, pod, machine, gone))
+            raise Unavailable("the connection to the guest is lost")
+
+        agent.answer = lose
+        async with asyncio.timeout(5):
+            await ending.end(pod, container, 15, 1)
+        assert container.status.state is ContainerState.EXITED

@@ -60,8 +60,8 @@ async def end(
             await pod.supervisor.call(signal)
             await ended
             return
-    except TimeoutError:
-        pass
+    except (TimeoutError, Unavailable, Timeout):
+        pass  # that it does not listen, or its VM is just lost
     finally:
         ended.close()  # nothing happens when it was awaited
     if container.turn is run:
