@@ -24,7 +24,8 @@ def bind(port: PortBinding) -> tuple[PortBinding, socket.socket]:
     for number in range(port.host_port, max(port.host_port, port.host_port_end) + 1):
         listener = socket.socket(family, kind)
         try:
-            if kind == socket.SOCK_STREAM:
+            if kind == socket.SOCK_STREAM and number:
+                # With it two daemons could be given the same free port before either listens.
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
