@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from hyper.core.errors import Failure
+from hyper.core.errors import Conflict, Failure
 from hyper.engine import pod_life
 from hyper.engine.container import Container, Readiness
 from hyper.engine.pod import Pod
@@ -36,6 +36,7 @@ class _Pod:
 
     def __init__(self, end: Callable[[], None]) -> None:
         self._end = end
+        self.stop_wanted = asyncio.Event()
 
     @property
     def supervisor(self) -> "_Pod":
@@ -72,6 +73,15 @@ async def test_a_container_that_ended_before_its_hook_has_not_started() -> None:
     with pytest.raises(Failure, match="it ended with status 3"):
         await pod_life._await(
             cast(Pod, None), cast(Container, container), lambda readiness: readiness.hooked
+        )
+
+
+async def test_a_stop_ends_the_wait_for_a_hook_that_goes_on() -> None:
+    pod = _Pod(lambda: None)
+    asyncio.get_running_loop().call_later(0.01, pod.stop_wanted.set)
+    with pytest.raises(Conflict, match="the pod was stopped"):
+        await pod_life._await(
+            cast(Pod, pod), cast(Container, _Container()), lambda readiness: readiness.hooked
         )
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -176,6 +177,19 @@ def test_hooks_run_after_the_start_and_before_the_stop(hyper: Hyper) -> None:
     assert "container a did not start: its post-start hook failed" in refused.error
     (ended,) = json.loads(hyper("inspect", "badhook-a").stdout)
     assert ended["State"]["Error"].startswith("its post-start hook failed")
+
+
+def test_a_pod_can_be_stopped_while_its_start_waits_for_a_sidecar(hyper: Hyper) -> None:
+    never = {"startup": {"exec": ["false"], "period": 1, "failureThreshold": 600}}
+    parts = [container("side", "sleep 600", role="sidecar", probes=never), container("a", "true")]
+    document = {"id": "waits", "containers": parts}
+    hyper("pod", "create", "-f", "-", input=json.dumps(document))
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(hyper, "pod", "start", "waits", status=1)
+        assert leaks.settle(lambda: containers(hyper, "waits")["side"]["State"] != "running")
+        hyper("pod", "stop", "waits")
+        assert "the pod was stopped" in starting.result(timeout=60).error
+    assert inspect(hyper, "waits")["State"] == "stopped"
 
 
 def test_a_pod_is_resized_where_a_running_vm_can_be(daemon: Daemon, hyper: Hyper) -> None:

@@ -132,15 +132,21 @@ async def _nothing() -> None:
 
 
 async def _await(pod: Pod, container: Container, reached: Callable[[Readiness], bool]) -> None:
-    """Wait until hook or startup probe succeeded. Raises Failure when the container ends first."""
+    """Wait until hook or startup probe succeeded.
+
+    Raises Failure when the container ends first, Conflict when its pod is to stop.
+    """
     readiness, once = container.readiness, False
     while not (once or reached(readiness) or readiness.hook_error):
         if container.status.state not in ACTIVE:
             raise Failure(_why_ended(container))
+        if pod.stop_wanted.is_set():
+            raise Conflict("the pod was stopped")
         async with asyncio.TaskGroup() as group:
             waiting = (
                 group.create_task(readiness.until(reached), name="until reached"),
                 group.create_task(container.next_exit(), name="until ended"),
+                group.create_task(pod.stop_wanted.wait(), name="until stopped"),
             )
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in waiting:
