@@ -22,6 +22,16 @@ _FORCE_AFTER = 3  # docker/cli: forceExitAfter3TerminationSignals
 _NAMES = ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "CONT", "TSTP")
 
 
+def end_on_interrupt() -> None:
+    """Let Ctrl-C end this process at once, which must have nothing to clean up.
+
+    A KeyboardInterrupt would wait for the next output when its signal comes right before a
+    receive. Who ignores the signal, such as a shell's background job, goes on doing so.
+    """
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
+
 class SignalProxy:
     """Sends the signals this process gets to a container, and its window size to the terminal
     there.

@@ -1,5 +1,6 @@
 """hyper events: what happens to containers, images, volumes and networks, as it happens."""
 
+from hyper.cli import signals
 from hyper.cli.command import Command, Invocation
 from hyper.cli.flags import FILTER, TEXT, Flag
 from hyper.cli.timestamps import api_time
@@ -40,6 +41,7 @@ def events(call: Invocation) -> int:
         "until": api_time(options.text("until")),
         "filters": options.filters(),
     }
+    signals.end_on_interrupt()
     for event in call.daemon.open("GET", "/events", query).json_stream():
         if compiled and isinstance(event, dict):
             print(compiled.render(_GoEvent(event)), flush=True)

@@ -1,6 +1,6 @@
 """hyper logs: a container's kept output."""
 
-from hyper.cli import streams
+from hyper.cli import signals, streams
 from hyper.cli.command import Command, Invocation
 from hyper.cli.each import container_path
 from hyper.cli.flags import BOOL, TEXT, Flag
@@ -23,6 +23,7 @@ def logs(call: Invocation) -> int:
         "timestamps": options.on("timestamps"),
         "details": options.on("details"),
     }
+    signals.end_on_interrupt()
     response = call.daemon.open("GET", container_path(call.arguments[0], "/logs"), query)
     decoder = FrameDecoder()
     raw = "raw-stream" in response.headers.get("content-type", "")

@@ -100,6 +100,7 @@ def inspect(call: Invocation) -> int:
 
 def logs(call: Invocation) -> int:
     """Print the output of every container of a pod, each line after its container's name."""
+    from hyper.cli import signals
     from hyper.cli.pod_logs import PodLogs
     from hyper.cli.timestamps import api_time
 
@@ -121,6 +122,7 @@ def logs(call: Invocation) -> int:
     output = PodLogs(call.daemon, chosen, color=_color(options.text("color")))
     if options.on("no-prefix"):
         output.prefixed = False
+    signals.end_on_interrupt()
     output.run(query)
     return 0
 
