@@ -1,6 +1,7 @@
 """A daemon for tests of the client: HTTP on a unix socket, answers from a table."""
 
 import json
+import os
 import re
 import socket
 import socketserver
@@ -12,6 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+SOURCE = str(Path(__file__).parents[2] / "src")
 Answer = Callable[["Request"], object]
 
 
@@ -57,6 +59,16 @@ class FakeDaemon:
     path: Path
     answers: list[tuple[str, re.Pattern[str], Answer]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a command that talks to it."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.path.parent),
+            "HYPER_HOST": self.url,
+            "PYTHONPATH": SOURCE,
+        }
 
     def on(self, method: str, pattern: str, answer: Answer | object) -> None:
         """Answer on matching paths: a status, a JSON value, (status, value) or a function.

@@ -1,6 +1,5 @@
 """Ctrl-C while a command waits for more, however unlucky its moment."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,9 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from fake_daemon import FakeDaemon, Request, fake_daemon
-
-SOURCE = str(Path(__file__).parents[2] / "src")
+from fake_daemon import Request, fake_daemon
 
 # Where another thread gets the signal, no call of the main one is interrupted: it is as if it had
 # come right before that call.
@@ -57,7 +54,7 @@ def test_an_interrupt_right_before_a_receive_ends_the_command(
         daemon.on("GET", path, follow)
         process = subprocess.Popen(
             [sys.executable, "-S", "-c", _UNLUCKY, *words],
-            env=_environment(daemon),
+            env=daemon.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -72,12 +69,3 @@ def test_an_interrupt_right_before_a_receive_ends_the_command(
             process.kill()
             process.wait()
             process.stdout.close()
-
-
-def _environment(daemon: FakeDaemon) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(daemon.path.parent),
-        "HYPER_HOST": daemon.url,
-        "PYTHONPATH": SOURCE,
-    }

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fake_daemon import FakeDaemon, Request, fake_daemon
+from fake_daemon import SOURCE, FakeDaemon, Request, fake_daemon
 
-SOURCE = str(Path(__file__).parents[2] / "src")
 IDENTIFIER = "a1" * 32
 
 
@@ -33,15 +32,6 @@ def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
         yield fake
 
 
-def environment(daemon: FakeDaemon) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(daemon.path.parent),
-        "HYPER_HOST": daemon.url,
-        "PYTHONPATH": SOURCE,
-    }
-
-
 def command(*words: str) -> list[str]:
     return [sys.executable, "-S", "-m", "hyper.cli", *words]
 
@@ -50,7 +40,7 @@ def hyper(
     daemon: FakeDaemon, *words: str, stdin: bytes = b""
 ) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(
-        command(*words), env=environment(daemon), input=stdin, capture_output=True, timeout=60
+        command(*words), env=daemon.environment, input=stdin, capture_output=True, timeout=60
     )
 
 
@@ -100,7 +90,7 @@ def test_binary_stdin_arrives_whole_and_half_close_ends_it(
         with (tmp_path / "input").open("rb") as source:
             result = subprocess.run(
                 command("run", "-i", "busybox", "cat"),
-                env=environment(daemon),
+                env=daemon.environment,
                 stdin=source,
                 capture_output=True,
                 timeout=60,
@@ -196,7 +186,7 @@ def test_signals_reach_the_container(daemon: FakeDaemon) -> None:
     daemon.on("POST", "/hyper/v1/run", run)
     daemon.on("POST", f"/containers/{IDENTIFIER}/kill", kill)
     process = subprocess.Popen(
-        command("run", "busybox"), env=environment(daemon), stdout=subprocess.PIPE
+        command("run", "busybox"), env=daemon.environment, stdout=subprocess.PIPE
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
@@ -247,7 +237,7 @@ def test_a_signal_that_interrupts_no_system_call_reaches_the_container(daemon: F
     daemon.on("POST", f"/containers/{IDENTIFIER}/kill", kill)
     process = subprocess.Popen(
         [sys.executable, "-S", "-c", _LATE],
-        env=environment(daemon),
+        env=daemon.environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -283,7 +273,7 @@ def test_a_signal_before_the_container_exists_is_sent_when_it_does(daemon: FakeD
 
     daemon.on("POST", "/hyper/v1/run", run)
     daemon.on("POST", f"/containers/{IDENTIFIER}/kill", kill)
-    process = subprocess.Popen(command("run", "busybox"), env=environment(daemon))
+    process = subprocess.Popen(command("run", "busybox"), env=daemon.environment)
     assert asked.wait(60)
     process.send_signal(signal.SIGINT)
     signalled.set()
@@ -313,7 +303,7 @@ def test_a_terminated_pod_run_removes_its_pod(daemon: FakeDaemon, number: signal
     daemon.on("DELETE", "/hyper/v1/pods/p0", remove)
     before = signal.signal(number, signal.SIG_DFL)  # nohup's children would ignore it
     process = subprocess.Popen(
-        command("pod", "run", "--rm", "busybox"), env=environment(daemon), stdout=subprocess.PIPE
+        command("pod", "run", "--rm", "busybox"), env=daemon.environment, stdout=subprocess.PIPE
     )
     signal.signal(number, before)
     assert process.stdout is not None
@@ -352,7 +342,7 @@ def on_a_terminal(daemon: FakeDaemon, words: list[str], typed: bytes) -> tuple[b
 
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(
-        command(*words), env=environment(daemon), stdin=slave, stdout=slave, stderr=slave
+        command(*words), env=daemon.environment, stdin=slave, stdout=slave, stderr=slave
     )
     os.close(slave)
     output = b""
@@ -450,7 +440,7 @@ def test_common_commands_import_nothing_slow(daemon: FakeDaemon, words: list[str
     )
     result = subprocess.run(
         [sys.executable, "-I", "-S", "-c", script, SOURCE, *words],
-        env=environment(daemon),
+        env=daemon.environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -476,7 +466,7 @@ def test_attach_to_a_container_that_ends_at_that_moment_does_not_wait_for_its_ne
     daemon.on("POST", "/containers/c/attach", attach)
     daemon.on("POST", "/containers/c/wait", {"StatusCode": 0})
     done = subprocess.run(
-        command("attach", "c"), env=environment(daemon), capture_output=True, timeout=20
+        command("attach", "c"), env=daemon.environment, capture_output=True, timeout=20
     )
     ended.set()
     assert (done.returncode, done.stdout) == (1, b"")
