@@ -9,15 +9,16 @@ from typing import Any, cast
 
 import pytest
 
-from hyper.agent.messages import FileStat, Message, ProcessExited, ProcessSignal
-from hyper.core.errors import Conflict, NotModified
+from hyper.agent.messages import FileStat, Message, PodShutdown, ProcessExited, ProcessSignal
+from hyper.core.errors import Conflict, Failure, Forbidden, NotModified
 from hyper.core.pod_spec import PodSpec
-from hyper.core.spec import ContainerSpec, NetworkSpec
+from hyper.core.spec import ContainerSpec, EndpointSpec, NetworkSpec
 from hyper.core.units import GIB
 from hyper.engine import files, jobs, lifecycle, visits
 from hyper.engine.container import Container
 from hyper.engine.containers import Containers
 from hyper.engine.events import EventFeed
+from hyper.engine.membership import Memberships
 from hyper.engine.networks import NetworkRegistry
 from hyper.engine.pod import Pod
 from hyper.engine.pod_verbs import PodVerbs
@@ -116,6 +117,34 @@ async def test_of_two_who_remove_a_container_one_is_told_of_the_other(tmp_path: 
         )
         assert first is None
         assert isinstance(second, Conflict) and "already in progress" in str(second)
+
+
+async def test_a_container_is_removed_by_force_also_while_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(pod: Pod, container: Container) -> None:
+        running = container.after(ContainerEvent.START, process_id=1)
+        await asyncio.sleep(0)
+        container.set_status(running)
+
+    monkeypatch.setattr(lifecycle, "start", start)
+    async with quiet_pod.running() as (pod, agent, _):
+        container = quiet_pod.container(pod, tmp_path / "c", SPEC, Status())
+        container.folder.mkdir()
+        container.log.open()
+
+        def answer(message: Message) -> None:
+            if isinstance(message, ProcessSignal):
+                pod.supervisor.post(partial(lifecycle.record_exit, pod, container, TOLD))
+            if isinstance(message, PodShutdown):
+                agent.vm.ended.set()
+
+        agent.answer = answer
+        verbs = _containers(pod)
+        async with asyncio.timeout(5):
+            await asyncio.gather(verbs.start(container.id), verbs.remove(container.id, force=True))
+        assert pod.containers == {}
+        assert [message.signal for message in agent.asked if isinstance(message, ProcessSignal)]
 
 
 async def test_two_who_update_a_container_both_have_their_limit(tmp_path: Path) -> None:
@@ -276,3 +305,44 @@ async def test_two_networks_made_at_once_have_different_subnets(tmp_path: Path) 
     )
     assert [type(result) for result in again].count(Conflict) == 1
     store.close()
+
+
+async def test_a_network_that_a_container_is_just_starting_on_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: object) -> None:
+        await asyncio.sleep(0)
+
+    launching, go = asyncio.Event(), asyncio.Event()
+
+    async def launch(*_: object) -> None:
+        launching.set()
+        await go.wait()
+        raise Failure("no room")
+
+    monkeypatch.setattr(lifecycle, "_launch", launch)
+    backend = SimpleNamespace(define=nothing, forget=nothing, fixed_subnet="")
+    store = Store(tmp_path / "state.db")
+    registry = NetworkRegistry(store, EventFeed(), cast(Any, backend))
+    info = await registry.create(NetworkSpec("n"))
+    async with quiet_pod.running() as (pod, _, _):
+        spec = replace(SPEC, endpoints=(EndpointSpec("n", info.id),))
+        container = quiet_pod.container(pod, tmp_path, spec, Status())
+        pod.services.registry = registry
+        networks = Memberships(pod.services, _pods(pod))
+        async with asyncio.TaskGroup() as group:
+            starting = group.create_task(_failed(_containers(pod).start(container.id)))
+            await launching.wait()
+            with pytest.raises(Forbidden, match=r'network n has active endpoints \(name:"c" id:"c'):
+                await networks.remove("n")
+            go.set()
+        assert starting.result()
+        await networks.remove("n")
+        assert registry.list() == []
+    store.close()
+
+
+async def _failed(work: Any) -> bool:
+    with pytest.raises(Failure, match="no room"):
+        await work
+    return True

@@ -67,11 +67,31 @@ async def test_an_exec_ends_with_the_vm_that_its_container_took_along(tmp_path: 
         container = quiet_pod.container(pod, tmp_path, SPEC)
         asked, feed = _exec(pod, container)
         agent.outputs[2, 1].received(Data(0, b"before"), False)
+        asked.follow(pod.services.tell_at_once)
         await settle()
-        await pod.supervisor.call(partial(pod.stop_machine, graceful=False))
+        listener = pod.services.feed.open()
+        await pod.supervisor.call(partial(_stop_and_finish, pod))
         async with asyncio.timeout(5):
             assert [data async for _, data in feed] == [b"before"]
             assert await asked.wait() == 137
+        event = await listener.take(limit_s=5)
+        assert event is not None and event.action == "exec_die"
+        assert dict(event.attributes)["exitCode"] == "137"
+
+
+async def _stop_and_finish(pod: Pod) -> None:
+    """End a pod as its removal does: nothing runs beside its supervisor afterwards."""
+    await pod.stop_machine(graceful=False)
+    pod.supervisor.finish()
+
+
+async def test_an_exec_that_ended_before_anybody_follows_it_is_told_of(tmp_path: Path) -> None:
+    async with quiet_pod.running() as (pod, _, _):
+        asked = Exec("e", quiet_pod.container(pod, tmp_path, SPEC), ExecSpec(("true",)))
+        asked.ended(0)
+        told: list[str] = []
+        asked.follow(lambda event: told.append(event.action))
+        assert told == ["exec_die"]
 
 
 async def test_a_vm_lost_with_its_container_s_end_still_to_be_told(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ class Container:
         self.health: Health | None = row.status.health
         self.readiness = Readiness()
         self.restarted = 0  # how many are stopping it in order to start it
+        self.starting = False
         self._turn: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._left: asyncio.Future[Exit] | None = None  # the turn that ended, still to be told
         self._end_feeds: Callable[[], None] = _nothing

@@ -196,16 +196,19 @@ class Containers:
             return
         pod, container = find_container(self._pods, reference)
         mounts = container.mounts
-        if force and container.status.state in ACTIVE:
-            await ending.kill_and_wait(pod, container)
-        try:
-            if container.id in pod.containers:
+        while container.id in pod.containers:
+            if force and container.active:
+                await ending.kill_and_wait(pod, container)
+                continue  # with --rm it is gone now
+            try:
                 await pod.supervisor.call(lambda: lifecycle.remove(pod, container))
-        except Conflict:
-            if container.id in pod.containers:
-                raise
-            # Somebody else was before us; the pod may have gone with it.
-            raise Conflict(f"removal of container {reference} is already in progress") from None
+            except Conflict:
+                if container.id not in pod.containers:
+                    # Somebody else was before us; the pod may have gone with it.
+                    text = f"removal of container {reference} is already in progress"
+                    raise Conflict(text) from None
+                if not (force and container.active):
+                    raise  # else a start of it was under way
         if volumes:
             await self._volumes.release(mounts)
 

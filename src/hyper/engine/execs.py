@@ -3,6 +3,7 @@ do.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from hyper.agent.streams import InputStream
 from hyper.core.spec import ExecSpec
@@ -25,6 +26,7 @@ class Exec:
         self.pid = 0
         self.exit_code: int | None = None
         self._done = asyncio.Event()
+        self._tell: Callable[[Event], None] | None = None
 
     @property
     def started(self) -> bool:
@@ -43,6 +45,18 @@ class Exec:
         self.pid = 0
         self.hub.end()
         self._done.set()
+        if self._tell is not None:
+            self._tell(self._die())
+
+    def follow(self, tell: Callable[[Event], None]) -> None:
+        """Have `tell` called with the event of its end; at once when it has ended already."""
+        if self._done.is_set():
+            tell(self._die())
+        else:
+            self._tell = tell
+
+    def _die(self) -> Event:
+        return self.note("exec_die", exitCode=str(self.exit_code))
 
     async def wait(self) -> int:
         """Return its exit status when it has ended."""

@@ -165,6 +165,17 @@ async def start(pod: Pod, container: Container, *, again: bool = False) -> None:
     `again` says that its policy asks for it: those starts are counted.
     """
     container.after(ContainerEvent.START)
+    container.starting = True
+    try:
+        await _start(pod, container, again=again)
+    finally:
+        container.starting = False
+    begin_checks(pod, container)
+    await linking.tell_owners(pod, container)
+    pod.supervisor.spawn(partial(_after_start, pod, container), "post-start")
+
+
+async def _start(pod: Pod, container: Container, *, again: bool) -> None:
     await visits.end(pod, container)
     began = monotonic()
     metrics = pod.services.metrics
@@ -196,9 +207,6 @@ async def start(pod: Pod, container: Container, *, again: bool = False) -> None:
     container.health = None
     await pod.store_status(container, status, *joined, container.event("start"))
     metrics.starts.observe(monotonic() - began)
-    begin_checks(pod, container)
-    await linking.tell_owners(pod, container)
-    pod.supervisor.spawn(partial(_after_start, pod, container), "post-start")
 
 
 def begin_checks(pod: Pod, container: Container) -> None:

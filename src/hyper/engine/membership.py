@@ -76,15 +76,26 @@ class Memberships:
     async def remove(self, reference: str) -> None:
         """Remove a network. Raises Forbidden while it has members or when it is predefined."""
         info = self.registry.find(reference)
-        if members := self.members(info.id):
-            names = ", ".join(
-                f'name:"{each.name}" id:"{each.container_id[:12]}"' for each in members
-            )
+        users = {each.container_id: each.name for each in self.members(info.id)}
+        users |= {each.id: each.row.name for each in self._joining(info.id)}
+        if users:
+            names = ", ".join(f'name:"{name}" id:"{key[:12]}"' for key, name in users.items())
             raise Forbidden(
                 f"error while removing network: network {info.spec.name} has active endpoints "
                 f"({names})"
             )
         await self.registry.remove(info)
+
+    def _joining(self, network_id: str) -> list[Container]:
+        """Return the containers whose start is taking their pod to a network right now."""
+        joining = []
+        for pod in self._pods.all():
+            starting = [each for each in pod.containers.values() if each.starting]
+            # The first one to start takes its pod to the networks of all.
+            bring = starting if pod.machine else pod.containers.values()
+            named = {each.network_id for brings in bring for each in brings.spec.endpoints}
+            joining += starting if network_id in named else []
+        return joining
 
     async def prune(self, chosen: Sequence[NetworkInfo]) -> list[str]:
         """Remove those of `chosen` that no container names; return their names."""

@@ -5,7 +5,6 @@ import errno
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 
 from hyper.agent import messages as guest
 from hyper.agent.streams import InputStream
@@ -219,7 +218,7 @@ class Sessions:
             asked.ended(plan.exec_failure_code(err))
             raise plan.start_error(err) from err
         pod.services.tell_at_once(asked.note("exec_start"))
-        pod.supervisor.spawn(partial(_tell_end, pod, asked), "exec")
+        asked.follow(pod.services.tell_at_once)
         if detach:
             feed.close()
             return None
@@ -282,11 +281,6 @@ async def _resize(machine: Machine, size: guest.ProcessResize, what: str) -> Non
             raise
         # It has just ended, or is just being started.
         raise Conflict(f"{what} is not running") from err
-
-
-async def _tell_end(pod: Pod, asked: Exec) -> None:
-    code = await asked.wait()
-    pod.services.tell_at_once(asked.note("exec_die", exitCode=str(code)))
 
 
 async def _only(records: AsyncIterator[LogRecord], wanted: set[int]) -> AsyncIterator[LogRecord]:
