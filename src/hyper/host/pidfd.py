@@ -7,6 +7,7 @@ daemon started.
 import asyncio
 import contextlib
 import os
+import select
 import signal
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +66,15 @@ class PidHandle:
         """Send a signal; nothing happens if the process has ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._descriptor, signal.Signals(number))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process has not ended yet."""
+        if self._descriptor < 0:
+            return False
+        waiting = select.poll()
+        waiting.register(self._descriptor, select.POLLIN)
+        return not waiting.poll(0)
 
     async def wait_exit(self) -> None:
         """Return when the process has ended (its parent may not have reaped it yet)."""

@@ -14,8 +14,9 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from hyper.core.errors import InvalidArgument
+from hyper.core.errors import HypervisorError, InvalidArgument
 from hyper.core.spec import Disk, Nic, VmSpec
+from hyper.host.pidfd import PidHandle
 from hyper.hypervisor import drivers
 from hyper.hypervisor.check import Check
 
@@ -318,11 +319,23 @@ def read_record(run_dir: Path) -> VmRecord | None:
 
 
 async def end_leftover(driver: Driver, run_dir: Path) -> bool:
-    """End the VM an earlier daemon left in a run_dir, and tell whether there was one."""
-    record = read_record(run_dir)
+    """End the VM an earlier daemon left in a run_dir, and tell whether there was one.
+
+    Nothing is asked of it: it may answer to nobody. Its files stay. Raises HypervisorError.
+    """
+    try:
+        record = read_record(run_dir)
+    except InvalidArgument:  # written in part
+        record = None
     if record is None:
         return await driver.end_unrecorded(run_dir)
-    vm = await driver.reattach(record)
-    if vm is not None:
-        await vm.kill()
-    return vm is not None
+    process = PidHandle.open(record.pid, record.start_ticks)
+    if process is None:
+        return False
+    with process:
+        running = process.is_running
+        try:
+            await process.terminate(grace_s=0)
+        except TimeoutError as err:
+            raise HypervisorError(f"VM {record.vm_id[:12]} survives SIGKILL") from err
+    return running

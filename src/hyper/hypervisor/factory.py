@@ -368,7 +368,11 @@ class Factory:
     async def _clear_leftovers(self) -> None:
         """End the clones that waited for an earlier daemon: nobody can own them."""
         for run_dir in self._run_dir.iterdir():
-            await end_leftover(self._driver, run_dir)
+            try:
+                await end_leftover(self._driver, run_dir)
+            except HyperError as err:
+                _log.warning("what waited for an earlier daemon stays: %s", err)
+                continue
             remove_tree(run_dir)
 
 
