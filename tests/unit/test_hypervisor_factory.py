@@ -24,6 +24,7 @@ class FakeVm:
     bound: VmSpec | None = None
     dead: bool = False
     fail_bind: bool = False
+    is_running: bool = True
 
     @property
     def agent_socket(self) -> Path:
@@ -55,6 +56,10 @@ class FakeZygote:
     vm: FakeVm
     pid: int = 1
 
+    @property
+    def is_running(self) -> bool:
+        return self.vm.is_running
+
     async def fork(self, spec: VmSpec) -> FakeVm:
         if self.driver.fail_fork:
             raise HypervisorError("no fork")
@@ -82,7 +87,7 @@ class FakeDriver:
         self.templates += 1
         if self.fail_template:
             raise HypervisorError("no template")
-        (directory / "state").write_bytes(b"s")
+        (directory / "state").write_bytes(b"s" * 4096)
 
     async def clone(self, spec: VmSpec, directory: Path) -> FakeVm:
         if self.fail_clone:
@@ -409,3 +414,42 @@ async def test_short_memory_ends_the_zygote(
     factory.configure(factory.options)
     await settle(factory, [0])
     assert driver.vms[0].origin == "zygote" and driver.vms[0].dead
+
+
+async def test_a_waiting_clone_that_has_ended_is_not_given_out(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    await factory.expect(spec(tmp_path, nic=TAP))
+    await settle(factory, [2])
+    dead, living = driver.vms
+    dead.is_running = False
+    assert list(factory.waiting().values()) == [1] and factory.shapes()[0].waiting == 1
+    taken = await factory.take(spec(tmp_path, nic=TAP))
+    assert taken is living and dead.dead
+    await living.kill()
+
+
+async def test_a_waiting_clone_that_has_ended_is_replaced(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    await factory.expect(spec(tmp_path))
+    await settle(factory, [2])
+    driver.vms[0].is_running = False
+    factory.configure(factory.options)
+    await settle(factory, [2])
+    assert driver.vms[0].dead and len(driver.vms) == 3
+
+
+async def test_a_zygote_that_has_ended_is_replaced(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    driver.forks = True
+    await factory.expect(spec(tmp_path))
+    await settle(factory, [2])
+    driver.vms[0].is_running = False
+    assert not factory.shapes()[0].zygote
+    factory.configure(factory.options)
+    async with asyncio.timeout(60):
+        while not factory.shapes()[0].zygote:
+            await asyncio.sleep(0.01)
+    assert driver.asked_to_fork == 2 and driver.vms[0].dead

@@ -163,6 +163,11 @@ class Vm(Protocol):
         """The network device it was started with; a pooled VM brings its own."""
         ...
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its VMM has not ended; known at once, whoever ended it."""
+        ...
+
     async def bind(self, spec: VmSpec) -> None:
         """Turn a waiting clone into the VM of `spec`: its run_dir, disks and port forwards."""
         ...
@@ -210,6 +215,11 @@ class Zygote(Protocol):
     @property
     def pid(self) -> int:
         """Its process."""
+        ...
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process has not ended."""
         ...
 
     async def fork(self, spec: VmSpec) -> Vm:

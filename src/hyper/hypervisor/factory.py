@@ -112,7 +112,7 @@ class Factory:
 
     def waiting(self) -> dict[str, int]:
         """Return how many clones wait, by template key."""
-        return {key: len(vms) for key, vms in self._waiting.items()}
+        return {key: sum(vm.is_running for vm in vms) for key, vms in self._waiting.items()}
 
     def shapes(self) -> tuple[Shape, ...]:
         """Return the shapes asked for and the templates there are, most recently used first."""
@@ -122,7 +122,7 @@ class Factory:
         for key in (*asked, *(key for key in templates if key not in self._shapes)):
             template = templates.get(key)
             size, used = (template.size_bytes, template.used_s) if template else (0, 0.0)
-            waiting = len(self._waiting.get(key, ()))
+            waiting = sum(vm.is_running for vm in self._waiting.get(key, ()))
             failures = self._failures.get(key, 0)
             zygote = key in self._zygotes
             found.append(Shape(key, self._shapes.get(key), waiting, size, used, failures, zygote))
@@ -150,8 +150,7 @@ class Factory:
         It has a network device of its own (`Vm.nic`). The caller binds it, or kills it.
         """
         self._note_start()
-        vms = self._waiting.get(await self.expect(spec), [])
-        return vms.pop(0) if vms else None
+        return await self._take_running(await self.expect(spec))
 
     async def start(self, spec: VmSpec, taken: Vm | None = None) -> Vm:
         """Start a VM: the clone `taken` if there is one, else a new clone, else a boot.
@@ -167,8 +166,7 @@ class Factory:
             if spec.nic is not None and spec.nic.kind is NicKind.TAP:
                 raise HypervisorError("the waiting VM that was to be used has ended: try again")
         if key and (spec.nic is None or spec.nic.kind is not NicKind.TAP):
-            while self._waiting.get(key):
-                vm = self._waiting[key].pop(0)
+            while (vm := await self._take_running(key)) is not None:
                 if await self._bound(vm, spec):
                     return vm
         self._uses[key] = self._uses.get(key, 0) + 1
@@ -276,6 +274,7 @@ class Factory:
 
     async def _fill(self, key: str) -> None:
         vms = self._waiting.setdefault(key, [])
+        await self._bury(key)
         while len(vms) > self._options.waiting or (vms and self._short_of_memory()):
             await self._end(vms.pop())
         while len(vms) < self._options.waiting and not self._short_of_memory(_CLONE_BYTES):
@@ -310,6 +309,24 @@ class Factory:
             await self._end(vm)
             raise
         return vm
+
+    async def _take_running(self, key: str) -> Vm | None:
+        """Take a waiting clone; what has ended while it waited is cleared away."""
+        while vms := self._waiting.get(key):
+            vm = vms.pop(0)
+            if vm.is_running:
+                return vm
+            await self._end(vm)
+        return None
+
+    async def _bury(self, key: str) -> None:
+        """Clear away the waiting clones of a shape that have ended: killed, or out of memory."""
+        vms = self._waiting.get(key, [])
+        ended = [vm for vm in vms if not vm.is_running]
+        vms[:] = [vm for vm in vms if vm not in ended]
+        for vm in ended:
+            _log.warning("a waiting clone of %s has ended by itself", key)
+            await self._end(vm)
 
     async def _bound(self, vm: Vm, spec: VmSpec) -> bool:
         try:

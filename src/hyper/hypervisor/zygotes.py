@@ -31,7 +31,7 @@ class Zygotes:
         self._impossible = False
 
     def __contains__(self, key: str) -> bool:
-        return key in self._zygotes
+        return key in self._zygotes and self._zygotes[key][0].is_running
 
     def wants(self, key: str) -> bool:
         """Tell whether one of this shape could be made and is not there."""
@@ -72,7 +72,11 @@ class Zygotes:
             self._doubted.add(key)
 
     async def keep(self, keys: Iterable[str]) -> None:
-        """End the zygotes of other shapes, and those in doubt."""
+        """End the zygotes of other shapes, and those in doubt or dead."""
+        for key in [key for key in self._zygotes if key not in self._doubted]:
+            if not self._zygotes[key][0].is_running:
+                self._fail(key, f"the zygote {key} has ended by itself")
+                self._doubted.add(key)
         kept = set(keys) - self._doubted
         for key in [key for key in self._zygotes if key not in kept]:
             self._doubted.discard(key)

@@ -68,6 +68,11 @@ class QemuVm:
         """The VMM's monitor, for the rest of this driver."""
         return self._qmp
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its VMM has not ended."""
+        return self._exit is None and self._process.is_running
+
     async def bind(self, spec: VmSpec) -> None:
         """Turn a waiting clone into the VM of `spec`.
 

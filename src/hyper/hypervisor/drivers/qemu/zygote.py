@@ -100,6 +100,11 @@ class QemuZygote:
         """The process."""
         return self._vm.record.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the process has not ended."""
+        return self._vm.is_running
+
     async def settle(self) -> None:
         """Stop the VM for good and wait until nobody is connected. Raises HypervisorError."""
         await self._vm.pause()
