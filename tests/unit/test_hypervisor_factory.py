@@ -1,6 +1,7 @@
 """The factory over a driver without VMs: what it gives out, when, and what it does on failures."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hyper.core.errors import HypervisorError, Unsupported
 from hyper.core.spec import Nic, NicKind, VmSpec
 from hyper.hypervisor import factory as factory_module
+from hyper.hypervisor import failures
 from hyper.hypervisor.driver import Ready, Warm
 from hyper.hypervisor.factory import Factory, FactoryOptions
 
@@ -77,6 +79,7 @@ class FakeDriver:
     vms: list[FakeVm] = field(default_factory=list)
     templates: int = 0
     fail_template: bool = False
+    template_error: Exception | None = None
     fail_clone: bool = False
     fail_bind: bool = False
 
@@ -87,6 +90,8 @@ class FakeDriver:
         self.templates += 1
         if self.fail_template:
             raise HypervisorError("no template")
+        if self.template_error:
+            raise self.template_error
         (directory / "state").write_bytes(b"s" * 4096)
 
     async def clone(self, spec: VmSpec, directory: Path) -> FakeVm:
@@ -453,3 +458,76 @@ async def test_a_zygote_that_has_ended_is_replaced(
         while not factory.shapes()[0].zygote:
             await asyncio.sleep(0.01)
     assert driver.asked_to_fork == 2 and driver.vms[0].dead
+
+
+async def test_failures_are_forgotten_after_a_while(
+    factory: Factory, driver: FakeDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.fail_template = True
+    async with asyncio.timeout(60):
+        while driver.templates < 3:
+            await factory.expect(spec(tmp_path))
+            await asyncio.sleep(0)
+    driver.fail_template = False
+    monkeypatch.setattr(failures, "WINDOW_S", 0.0)
+    factory.configure(factory.options)
+    await settle(factory, [2])
+
+
+async def test_a_template_whose_clones_fail_is_made_anew(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    key = await factory.expect(spec(tmp_path))
+    await settle(factory, [2])
+    for _ in range(3):
+        factory.reject(key)
+    async with asyncio.timeout(60):
+        while driver.templates < 2 or not list((tmp_path / "t").glob("[!.]*")):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("a bug")])
+async def test_what_goes_wrong_with_a_template_ends_neither_the_pool_nor_a_start(
+    factory: Factory, driver: FakeDriver, tmp_path: Path, error: Exception
+) -> None:
+    driver.template_error = error
+    await factory.start(spec(tmp_path))
+    async with asyncio.timeout(60):
+        while not driver.templates:
+            await asyncio.sleep(0.01)
+    driver.template_error = None
+    factory.configure(factory.options)
+    await settle(factory, [2])
+
+
+async def test_a_removed_directory_of_templates_is_made_again(
+    factory: Factory, tmp_path: Path
+) -> None:
+    await factory.expect(spec(tmp_path))
+    await settle(factory, [2])
+    shutil.rmtree(tmp_path / "t")
+    assert factory.shapes()[0].template_bytes == 0
+    await factory.expect(replace(spec(tmp_path), vcpus=2))
+    async with asyncio.timeout(60):
+        while len(list((tmp_path / "t").glob("[!.]*"))) != 2:
+            factory.configure(factory.options)
+            await asyncio.sleep(0.01)
+
+
+async def test_a_clone_of_an_earlier_daemon_that_cannot_be_ended_ends_no_daemon(
+    driver: FakeDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(driver: object, run_dir: Path) -> bool:
+        raise HypervisorError("it survives")
+
+    monkeypatch.setattr(factory_module, "end_leftover", refuse)
+    (tmp_path / "pool" / "left").mkdir(parents=True)
+    made = Factory(  # type: ignore[arg-type]
+        driver, tmp_path / "t", tmp_path / "pool", ready, FactoryOptions(waiting=1, reserve_bytes=0)
+    )
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(made.run(), name="factory")
+        await made.expect(spec(tmp_path))
+        await settle(made, [1])
+        task.cancel()
+    assert (tmp_path / "pool" / "left").exists()

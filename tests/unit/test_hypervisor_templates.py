@@ -89,3 +89,11 @@ async def test_eviction_clears_crashes_but_not_what_is_being_made(tmp_path: Path
         assert directory is not None
         other.evict(1 << 30, 3600.0)
         assert directory.exists() and not (tmp_path / "t" / ".making-dead").exists()
+
+
+async def test_what_is_no_folder_is_no_template(tmp_path: Path) -> None:
+    templates = Templates(tmp_path / "t")
+    assert await make(templates, "k")
+    (tmp_path / "t" / "notes").write_text("somebody's")
+    assert [template.key for template in templates.list()] == ["k"]
+    assert templates.evict(1 << 30, 3600.0) == []

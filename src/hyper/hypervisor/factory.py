@@ -23,6 +23,7 @@ from hyper.core.spec import Nic, NicKind, VmSpec
 from hyper.core.units import GIB, MIB
 from hyper.host.files import private_directory, remove_tree
 from hyper.hypervisor.driver import Driver, Ready, Vm, end_leftover
+from hyper.hypervisor.failures import Failures
 from hyper.hypervisor.memory import PRESSURE_LIMIT_PERCENT, available_bytes, pressure_percent
 from hyper.hypervisor.templates import Templates
 from hyper.hypervisor.zygotes import Zygotes
@@ -31,7 +32,6 @@ _READY_S = 60.0
 _LOOK_S = 5.0
 _QUIET_S = 1.0
 _MOST_QUIET_S = 3.0
-_MAX_FAILURES = 3
 _CLONE_BYTES = 96 * MIB  # what a waiting clone takes that has rehearsed, and some
 _ZYGOTE_BYTES = 160 * MIB
 _REHEARSALS = 2  # a third brings nothing
@@ -98,7 +98,8 @@ class Factory:
         self._templates = Templates(templates_dir)
         self._shapes: dict[str, VmSpec] = {}
         self._waiting: dict[str, list[Vm]] = {}
-        self._failures: dict[str, int] = {}
+        self._failures = Failures()  # of clones
+        self._unmade = Failures()  # of templates
         self._zygotes = Zygotes(driver)
         self._uses: dict[str, int] = {}
         self._work = asyncio.Event()
@@ -123,7 +124,7 @@ class Factory:
             template = templates.get(key)
             size, used = (template.size_bytes, template.used_s) if template else (0, 0.0)
             waiting = sum(vm.is_running for vm in self._waiting.get(key, ()))
-            failures = self._failures.get(key, 0)
+            failures = self._failures.count(key) + self._unmade.count(key)
             zygote = key in self._zygotes
             found.append(Shape(key, self._shapes.get(key), waiting, size, used, failures, zygote))
         return tuple(found)
@@ -177,7 +178,7 @@ class Factory:
         if template is not None:
             try:
                 return await self._driver.clone(spec, template)
-            except HyperError as err:
+            except (HyperError, OSError) as err:
                 _log.warning("cannot clone %s, booting instead: %s", key, err)
                 self._distrust(key)
         return await self._driver.start(spec)
@@ -196,7 +197,7 @@ class Factory:
             await self._clear_leftovers()
             while True:
                 self._work.clear()
-                await self._work_once()
+                await self._work_safely()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_S):
                         await self._work.wait()
@@ -205,10 +206,17 @@ class Factory:
                 await asyncio.shield(self._give_up(key))
             await asyncio.shield(self._zygotes.keep(()))
 
+    async def _work_safely(self) -> None:
+        """Work once; what goes wrong unexpectedly ends this round, not the daemon."""
+        try:
+            await self._work_once()
+        except Exception:
+            _log.exception("the pool could not be looked after")
+
     async def _work_once(self) -> None:
         newest = list(self._shapes)[::-1]
         for key in newest:
-            if self._templates.find(key) is None and self._failures.get(key, 0) < _MAX_FAILURES:
+            if self._templates.find(key) is None and not self._unmade.too_many(key):
                 await self._make(key)
         kept = newest[: self._options.shapes]
         for key in list(self._waiting):
@@ -246,8 +254,8 @@ class Factory:
                 remove_tree(spec.run_dir)
             limits = self._options.templates_bytes, self._options.templates_age_s
             self._templates.evict(*limits)
-        except HyperError as err:
-            self._failures[key] = self._failures.get(key, 0) + 1
+        except (HyperError, OSError) as err:
+            self._unmade.note(key)
             _log.warning("cannot make template %s: %s", key, err)
 
     async def _warm_up(self, key: str) -> None:
@@ -262,7 +270,7 @@ class Factory:
         try:
             async with self._unowned(key, "zygote") as spec:
                 await self._zygotes.make(key, spec, template, lambda vm: self._warm(vm, spec))
-        except HyperError as err:
+        except (HyperError, OSError) as err:
             _log.warning("no network device for a zygote: %s", err)
 
     async def _warm(self, vm: Vm, spec: VmSpec) -> None:
@@ -286,12 +294,12 @@ class Factory:
 
     async def _waiting_clone(self, key: str) -> Vm | None:
         template = self._templates.find(key)
-        if template is None or self._failures.get(key, 0) >= _MAX_FAILURES:
+        if template is None or self._failures.too_many(key):
             return None
         try:
             async with self._unowned(key, "pool") as spec:
                 return await self._waiting_as(key, spec, template)
-        except HyperError as err:
+        except (HyperError, OSError) as err:
             _log.warning("a clone of %s is no good: %s", key, err)
             self._distrust(key)
             return None
@@ -376,11 +384,14 @@ class Factory:
         return left < self._options.reserve_bytes or pressure_percent() > PRESSURE_LIMIT_PERCENT
 
     def _distrust(self, key: str) -> None:
-        """Count a failure; a template that keeps failing is made anew once."""
+        """Count a failure; a template that keeps failing is made anew, a few times."""
         self._zygotes.doubt(key)
-        self._failures[key] = self._failures.get(key, 0) + 1
-        if self._failures[key] == _MAX_FAILURES:
+        self._failures.note(key)
+        if self._failures.too_many(key):
             self._templates.remove(key)
+            self._failures.forget(key)
+            self._unmade.note(key)
+            self._work.set()
 
     async def _clear_leftovers(self) -> None:
         """End the clones that waited for an earlier daemon: nobody can own them."""

@@ -54,6 +54,7 @@ class Templates:
         None if there already is one, or another daemon is making it.
         """
         path = self._root / f"{_MAKING}{key}"
+        private_directory(self._root)  # a user may have removed it, for its space
         with _locked(path) as locked:
             if not locked or self.find(key) is not None:
                 yield None
@@ -95,9 +96,12 @@ class Templates:
 
     def list(self) -> tuple[Template, ...]:
         """Return the complete templates."""
-        found = []
+        found: list[Template] = []
+        if not self._root.is_dir():
+            return ()
         for path in self._root.iterdir():
-            with contextlib.suppress(FileNotFoundError):
+            # What is no folder is not ours.
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 if not path.name.startswith("."):
                     size = sum(file.stat().st_blocks * 512 for file in path.iterdir())
                     found.append(Template(path.name, path, size, path.stat().st_mtime))

@@ -14,8 +14,7 @@ from hyper.core.errors import HyperError, Unsupported
 from hyper.core.spec import VmSpec
 from hyper.host.files import remove_tree
 from hyper.hypervisor.driver import Driver, Vm, Warm, Zygote
-
-_MAX_FAILURES = 3
+from hyper.hypervisor.failures import Failures
 
 _log = logging.getLogger("hypervisor.zygotes")
 
@@ -26,7 +25,7 @@ class Zygotes:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._zygotes: dict[str, tuple[Zygote, Path]] = {}
-        self._failures: dict[str, int] = {}
+        self._failures = Failures()
         self._doubted: set[str] = set()
         self._impossible = False
 
@@ -35,8 +34,8 @@ class Zygotes:
 
     def wants(self, key: str) -> bool:
         """Tell whether one of this shape could be made and is not there."""
-        failed = self._failures.get(key, 0) >= _MAX_FAILURES
-        return not self._impossible and key not in self._zygotes and not failed
+        missing = key not in self._zygotes and not self._failures.too_many(key)
+        return missing and not self._impossible
 
     async def make(self, key: str, spec: VmSpec, template: Path, warm: Warm) -> None:
         """Make the zygote of a shape, if that can be; its `run_dir` is removed after its end."""
@@ -48,7 +47,7 @@ class Zygotes:
         except Unsupported as err:
             self._impossible = True
             _log.info("VMs are cloned, not forked: %s", err)
-        except HyperError as err:
+        except (HyperError, OSError) as err:
             self._fail(key, f"cannot make zygote {key}: {err}")
         finally:
             if key not in self._zygotes:
@@ -60,7 +59,7 @@ class Zygotes:
             return None
         try:
             return await self._zygotes[key][0].fork(spec)
-        except HyperError as err:
+        except (HyperError, OSError) as err:
             self._fail(key, f"cannot fork {key}: {err}")
             self._doubted.add(key)
             return None
@@ -85,5 +84,5 @@ class Zygotes:
             remove_tree(run_dir)
 
     def _fail(self, key: str, text: str) -> None:
-        self._failures[key] = self._failures.get(key, 0) + 1
+        self._failures.note(key)
         _log.warning("%s", text)
