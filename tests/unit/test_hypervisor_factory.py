@@ -514,6 +514,24 @@ async def test_a_removed_directory_of_templates_is_made_again(
             await asyncio.sleep(0.01)
 
 
+async def test_the_template_used_longest_ago_is_evicted_and_not_made_again_unasked(
+    factory: Factory, driver: FakeDriver, tmp_path: Path
+) -> None:
+    shapes = [replace(spec(tmp_path), vcpus=vcpus) for vcpus in (1, 2, 3)]
+    factory.configure(replace(factory.options, waiting=0, templates_bytes=2 * 4096))
+    for number, shape in enumerate(shapes, 1):
+        await factory.expect(shape)
+        async with asyncio.timeout(60):
+            while driver.templates < number or list((tmp_path / "t").glob(".*")):
+                await asyncio.sleep(0.01)
+        for _ in range(3):  # rounds in which nothing is to be done
+            factory.configure(factory.options)
+            await asyncio.sleep(0.02)
+    left = {path.name for path in (tmp_path / "t").iterdir()}
+    assert left == {await driver.template_key(shape) for shape in shapes[1:]}
+    assert driver.templates == 3
+
+
 async def test_a_clone_of_an_earlier_daemon_that_cannot_be_ended_ends_no_daemon(
     driver: FakeDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,7 +70,7 @@ async def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     for age_s, key in ((30, "old"), (20, "middle"), (10, "new")):
         await make(templates, key, 8192)
         os.utime(tmp_path / "t" / key, (time.time() - age_s,) * 2)
-    templates.find("old")  # now the newest
+    templates.use("old")  # now the newest
     assert templates.evict(2 * 8192, 3600.0) == ["middle"]
     assert {template.key for template in templates.list()} == {"old", "new"}
 

@@ -142,6 +142,7 @@ class Factory:
         if key:
             self._shapes.pop(key, None)
             self._shapes[key] = replace(spec, disks=())  # most recently used last
+            self._templates.use(key)
             self._work.set()
         return key
 
@@ -216,9 +217,10 @@ class Factory:
     async def _work_once(self) -> None:
         newest = list(self._shapes)[::-1]
         for key in newest:
-            if self._templates.find(key) is None and not self._unmade.too_many(key):
+            wanted = key in self._shapes and not self._unmade.too_many(key)
+            if wanted and self._templates.find(key) is None:
                 await self._make(key)
-        kept = newest[: self._options.shapes]
+        kept = list(self._shapes)[::-1][: self._options.shapes]
         for key in list(self._waiting):
             if key not in kept:
                 await self._give_up(key)
@@ -253,7 +255,11 @@ class Factory:
                         _log.info("made template %s in %.1f s", key, time.monotonic() - begin)
                 remove_tree(spec.run_dir)
             limits = self._options.templates_bytes, self._options.templates_age_s
-            self._templates.evict(*limits)
+            for evicted in self._templates.evict(*limits):
+                # Not made again before it is asked for again, or they would evict each other.
+                self._shapes.pop(evicted, None)
+                if evicted == key:  # larger than the limit
+                    self._unmade.note(key)
         except (HyperError, OSError) as err:
             self._unmade.note(key)
             _log.warning("cannot make template %s: %s", key, err)

@@ -39,13 +39,14 @@ class Templates:
         self._root = private_directory(root)
 
     def find(self, key: str) -> Path | None:
-        """Return the directory of a complete template and note its use, None if there is none."""
+        """Return the directory of a complete template, None if there is none."""
         path = self._root / key
-        try:
-            os.utime(path)
-        except FileNotFoundError:
-            return None
-        return path
+        return path if path.is_dir() else None
+
+    def use(self, key: str) -> None:
+        """Note that a template is used now, if there is one."""
+        with contextlib.suppress(OSError):  # no more than the order of eviction depends on it
+            os.utime(self._root / key)
 
     @contextlib.asynccontextmanager
     async def making(self, key: str) -> AsyncIterator[Path | None]:
@@ -53,8 +54,8 @@ class Templates:
 
         None if there already is one, or another daemon is making it.
         """
-        path = self._root / f"{_MAKING}{key}"
         private_directory(self._root)  # a user may have removed it, for its space
+        path = self._root / f"{_MAKING}{key}"
         with _locked(path) as locked:
             if not locked or self.find(key) is not None:
                 yield None
