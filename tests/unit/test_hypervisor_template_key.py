@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hyper.core.errors import HypervisorError
 from hyper.core.spec import Disk, Nic, NicKind, VmSpec
 from hyper.hypervisor.drivers.qemu import template
 from hyper.hypervisor.drivers.qemu.boot import Engine
@@ -80,3 +81,12 @@ def test_what_a_clone_brings_itself_does_not_change_the_key(
         background=True,
     )
     assert template.key(own, engine) == template.key(spec, engine)
+
+
+@pytest.mark.parametrize("name", ["qemu", "kernel", "initrd"])
+def test_a_file_that_was_removed_under_a_running_daemon_is_named(
+    name: str, machine: tuple[VmSpec, Engine], tmp_path: Path
+) -> None:
+    (tmp_path / name).unlink()
+    with pytest.raises(HypervisorError, match=f"cannot use {tmp_path / name}: No such file"):
+        template.key(*machine)
