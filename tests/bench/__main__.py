@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,16 +20,23 @@ OUT = Path("bench")
 WITHOUT_CONTENDERS = ("boot", "soak")
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
+
+
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
     known = [*WITHOUT_CONTENDERS, *SCENARIOS]
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=known, metavar="FIGURE", help=", ".join(known))
-    parser.add_argument("--rounds", type=int, default=15, help="samples per figure (15)")
-    parser.add_argument("--burst", type=int, default=50, help="starts at once (50)")
-    parser.add_argument("--idle", type=int, default=10, help="idle containers for memory (10)")
-    parser.add_argument("--boots", type=int, default=200, help="cold boots of the soak (200)")
-    parser.add_argument("--density", type=int, default=200, help="most pods at once (200)")
-    parser.add_argument("--clones", type=int, default=500, help="clones in a row (500)")
+    parser.add_argument("--rounds", type=_count, default=15, help="samples per figure (15)")
+    parser.add_argument("--burst", type=_count, default=50, help="starts at once (50)")
+    parser.add_argument("--idle", type=_count, default=10, help="idle containers for memory (10)")
+    parser.add_argument("--boots", type=_count, default=200, help="cold boots of the soak (200)")
+    parser.add_argument("--density", type=_count, default=200, help="most pods at once (200)")
+    parser.add_argument("--clones", type=_count, default=500, help="clones in a row (500)")
     parser.add_argument(
         "--minutes", type=float, default=11, help="begin no figure after so long (11)"
     )
@@ -59,15 +67,16 @@ def _measure_commands(
 ) -> tuple[list[Figure], list[str]]:
     """Return the figures, and what went wrong: one scenario that fails does not end the others."""
     running: list[Contender] = []
+    variants: list[Hyper] = []
     figures: list[Figure] = []
     failures: list[str] = []
     try:
         mine = _hyper(options, "hyper", {})
         running.append(mine)
         running += contenders.others(options.against, folder)
-        variants: list[Hyper] = []
         if {"run", "clones"} & set(wanted):
-            variants += [_hyper(options, f"hyper-{way}", own) for way, own in WAYS.items()]
+            # One by one, so that those there are get ended when the next cannot be started.
+            variants += (_hyper(options, f"hyper-{way}", own) for way, own in WAYS.items())
         images = write_images(folder)
         for contender in (*running, *variants):
             contender.load(images)
@@ -122,6 +131,10 @@ def _show(figure: Figure) -> None:
 def main(words: Sequence[str]) -> int:
     """Run the benchmark and return the exit status."""
     options = _arguments(words)
+    # However it is told to end, it ends what it has started; also in a script's background, whose
+    # children ignore Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
         if options.profile:
@@ -151,6 +164,9 @@ def main(words: Sequence[str]) -> int:
     except BenchError as error:
         print(f"bench failed: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

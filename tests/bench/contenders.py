@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -98,7 +98,11 @@ class Hyper:
 
     def __post_init__(self) -> None:
         self.daemon = Daemon(self.config)
-        self.daemon.start()
+        try:
+            self.daemon.start()
+        except BaseException:
+            self.daemon.destroy()
+            raise
 
     @property
     def mark(self) -> str:
@@ -197,20 +201,21 @@ def warm(hyper: Hyper) -> None:
         run(hyper, "run", "--rm", "busybox", "true")
 
 
-def others(wanted: Sequence[str], folder: Path) -> list[Contender]:
-    """Start the comparison systems that are installed and wanted; say which are not."""
-    found: list[Contender] = []
+def others(wanted: Sequence[str], folder: Path) -> Iterator[Contender]:
+    """Start the comparison systems that are installed and wanted; say which are not.
+
+    Each is given as soon as it runs, so that it can be ended when the next does not start.
+    """
     if "docker" in wanted:
         if Dockerd.is_available():
-            found.append(Docker())
+            yield Docker()
         else:
             _absent("docker", "needs root and the packages docker.io and runc")
     if "podman" in wanted:
         if podman.is_available():
-            found.append(Podman(folder / "podman"))
+            yield Podman(folder / "podman")
         else:
             _absent("podman", "needs root and the packages podman and crun")
-    return found
 
 
 def _absent(name: str, why: str) -> None:

@@ -63,7 +63,11 @@ class Dockerd:
         )
         assert self._namespaces.stdout
         self._namespaces.stdout.readline()
-        self._start()
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
 
     def _start(self) -> None:
         daemon = ["dockerd", "--host", f"unix://{self.socket}"]
