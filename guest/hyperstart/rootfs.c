@@ -183,16 +183,18 @@ static int mount_overlay(struct rootfs *rootfs, const char *dir, struct error *e
     return mounted;
 }
 
-/* By this file programs see that they are in a container, as under Docker. One that cannot be made is none. */
+/* What Docker puts into a root file system that has it not: the file by which programs see that they
+ * are in a container, and the table of mounts they read (getmntent). What cannot be made is none. */
 static void mark_root(const char *root)
 {
-    char path[176];
-    int fd;
+    cleanup_close int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), etc = -1, mark = -1;
 
-    snprintf(path, sizeof path, "%s/.dockerenv", root);
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
-    if (fd >= 0)
-        close(fd);
+    if (dir < 0)
+        return;
+    mark = openat(dir, ".dockerenv", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
+    etc = openat(dir, "etc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (etc < 0 || symlinkat("/proc/mounts", etc, "mtab") < 0)
+        errno = 0;
 }
 
 int rootfs_mount_lower(const struct rootfs *rootfs, const char *path, struct error *err)

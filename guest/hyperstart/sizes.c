@@ -12,6 +12,7 @@
 #include "cleanup.h"
 #include "commands.h"
 #include "job.h"
+#include "upper.h"
 #include "walk.h"
 
 /* What PID 1 itself walks through: less than a millisecond where nothing is emulated. */
@@ -52,7 +53,7 @@ static int visit(void *owner, const struct walk_item *item, struct error *err)
 
     if (++sum->files > sum->files_max)
         return error_set(err, E2BIG, "sizes", "%s", item->path);
-    if (S_ISDIR(item->status.st_mode) || item->status.st_size <= 0)
+    if (S_ISDIR(item->status.st_mode) || item->status.st_size <= 0 || upper_is_mounts_link(item))
         return 0;
     first = is_first(sum, &item->status);
     if (first < 0)

@@ -16,7 +16,8 @@
 static const char *const mount_points[] = {
     "dev", "proc", "sys", "etc", "etc/hostname", "etc/hosts", "etc/resolv.conf",
 };
-static const char marker[] = ".dockerenv"; /* rootfs.c makes it, with mode 0755 */
+static const char marker[] = ".dockerenv"; /* rootfs.c makes these two, this one with mode 0755 */
+static const char mounts_link[] = "etc/mtab", mounts[] = "/proc/mounts";
 
 bool upper_is_whiteout(const struct stat *status)
 {
@@ -101,6 +102,15 @@ static bool same_owner_and_mode(const struct stat *left, const struct stat *righ
            left->st_gid == right->st_gid;
 }
 
+bool upper_is_mounts_link(const struct walk_item *item)
+{
+    char target[sizeof mounts];
+
+    return strcmp(item->path, mounts_link) == 0 && S_ISLNK(item->status.st_mode) &&
+           readlinkat(item->dir, item->name, target, sizeof target) == sizeof mounts - 1 &&
+           memcmp(target, mounts, sizeof mounts - 1) == 0;
+}
+
 bool upper_is_mount_point(const struct walk_item *item)
 {
     struct stat made = { .st_mode = S_IFREG | 0644 }, below;
@@ -109,7 +119,7 @@ bool upper_is_mount_point(const struct walk_item *item)
     for (size_t i = 0; i < sizeof mount_points / sizeof *mount_points; i++)
         listed = listed || strcmp(item->path, mount_points[i]) == 0;
     if (!listed)
-        return false;
+        return upper_is_mounts_link(item) && !lower_stat(item->path, &below);
     if (is_marker)
         made.st_mode = S_IFREG | 0755;
     if (S_ISREG(item->status.st_mode))

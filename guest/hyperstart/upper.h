@@ -20,6 +20,9 @@ bool lower_stat(const char *path, struct stat *status);
 /* Open a directory there; -1 with errno. */
 int lower_open(const char *path);
 
+/* Whether it is the table of mounts as rootfs.c makes it. */
+bool upper_is_mounts_link(const struct walk_item *item);
+
 /* Whether it is there only because we mounted something over it: every container has these, and Docker
  * counts them as the image's (moby daemon/initlayer). */
 bool upper_is_mount_point(const struct walk_item *item);

@@ -419,6 +419,18 @@ def test_mount_points_are_no_changes_but_what_is_put_beside_them_is(jobs: Jobs) 
     assert jobs.changes() == ["C /etc", "A /etc/conf.d", "A /etc/conf.d/x"]
 
 
+def test_the_table_of_mounts_is_there_and_no_change(jobs: Jobs) -> None:
+    change(
+        jobs, 'test "$(readlink /etc/mtab)" = /proc/mounts; grep -q overlay /etc/mtab; rm /bin/['
+    )
+    assert jobs.changes() == ["C /bin", "D /bin/["] and jobs.layer() == ["bin", "bin/.wh.["]
+
+
+def test_another_table_of_mounts_is_a_change(jobs: Jobs) -> None:
+    change(jobs, "ln -snf /proc/self/mounts /etc/mtab")
+    assert jobs.changes() == ["C /etc", "A /etc/mtab"]
+
+
 # --- beside the container -------------------------------------------------------------------------
 
 
