@@ -217,6 +217,13 @@ def test_images_have_a_row_for_each_name(hyper: Hyper, daemon: FakeDaemon) -> No
     assert digest in with_digests[1]
 
 
+def test_an_image_that_does_not_say_when_it_was_made_is_not_old(
+    hyper: Hyper, daemon: FakeDaemon
+) -> None:
+    daemon.on("GET", "/images/json", [{"Id": "sha256:" + "ab" * 32, "Created": 0, "Size": 1}])
+    assert hyper("images", "--format", "{{.CreatedSince}}")[1] == "N/A\n"
+
+
 def test_pull_prints_what_happens_and_the_full_name(hyper: Hyper, daemon: FakeDaemon) -> None:
     messages = [
         {"status": "Pulling from library/busybox", "id": "latest"},

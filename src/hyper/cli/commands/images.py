@@ -50,7 +50,7 @@ def image_rows(
     created = answers.number(item, "Created")
     common: dict[str, object] = {
         "ID": short_id(answers.text(item, "Id"), full),
-        "CreatedSince": ago(created),
+        "CreatedSince": ago(created) if created else "N/A",
         "CreatedAt": local_time(created),
         "Size": human_size(answers.number(item, "Size")),
         "VirtualSize": human_size(answers.number(item, "Size"), 4),
