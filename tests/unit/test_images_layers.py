@@ -329,6 +329,35 @@ async def test_the_last_of_two_entries_of_one_name_counts(root: Path, store: Lay
     assert listing(found)["/gone"].startswith("c---------")
 
 
+async def test_a_path_through_a_symlink_of_the_layer_is_where_the_link_leads(
+    root: Path, store: LayerStore
+) -> None:
+    """As when dockerd unpacks it, in a root of its own; Bazel and `tar -r` write such layers."""
+    layer = await take(
+        store,
+        tar(
+            *("usr/", "usr/lib/", "usr/lib/a"),
+            Member("lib", SYMLINK, link="usr/lib"),
+            Member("up", SYMLINK, link="/../.././usr/../lib"),
+            *("lib/b", "up/sub/c"),
+            Member("hard", LINK, link="up/a"),
+        ),
+    )
+    found = disk(root, layer.diff_id)
+    assert {path for path in listing(found) if path} == {
+        *("/usr", "/usr/lib", "/usr/lib/a", "/usr/lib/b", "/usr/lib/sub", "/usr/lib/sub/c"),
+        *("/lib", "/up", "/hard"),
+    }
+    assert content(found, "/usr/lib/b") == b"lib/b" and content(found, "/hard") == b"usr/lib/a"
+
+
+async def test_symlinks_that_lead_nowhere_or_round_are_no_way(store: LayerStore) -> None:
+    for links in ({"a": "b", "b": "a"}, {"a": "a"}, {"a": "gone/x"}, {"a": "../f"}):
+        members = [Member(name, SYMLINK, link=link) for name, link in links.items()]
+        with pytest.raises(Failure, match="is not a directory"):
+            await take(store, tar("f", *members, "a/x"))
+
+
 def test_forged_overlay_attributes_are_dropped_and_capabilities_kept() -> None:
     pax = {
         "SCHILY.xattr.trusted.overlay.redirect": "/etc",

@@ -4,7 +4,8 @@ Takes entries, gives entries; knows no files. What a hostile layer could try and
 
 - names that are absolute are taken below the root, as Docker does; names that leave it are
   refused, and so are hard links whose target is not a file of the same layer, and paths through a
-  symlink or file (the archive's own symlinks are never followed);
+  file; a path through a symlink of the same layer, which Docker follows, is left to `merge`, whose
+  tree has nothing outside of it;
 - `.wh.NAME` becomes a character device 0:0, `.wh..wh..opq` the attribute trusted.overlay.opaque;
   the reserved rest of `.wh..wh.*` is dropped like in Docker; `.wh.`, `.wh..` and `.wh...` are
   refused;
@@ -62,7 +63,9 @@ class Whiteout:
 
 
 class Reordered(Exception):
-    """The layer holds a path twice: one pass cannot know which one counts. Not an error."""
+    """The layer holds a path twice, or one through a symlink: one pass cannot know which file is
+    meant. Not an error.
+    """
 
 
 def clean_path(name: bytes) -> bytes:
@@ -207,6 +210,8 @@ class LayerFilter:
             if item.path in self._kinds:
                 raise Reordered
             if item.kind is Kind.HARDLINK:
+                if item.link not in self._kinds and self._is_through_symlink(item.link):
+                    raise Reordered
                 check_link(item, self._kinds.get(item.link))
             self._kinds[item.path] = item.kind
             self.content_bytes += item.length
@@ -231,6 +236,13 @@ class LayerFilter:
             raise Reordered
         if entry is not None:
             self._directories[path] = entry
+
+    def _is_through_symlink(self, path: bytes) -> bool:
+        while path:
+            path = path.rpartition(b"/")[0]
+            if self._kinds.get(path) is Kind.SYMLINK:
+                return True
+        return False
 
     def _parents(self, path: bytes) -> None:
         while path:

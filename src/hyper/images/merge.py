@@ -26,17 +26,19 @@ OpenLayer = Callable[[], AbstractContextManager[TarReader]]
 
 _IMPLIED: Origin = (-1, -1)
 _WHITEOUT: Origin = (-2, -2)
+_FOLLOWED = 8  # symlinks on the way to one entry
 
 
 class _Node:
     """A path of the merged tree: which entry made it, and what is in it."""
 
-    __slots__ = ("children", "layer", "kind", "opaque", "origin")  # noqa: RUF023
+    __slots__ = ("children", "layer", "kind", "link", "opaque", "origin")  # noqa: RUF023
 
     def __init__(self, kind: Kind, layer: int, origin: Origin) -> None:
         self.kind = kind
         self.layer = layer  # the topmost layer that mentions it
         self.origin = origin  # hard links share the origin of their file
+        self.link = b""  # of a symlink
         self.opaque = False
         self.children: dict[bytes, _Node] = {}
 
@@ -169,27 +171,66 @@ def _add(root: _Node, layer: int, serial: int, path: bytes, kind: Kind, link: by
         old.origin = (layer, serial)
         return
     node = _Node(kind, layer, (layer, serial))
-    if kind is Kind.HARDLINK:
-        found = _find(root, link)
+    if kind is Kind.SYMLINK:
+        node.link = link
+    elif kind is Kind.HARDLINK:
+        found = _find_own(root, link, layer)
         if found is old and found is not None:
             return
         check_link(Entry(path, kind, link=link), found.kind if found else None)
         assert found is not None
-        node.kind, node.origin = found.kind, found.origin
+        node.kind, node.origin, node.link = found.kind, found.origin, found.link
     siblings[name] = node
 
 
 def _directory(root: _Node, path: bytes, layer: int) -> _Node:
-    """Return the directory at `path`, made where the layer only implies it."""
-    node = root
-    for name in path.split(b"/") if path else ():
-        child = node.children.get(name)
-        if child is None or child.kind is not Kind.DIRECTORY:
-            if child is not None and child.layer == layer and child.origin != _WHITEOUT:
-                raise Failure(f"entry below {show(path)}: {show(name)} is not a directory")
-            child = node.children[name] = _Node(Kind.DIRECTORY, layer, _IMPLIED)
-        node = child
+    """Return the directory at `path`, made where the layer only implies it.
+
+    A symlink of the same layer is followed, as dockerd does, in this tree and so never out of it.
+    """
+    node = _walk_to(root, path, layer, make=True)
+    assert node is not None
     return node
+
+
+def _find_own(root: _Node, path: bytes, layer: int) -> _Node | None:
+    """Return what is at a path, through the layer's own symlinks but for a last one."""
+    parent, _, name = path.rpartition(b"/")
+    directory = _walk_to(root, parent, layer, make=False) if path else root
+    return directory.children.get(name) if directory and path else directory
+
+
+def _walk_to(root: _Node, path: bytes, layer: int, *, make: bool) -> _Node | None:
+    """Return the directory at `path`; without `make` None where there is none.
+
+    A symlink's target is never made, as dockerd makes none.
+    """
+    way = [root]
+    names = [name for name in reversed(path.split(b"/")) if name]
+    followed, own_names = 0, len(names)
+    while names:
+        name = names.pop()
+        of_link = len(names) >= own_names
+        if name == b"..":
+            del way[max(1, len(way) - 1) :]
+            continue
+        child = way[-1].children.get(name)
+        own = child is not None and child.layer == layer and child.origin != _WHITEOUT
+        if child is not None and own and child.kind is Kind.SYMLINK and followed < _FOLLOWED:
+            followed += 1
+            own_names = own_names if of_link else len(names)
+            if child.link.startswith(b"/"):
+                del way[1:]
+            names += [part for part in reversed(child.link.split(b"/")) if part not in (b"", b".")]
+            continue
+        if child is None or child.kind is not Kind.DIRECTORY:
+            if not make:
+                return None
+            if own or of_link:
+                raise Failure(f"entry below {show(path)}: {show(name)} is not a directory")
+            child = way[-1].children[name] = _Node(Kind.DIRECTORY, layer, _IMPLIED)
+        way.append(child)
+    return way[-1]
 
 
 def _find(root: _Node, path: bytes) -> _Node | None:
