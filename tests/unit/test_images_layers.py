@@ -358,6 +358,16 @@ async def test_symlinks_that_lead_nowhere_or_round_are_no_way(store: LayerStore)
             await take(store, tar("f", *members, "a/x"))
 
 
+async def test_a_layer_that_comes_again_keeps_its_blob(root: Path, store: LayerStore) -> None:
+    """The manifest of the image that was pulled names it: a push goes under the same digest."""
+    data = tar("a")
+    packed = gzip.compress(data)
+    pulled = await take(store, packed, Expected(digest_of(packed)), convert=False)
+    imported = await take(store, data)
+    assert imported == pulled == store.get(pulled.diff_id)
+    assert imported.blob == digest_of(packed) and content(disk(root, imported.diff_id), "/a")
+
+
 def test_forged_overlay_attributes_are_dropped_and_capabilities_kept() -> None:
     pax = {
         "SCHILY.xattr.trusted.overlay.redirect": "/etc",

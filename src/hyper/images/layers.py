@@ -217,6 +217,12 @@ class LayerStore:
             feed.abandon()
 
     def _keep(self, intake: Intake, blob: Path, disk: Path, facts: "_Facts") -> Layer:
+        known = self.find(intake.diff_id)
+        if known is not None and self._blobs.exists(known.blob):
+            # Its blob stays: the manifest of an image that was pulled names it.
+            if disk.exists() and not self._disk(known.diff_id).exists():
+                self._blobs.publish(disk, self._disk(known.diff_id))
+            return known
         layer = Layer(
             intake.diff_id,
             intake.blob_digest,
