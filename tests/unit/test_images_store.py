@@ -199,6 +199,28 @@ def _repacked(data: bytes, keep: object, extra: dict[str, bytes] | None = None) 
     return tar(*members, *(Member(k, content=v) for k, v in (extra or {}).items()))
 
 
+def _with_manifest(data: bytes, **changed: object) -> bytes:
+    """Return an archive whose manifest.json has other fields."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        file = archive.extractfile("manifest.json")
+        assert file is not None
+        [manifest] = json.load(file)
+    other = json.dumps([manifest | changed]).encode()
+    return _repacked(data, lambda name: name != "manifest.json", {"manifest.json": other})
+
+
+def _for_others(data: bytes) -> bytes:
+    """Return an OCI layout with images of other platforms alone."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        file = archive.extractfile("index.json")
+        assert file is not None
+        [item] = json.load(file)["manifests"]
+    platforms = [{"os": "linux", "architecture": name} for name in ("arm64", "386")]
+    index = {"schemaVersion": 2, "manifests": [item | {"platform": p} for p in platforms]}
+    kept = ("index.json", "manifest.json")
+    return _repacked(data, lambda name: name not in kept, {"index.json": encode(index)})
+
+
 async def test_an_oci_layout_and_the_old_form_with_links_are_loaded(
     tmp_path: Path, store: ImageStore
 ) -> None:
@@ -236,6 +258,10 @@ async def test_an_oci_layout_and_the_old_form_with_links_are_loaded(
         (lambda d: _repacked(d, lambda n: True, {"manifest.json": b'[{"Config": 5}]'}), "missing"),
         (lambda d: _repacked(d, lambda n: True, {"manifest.json": b"{}"}), "not a list"),
         (lambda d: _repacked(d, lambda n: True, {"manifest.json": b"[" * 50_000}), "JSON"),
+        (lambda d: _with_manifest(d, RepoTags=5), "RepoTags is not a list of strings"),
+        (lambda d: _with_manifest(d, RepoTags="app:1"), "RepoTags is not a list of strings"),
+        (lambda d: _with_manifest(d, Layers=[5]), "Layers is not a list of strings"),
+        (lambda d: _for_others(d), "no matching manifest for linux/amd64"),
         (lambda d: _repacked(d, lambda n: True, {"../evil": b"x"}), "outside of the image"),
     ],
 )
@@ -245,7 +271,7 @@ async def test_a_bad_archive_is_refused_and_leaves_nothing(
     await image(store, "app:1", tar("a"))
     data = damage(await saved(store, "app:1"))  # type: ignore[operator]
     other = ImageStore(tmp_path / "other")
-    with pytest.raises(Failure, match=message):
+    with pytest.raises((Failure, NotFound), match=message):
         await other.load(chunks(data))
     assert files_below(tmp_path / "other") == [] and list(other.list()) == []
 

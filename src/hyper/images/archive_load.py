@@ -180,12 +180,8 @@ def _items(archive: _Archive, platform: Platform) -> Iterator[_Item]:
     if b"manifest.json" in archive.files:
         for raw in _docker_manifest(archive):
             config = archive.read(str(raw.get("Config")), CONFIG_LIMIT_BYTES)
-            layers = raw.get("Layers") or []
-            if not isinstance(layers, list):
-                raise Malformed("invalid archive: manifest.json: Layers is not a list")
-            paths = tuple((archive.path(str(layer)), "") for layer in layers)
-            names = raw.get("RepoTags") or []
-            yield _Item(config, paths, tuple(map(str, names)))
+            paths = tuple((archive.path(layer), "") for layer in _strings(raw, "Layers"))
+            yield _Item(config, paths, _strings(raw, "RepoTags"))
         return
     if b"index.json" not in archive.files:
         raise Malformed("invalid archive: it has neither manifest.json nor index.json")
@@ -194,11 +190,17 @@ def _items(archive: _Archive, platform: Platform) -> Iterator[_Item]:
     if not isinstance(parsed, Index):
         raise Malformed("invalid archive: index.json is not an index")
     raws = parse_json(index, "index.json")["manifests"]
-    for descriptor, raw in zip(parsed.manifests, raws, strict=True):
-        elsewhere = descriptor.platform and not platform.runs(descriptor.platform)
-        if elsewhere and len(parsed.manifests) > 1:
-            continue
+    pairs = list(zip(parsed.manifests, raws, strict=True))
+    fitting = [pair for pair in pairs if len(pairs) == 1 or _is_for(pair[0].platform, platform)]
+    if pairs and not fitting:
+        raise NotFound("platform", str(platform))
+    for descriptor, raw in fitting:
         yield _oci_item(archive, platform, descriptor.digest, _annotated_name(raw))
+
+
+def _is_for(found: Platform | None, wanted: Platform) -> bool:
+    """Tell whether one of several images is to be loaded: none that would take another's name."""
+    return not found or (found.architecture == wanted.architecture and wanted.runs(found))
 
 
 def _docker_manifest(archive: _Archive) -> list[Json]:
@@ -207,6 +209,13 @@ def _docker_manifest(archive: _Archive) -> list[Json]:
     if not isinstance(raw, list) or not all(isinstance(item, dict) for item in raw):
         raise Malformed("invalid archive: manifest.json is not a list of objects")
     return raw
+
+
+def _strings(raw: Json, key: str) -> tuple[str, ...]:
+    value = raw.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise Malformed(f"invalid archive: manifest.json: {key} is not a list of strings")
+    return tuple(value)
 
 
 def _oci_item(archive: _Archive, platform: Platform, digest: str, names: tuple[str, ...]) -> _Item:
