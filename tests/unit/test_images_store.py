@@ -258,6 +258,7 @@ async def test_an_oci_layout_and_the_old_form_with_links_are_loaded(
         (lambda d: _repacked(d, lambda n: True, {"manifest.json": b'[{"Config": 5}]'}), "missing"),
         (lambda d: _repacked(d, lambda n: True, {"manifest.json": b"{}"}), "not a list"),
         (lambda d: _repacked(d, lambda n: True, {"manifest.json": b"[" * 50_000}), "JSON"),
+        (lambda d: _with_manifest(d, Config="\ud800"), "is missing"),
         (lambda d: _with_manifest(d, RepoTags=5), "RepoTags is not a list of strings"),
         (lambda d: _with_manifest(d, RepoTags="app:1"), "RepoTags is not a list of strings"),
         (lambda d: _with_manifest(d, Layers=[5]), "Layers is not a list of strings"),
@@ -432,6 +433,18 @@ def test_impossible_platforms_are_refused(text: str) -> None:
 def test_malformed_configs_are_refused(raw: Json) -> None:
     with pytest.raises(Failure):
         parse_config(encode(raw))
+
+
+def test_what_no_answer_could_carry_is_not_taken_from_a_config() -> None:
+    """One such image made every list of images fail."""
+    config = parse_config(
+        rb'{"author": "\ud83d\ude00 \udc00", "config": {"Labels": {"\ud800": "x"}}}'
+    )
+    assert config.author == "\U0001f600 \ufffd" and config.config.labels == (("\ufffd", "x"),)
+    assert parse_config(encode(config.raw)) == config
+    for number in ("NaN", "-Infinity", "1e999"):
+        with pytest.raises(Failure, match="not valid JSON"):
+            parse_config(b'{"config": {"Healthcheck": {"Interval": %s}}}' % number.encode())
 
 
 def test_malformed_manifests_are_refused() -> None:

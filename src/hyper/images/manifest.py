@@ -6,7 +6,9 @@ before use.
 """
 
 import json
+import math
 import platform as host_platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +33,8 @@ _LAYER_TYPES = (
     "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.docker.image.rootfs.diff.tar",
 )
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _ARCHITECTURES = {
     "x86_64": "amd64",
     "x86-64": "amd64",
@@ -156,9 +160,15 @@ class Config:
 
 
 def parse_json(data: bytes, what: str) -> Json:
-    """Return a JSON object. Raises Failure naming `what` when it is none."""
+    """Return a JSON object. Raises Failure naming `what` when it is none.
+
+    What no JSON of ours could say again is not in it: half a character (a lone surrogate) is
+    U+FFFD, as Go reads it, and numbers are finite.
+    """
     try:
-        value = json.loads(data)
+        value = _loads(data)
+        if _SURROGATE_ESCAPE.search(data):
+            value = _loads(_SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
     except (ValueError, RecursionError) as err:
         raise Failure(f"{what} is not valid JSON: {type(err).__name__}") from err
     if not isinstance(value, dict):
@@ -268,6 +278,17 @@ def _rank(candidate: Platform | None, wanted: Platform) -> tuple[bool, str]:
     """Order platforms that all fit: the variant asked for, else the highest below it."""
     variant = candidate.variant if candidate else ""
     return (variant == wanted.variant, variant)
+
+
+def _loads(data: bytes | str) -> object:
+    return json.loads(data, parse_float=_finite, parse_constant=_finite)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
 
 
 def _descriptor(raw: object) -> Descriptor:
