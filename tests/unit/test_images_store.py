@@ -16,7 +16,15 @@ from hyper.images import builtin, changes, credentials, usage
 from hyper.images.blobs import digest_of
 from hyper.images.build import Change
 from hyper.images.credentials import Credentials
-from hyper.images.manifest import Json, Platform, encode, parse_config, parse_manifest
+from hyper.images.manifest import (
+    Index,
+    Json,
+    Manifest,
+    Platform,
+    encode,
+    parse_config,
+    parse_manifest,
+)
 from hyper.images.removal import ImageUse
 from hyper.images.store import ImageStore
 from tests.images_support import (
@@ -445,6 +453,47 @@ def test_what_no_answer_could_carry_is_not_taken_from_a_config() -> None:
     for number in ("NaN", "-Infinity", "1e999"):
         with pytest.raises(Failure, match="not valid JSON"):
             parse_config(b'{"config": {"Healthcheck": {"Interval": %s}}}' % number.encode())
+
+
+def _index(*platforms: object) -> Index:
+    """Return an index of manifests that are as large as their number."""
+    kind = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest_of(b"")}
+    entries = [kind | {"size": n, "platform": each} for n, each in enumerate(platforms)]
+    parsed = parse_manifest(encode({"manifests": entries}))
+    assert isinstance(parsed, Index)
+    return parsed
+
+
+def test_of_an_index_the_best_manifest_that_runs_is_chosen() -> None:
+    def linux(architecture: str, variant: str = "") -> Json:
+        return {"os": "linux", "architecture": architecture, "variant": variant}
+
+    other = [{"os": "windows", "architecture": "amd64"}, linux("arm64"), linux("unknown")]
+    for platforms, chosen in (
+        ([*other, None], 3),
+        ([*other, {}], 3),
+        ([*other, None, linux("386")], 4),
+        ([*other, linux("386"), linux("amd64")], 4),
+        ([*other, linux("amd64", "v2"), linux("amd64"), linux("386"), None], 4),
+    ):
+        assert _index(*platforms).choose(Platform()).size_bytes == chosen
+    for wanted in (Platform(architecture="386"), Platform(architecture="arm")):
+        with pytest.raises(NotFound):
+            _index(*other, linux("amd64")).choose(wanted)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    ],
+)
+def test_layers_that_should_not_be_distributed_are_layers(kind: str) -> None:
+    blob = {"size": 2, "digest": digest_of(b"{}")}
+    config = blob | {"mediaType": "application/vnd.oci.image.config.v1+json"}
+    parsed = parse_manifest(encode({"config": config, "layers": [blob | {"mediaType": kind}]}))
+    assert isinstance(parsed, Manifest) and parsed.layers[0].media_type == kind
 
 
 def test_malformed_manifests_are_refused() -> None:

@@ -31,7 +31,9 @@ DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 ACCEPTED = (OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST)
 _LAYER_TYPES = (
     "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
     "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar",
 )
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -85,8 +87,11 @@ class Platform:
 
     def runs(self, other: "Platform") -> bool:
         """Tell whether an image for `other` is what someone who asks for this platform wants."""
-        if (self.os, self.architecture) != (other.os, other.architecture):
+        if self.os != other.os:
             return False
+        if self.architecture != other.architecture:
+            # as with dockerd: every x86-64 processor runs them, and so does the guest's kernel
+            return (self.architecture, other.architecture) == ("amd64", "386")
         return not self.variant or not other.variant or other.variant <= self.variant
 
 
@@ -120,8 +125,11 @@ class Index:
     manifests: tuple[Descriptor, ...]
 
     def choose(self, wanted: Platform) -> Descriptor:
-        """Return the manifest for a platform, the best variant first. Raises NotFound."""
-        fitting = [m for m in self.manifests if m.platform and wanted.runs(m.platform)]
+        """Return the manifest for a platform, the best variant first. Raises NotFound.
+
+        One that says nothing of its platform fits, as with dockerd, where none does that says it.
+        """
+        fitting = [m for m in self.manifests if not m.platform or wanted.runs(m.platform)]
         if not fitting:
             raise NotFound("platform", str(wanted))
         return max(fitting, key=lambda m: _rank(m.platform, wanted))
@@ -274,10 +282,12 @@ def encode(value: Mapping[str, object] | Sequence[object]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _rank(candidate: Platform | None, wanted: Platform) -> tuple[bool, str]:
+def _rank(candidate: Platform | None, wanted: Platform) -> tuple[bool, bool, bool, str]:
     """Order platforms that all fit: the variant asked for, else the highest below it."""
-    variant = candidate.variant if candidate else ""
-    return (variant == wanted.variant, variant)
+    if candidate is None:
+        return (False, False, False, "")
+    variant = candidate.variant
+    return (True, candidate.architecture == wanted.architecture, variant == wanted.variant, variant)
 
 
 def _loads(data: bytes | str) -> object:
@@ -305,7 +315,7 @@ def _descriptor(raw: object) -> Descriptor:
         digest,
         size,
         Platform(_text(platform, "os"), _text(platform, "architecture"), _text(platform, "variant"))
-        if isinstance(platform, dict)
+        if isinstance(platform, dict) and platform
         else None,
     )
 
