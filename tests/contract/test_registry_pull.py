@@ -136,10 +136,13 @@ async def test_a_layer_that_is_damaged_on_disk_is_not_pushed(
 async def test_a_pull_by_digest_gives_the_image_a_digest_and_no_tag(
     registry: Registry, store: ImageStore, other: ImageStore
 ) -> None:
+    """Nor the tag beside the digest: what that stands for at the registry was not asked."""
     digest = await pushed(store, f"{registry.host}/by/digest:x")
-    pulled = await other.pull(f"{registry.host}/by/digest@{digest}")
-    assert pulled.references == () and pulled.digests == (f"{registry.host}/by/digest@{digest}",)
-    assert other.get(f"{registry.host}/by/digest@{digest}").id == pulled.id
+    for name in (f"{registry.host}/by/digest@{digest}", f"{registry.host}/by/digest:y@{digest}"):
+        pulled = await other.pull(name)
+        assert pulled.references == ()
+        assert pulled.digests == (f"{registry.host}/by/digest@{digest}",)
+        assert other.get(name).id == pulled.id
 
 
 async def test_a_second_repository_of_the_registry_mounts_the_blobs(

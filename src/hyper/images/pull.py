@@ -111,7 +111,7 @@ async def _pull_one(
     manifest = await threads.in_thread("manifest", shelf.blobs.write, found.manifest_bytes)
     image_id = await shelf.add(config, manifest=manifest)
     await shelf.name(str(wanted.with_digest(found.digest)), image_id)
-    if wanted.tag:
+    if wanted.tag and not wanted.digest:  # else nobody looked at what the tag stands for
         await shelf.name(str(Reference(wanted.domain, wanted.path, wanted.tag)), image_id)
     report(Progress(f"Digest: {found.digest}"))
     return shelf.image(image_id), before != image_id
