@@ -10,6 +10,8 @@ import pytest_asyncio
 from hyper.core.errors import Failure, InvalidArgument, Unavailable
 from hyper.images.download import address, download
 from hyper.images.http import Http, RegistryOptions
+from hyper.images.reference import parse
+from hyper.images.registry import Repository
 from hyper.images.shelf import Progress
 
 CONTENT = bytes(range(256)) * 1000
@@ -20,6 +22,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/moved":
             self.send_response(302)
             self.send_header("Location", "/archive.tar")
+            self.end_headers()
+            return
+        if self.path == "/nowhere":
+            self.send_response(302)
+            self.send_header("Location", "http://[::1/archive.tar")
             self.end_headers()
             return
         found = self.path == "/archive.tar"
@@ -66,6 +73,22 @@ async def test_an_archive_comes_whole_and_its_progress_is_told(
         len(CONTENT),
         len(CONTENT),
     )
+
+
+async def test_a_server_that_names_no_url_is_refused_in_words(server: str, http: Http) -> None:
+    with pytest.raises(Failure, match=r"named 'http://\[::1/archive.tar', which is no URL"):
+        await _fetched(http, f"{server}/nowhere", [])
+
+
+@pytest.mark.parametrize("realm", ["https://[::1/token", "https://x:port/token"])
+async def test_a_registry_that_sends_to_no_url_is_refused_in_words(http: Http, realm: str) -> None:
+    repository = Repository(http, parse("127.0.0.1:1/x"), None)
+    repository._base, repository._scheme = "http://127.0.0.1:1", "bearer"
+    repository._challenge = {"realm": realm}
+    with pytest.raises(Failure, match="which is no URL"):
+        await repository.manifest("1")
+    with pytest.raises(Failure, match="which is no URL"):
+        repository.absolute(realm)
 
 
 async def test_what_is_not_there_is_said_with_the_servers_words(server: str, http: Http) -> None:

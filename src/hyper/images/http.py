@@ -106,7 +106,7 @@ class Http:
                     return
             finally:
                 response.close()
-            target = urljoin(url, target)
+            target = resolve(url, target)
             if urlsplit(target).scheme not in ("http", "https") or (
                 url.startswith("https:") and not target.startswith("https:")
             ):
@@ -198,6 +198,16 @@ def _network_errors(request: str) -> Iterator[None]:
         raise Unavailable(f"{request}: EOF") from err
     except (aiohttp.ClientError, OSError, ValueError) as err:
         raise Unavailable(f"{request}: {err}") from err
+
+
+def resolve(base: str, target: str) -> str:
+    """Return the URL that a server at `base` calls `target`. Raises Failure when that is none."""
+    try:
+        url = urljoin(base, target)
+        _ = urlsplit(url).port
+    except ValueError as err:
+        raise Failure(f"the server named {target[:200]!r}, which is no URL: {err}") from err
+    return url
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -11,11 +11,11 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from hyper.core.errors import Failure, HyperError, NotFound, Unauthorized, Unavailable
 from hyper.images.credentials import Credentials
-from hyper.images.http import Answer, Http
+from hyper.images.http import Answer, Http, resolve
 from hyper.images.manifest import ACCEPTED, MANIFEST_LIMIT_BYTES, parse_json
 from hyper.images.reference import DEFAULT_DOMAIN, Reference, is_tag
 
@@ -196,7 +196,7 @@ class Repository:
         """Return a place the registry named as a URL. Raises Failure when it names none."""
         if not location:
             raise Failure(f"{self.host}: the registry did not say where to upload to")
-        return urljoin(self._base + "/", location)
+        return resolve(self._base + "/", location)
 
     async def _connect(self) -> None:
         """Find the scheme and how to authenticate (GET /v2/). Raises Unavailable."""
@@ -246,7 +246,7 @@ class Repository:
         return {}
 
     async def _fetch_token(self) -> tuple[str, float]:
-        realm = self._challenge.get("realm", "")
+        realm = resolve("", self._challenge.get("realm", ""))
         if urlsplit(realm).scheme != "https" and not (
             realm.startswith("http://") and self._base.startswith("http://")
         ):
