@@ -1,6 +1,7 @@
 """Streams: attach, exec, logs, run: frames, terminals, half-close, detaching, clients that go."""
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -425,3 +426,25 @@ async def test_a_client_that_leaves_before_it_has_read_the_head_is_no_error(
             await asyncio.sleep(0.001)
         await client("GET", "/_ping")
     assert "unexpected error" not in caplog.text
+
+
+async def test_who_still_sends_when_all_is_said_sees_the_end(client: Client) -> None:
+    """As `yes | docker exec -i web true`: closed with input unread, a connection is reset."""
+    container = await client.run("sleep")
+    loop = asyncio.get_running_loop()
+    for _ in range(5):
+        asked = {"Cmd": ["echo", "x"], "AttachStdin": True, "AttachStdout": True}
+        made = await client("POST", f"/containers/{container}/exec", asked)
+        with await _starts(client, made.body["Id"]) as eager:
+
+            async def send(eager: socket.socket = eager) -> None:
+                with contextlib.suppress(BrokenPipeError):
+                    while True:
+                        await loop.sock_sendall(eager, b"y\n" * 50_000)
+
+            received = b""
+            async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+                group.create_task(send())
+                while data := await loop.sock_recv(eager, 65536):
+                    received += data
+            assert received.endswith(b"\1\0\0\0\0\0\0\2x\n")

@@ -5,6 +5,7 @@ Extends aiohttp's server protocol by exactly these; HTTP itself stays aiohttp's.
 
 import asyncio
 import fcntl
+import os
 import socket
 import termios
 from collections import deque
@@ -17,6 +18,7 @@ from aiohttp.http_parser import HttpRequestParserPy
 
 _HIGH_BYTES = 256 * 1024
 _LOW_BYTES = 64 * 1024
+_REFUSED_READS = 64
 # Half a minute in all: a client that has no processor for a second is to lose nothing either.
 _READ_LOOKS_S = (*[0.002] * 100, *[0.05] * 600)
 
@@ -89,6 +91,24 @@ class Connection(web.RequestHandler):
         if self.half_closed or self.transport is None:
             self._raw.feed_eof()
         return self._raw
+
+    def refuse_input(self) -> None:
+        """Take no more of a stream that was taken over, and throw away what came already.
+
+        The kernel resets a connection that is closed with something unread in it: who is still
+        sending (`yes | docker run -i ...`) would get ECONNRESET in place of the end.
+        """
+        if self.transport is None or self.transport.is_closing():
+            return
+        found = self.transport.get_extra_info("socket")
+        try:
+            self.transport.pause_reading()
+            found.shutdown(socket.SHUT_RD)
+            for _ in range(_REFUSED_READS):  # over TCP a client may go on sending for ever
+                if not os.read(found.fileno(), _HIGH_BYTES):
+                    break
+        except OSError:
+            pass  # nothing more is there, or the client has gone away
 
     async def until_read(self) -> None:
         """Wait, but not for long, until the client has read what was sent to it.

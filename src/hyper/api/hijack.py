@@ -64,6 +64,7 @@ class Hijack(web.StreamResponse):
     async def write_eof(self, data: bytes = b"") -> None:
         """Leave the end to the connection, which aiohttp closes after the handler."""
         self._eof_sent = True
+        self._call.connection.refuse_input()
 
     async def read(self) -> bytes:
         """Return what the client sent, b"" when it sends no more."""
