@@ -295,3 +295,14 @@ async def test_one_shot_stats(client: Client) -> None:
     assert reply.body["memory_stats"]["stats"] == {"anon": 4096}
     assert reply.body["networks"]["eth0"]["rx_bytes"] == 1
     assert (await client("GET", "/containers/x1/stats", **{"one-shot": 1})).status == 400
+
+
+async def test_what_is_not_unicode_in_a_request_spoils_no_answer(client: Client) -> None:
+    """Go's clients never send it; Python's json does, for a file name that is not UTF-8."""
+    await client.create("true", name="odd", Labels={"\udcff": "\ud800"}, Env=["A=\udcff"])
+    listed = await client("GET", "/containers/json?all=1")
+    assert [item["Labels"].get("\ufffd") for item in listed.body] == ["\ufffd"]
+    shown = await client("GET", "/containers/odd/json")
+    assert "A=\ufffd" in shown.body["Config"]["Env"]
+    refused = await client("GET", r'/containers/json?filters={"\ud800":["x"]}')
+    assert refused.status == 400

@@ -535,3 +535,11 @@ def test_passwords_are_not_shown() -> None:
     for value in ("!!!", "AAAA", "W10=", "eyJ1c2VybmFtZSI6NX0="):
         with pytest.raises(InvalidArgument):
             credentials.from_header(value)
+
+
+def test_text_of_a_config_can_be_shown_whatever_it_is() -> None:
+    raw = {"author": "\ud800", "config": {"Labels": {"a": "\udcff"}}}
+    config = parse_config(json.dumps(raw).encode())
+    assert (config.author, dict(config.config.labels)) == ("\ufffd", {"a": "\ufffd"})
+    assert json.loads(encode(config.raw))["author"] == "\ufffd"
+    assert changes.command({}, r'["\ud800"]') == ["\ufffd"]

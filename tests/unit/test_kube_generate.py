@@ -332,3 +332,7 @@ def test_what_is_written_reads_back(value: object) -> None:
     # and other readers of YAML see the same texts
     if isinstance(value, str):
         assert yaml.safe_load(dump_all([value])) == value
+
+
+def test_a_character_of_two_escapes_is_one() -> None:
+    assert load_all(r'{"a": "\ud83d\ude00 \ud800"}') == [{"a": "\U0001f600 \ufffd"}]

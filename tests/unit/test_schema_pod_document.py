@@ -306,3 +306,9 @@ def test_limits_and_devices_are_those_of_docker() -> None:
         spec.storage_size_bytes,
     )
     assert (found.mounts[0].size_bytes, found.mounts[0].mode) == (16 << 20, 0o1777)
+
+
+def test_a_character_of_two_escapes_is_one() -> None:
+    """In a document that is JSON; a single half of such a pair is nothing that can be written."""
+    value = parse_document(rb'{"\ud83d\ude00": "\ud83d\ude00 \ud800"}')
+    assert value == {"\U0001f600": "\U0001f600 \ufffd"}

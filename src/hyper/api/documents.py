@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from hyper.core import gojson
 from hyper.core.errors import InvalidArgument
 
 
@@ -28,6 +29,9 @@ class _Loader(yaml.SafeLoader):
                 raise InvalidArgument(f"line {line}: the field {name} is there twice")
             seen.add(name)
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: "yaml.ScalarNode | yaml.MappingNode") -> str:
+        return gojson.joined(super().construct_scalar(node))
 
 
 def parse_document(data: bytes) -> object:

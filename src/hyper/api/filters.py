@@ -5,6 +5,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 
 from hyper.api.times import parse_time
+from hyper.core import gojson
 from hyper.core.errors import InvalidArgument
 from hyper.core.values import read_object
 
@@ -19,7 +20,7 @@ def parse_filters(text: str, allowed: Iterable[str]) -> Filters:
     if not text:
         return {}
     try:
-        parsed = read_object(json.loads(text), "filters")
+        parsed = read_object(json.loads(gojson.text(text)), "filters")
     except (ValueError, RecursionError) as err:
         raise InvalidArgument(f"Invalid filter: {err}") from err
     filters: dict[str, tuple[str, ...]] = {}

@@ -6,7 +6,14 @@ and keep theirs.
 """
 
 import json
+import math
+import re
 from typing import Any
+
+# A backslash in JSON begins an escape of one letter, of one UTF-16 unit, or of a pair of those.
+_PAIR = r"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE = r"u[dD][89a-fA-F][0-9a-fA-F]{2}"
+_ESCAPE = re.compile(rf"\\(?:{_PAIR}|({_LONE})|.)", re.DOTALL)
 
 
 class GoObject(dict[str, Any]):
@@ -24,6 +31,38 @@ class GoObject(dict[str, Any]):
         return default if name is None else self[name]
 
 
-def loads(data: bytes) -> object:
-    """Return parsed JSON. Raises ValueError, RecursionError."""
-    return json.loads(data, object_pairs_hook=GoObject)
+def loads(data: bytes | str) -> object:
+    """Return parsed JSON, objects as GoObject. Raises ValueError, RecursionError."""
+    return json.loads(
+        text(data), object_pairs_hook=GoObject, parse_float=finite, parse_constant=finite
+    )
+
+
+def finite(number: str) -> float:
+    """Return a number of JSON. Raises ValueError for NaN, Infinity and 1e999, as Go does."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number} is no finite number")
+    return value
+
+
+def text(data: bytes | str) -> str:
+    """Return the text of JSON, with U+FFFD for what is not Unicode, as Go reads it.
+
+    That is bytes that are not UTF-8, and \\ud800 without its other half: Python's json would make
+    of it a str that nobody can write any more.
+    """
+    found = data if isinstance(data, str) else data.decode("utf-8", "replace")
+    if "\\ud" not in found and "\\uD" not in found:
+        return found
+    return _ESCAPE.sub(lambda match: r"\ufffd" if match[1] else match[0], found)
+
+
+def joined(value: str) -> str:
+    """Return a string with pairs of surrogates made one character, and single ones U+FFFD.
+
+    PyYAML leaves each \\uXXXX of a document, which may be JSON, a character of its own.
+    """
+    if value.isascii():
+        return value
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

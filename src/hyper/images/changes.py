@@ -12,6 +12,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 
+from hyper.core import gojson
 from hyper.core.errors import InvalidArgument
 from hyper.core.signals import signal_number
 from hyper.core.units import parse_duration
@@ -43,7 +44,7 @@ def command(config: Json, text: str) -> list[str]:
     """Return a command: a JSON list as it is, anything else through the image's shell."""
     if text.startswith("["):
         try:
-            words = json.loads(text)
+            words = json.loads(gojson.text(text))
         except ValueError:
             words = None
         if isinstance(words, list) and all(isinstance(word, str) for word in words):
@@ -132,7 +133,7 @@ def _onbuild(config: Json, text: str) -> None:
 
 
 def _shell(config: Json, text: str) -> None:
-    words = json.loads(text)
+    words = json.loads(gojson.text(text))
     if not isinstance(words, list) or not words or not all(isinstance(w, str) for w in words):
         raise ValueError("SHELL requires the arguments to be in JSON form")
     config["Shell"] = words

@@ -6,13 +6,12 @@ before use.
 """
 
 import json
-import math
 import platform as host_platform
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hyper.core import gojson
 from hyper.core.errors import Failure, InvalidArgument, NotFound
 from hyper.images.reference import is_digest
 
@@ -35,8 +34,6 @@ _LAYER_TYPES = (
     "application/vnd.docker.image.rootfs.diff.tar",
     "application/vnd.docker.image.rootfs.foreign.diff.tar",
 )
-_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _ARCHITECTURES = {
     "x86_64": "amd64",
     "x86-64": "amd64",
@@ -174,9 +171,9 @@ def parse_json(data: bytes, what: str) -> Json:
     U+FFFD, as Go reads it, and numbers are finite.
     """
     try:
-        value = _loads(data)
-        if _SURROGATE_ESCAPE.search(data):
-            value = _loads(_SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
+        value = json.loads(
+            gojson.text(data), parse_float=gojson.finite, parse_constant=gojson.finite
+        )
     except (ValueError, RecursionError) as err:
         raise Failure(f"{what} is not valid JSON: {type(err).__name__}") from err
     if not isinstance(value, dict):
@@ -288,17 +285,6 @@ def _rank(candidate: Platform | None, wanted: Platform) -> tuple[bool, bool, boo
         return (False, False, False, "")
     variant = candidate.variant
     return (True, candidate.architecture == wanted.architecture, variant == wanted.variant, variant)
-
-
-def _loads(data: bytes | str) -> object:
-    return json.loads(data, parse_float=_finite, parse_constant=_finite)
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is no finite number")
-    return value
 
 
 def _descriptor(raw: object) -> Descriptor:

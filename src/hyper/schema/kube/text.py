@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import yaml
 
+from hyper.core import gojson
 from hyper.core.errors import InvalidArgument
 
 MAXIMUM_CHARACTERS = 2 * 1024 * 1024
@@ -29,6 +30,10 @@ class _Loader(yaml.SafeLoader):
             return super().compose_node(parent, index)
         finally:
             self.depth = depth
+
+    def construct_scalar(self, node: Any) -> str:
+        """Return the text of a scalar, which may be half of JSON's pair of escapes."""
+        return gojson.joined(super().construct_scalar(node))
 
 
 class _Dumper(yaml.SafeDumper):
