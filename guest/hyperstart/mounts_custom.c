@@ -119,12 +119,20 @@ static int mount_type(int root, const struct wire_mount *mount, const char *type
     return 0;
 }
 
-/* Docker: a tmpfs over a directory of the image begins with a copy of it only with tmpcopyup. */
+/* Docker: a tmpfs over a directory of the image begins with a copy of it only with tmpcopyup, but
+ * has the directory's mode where it is given none (runc: rootfs_linux.go). The last one counts. */
 static int mount_tmpfs(const struct container *container, int root, uint32_t i, struct error *err)
 {
     const struct wire_mount *mount = &container->spec->mounts.items[i];
+    cleanup_close int covered = root_open(root, mount->destination, O_PATH | O_DIRECTORY);
+    cleanup_free char *options = NULL;
+    struct stat status;
 
-    return mount_type(root, mount, "tmpfs", mount->options, err);
+    if (covered < 0 || fstat(covered, &status) < 0)
+        return mount_type(root, mount, "tmpfs", mount->options, err);
+    if (asprintf(&options, "mode=%o,%s", status.st_mode & 07777, mount->options) < 0)
+        return error_errno(err, "mount", "%s", mount->destination);
+    return mount_type(root, mount, "tmpfs", options, err);
 }
 
 #define SIMPLE_MOUNT(name, type)                                                                   \

@@ -222,3 +222,15 @@ def test_processes_are_listed(running: Host) -> None:
     (entry,) = listed.processes
     assert (entry.command, entry.comm, entry.uid, entry.threads) == ("sleep 600", "sleep", 0, 1)
     assert chr(entry.state) in "SRD"
+
+
+def test_a_tmpfs_without_a_mode_has_that_of_what_it_covers(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "test-layers/0/root").chmod(0o2750)
+    mounts = (
+        m.Mount(0, destination="/root", options="size=64k"),
+        m.Mount(0, destination="/data", options="mode=1700"),
+        m.Mount(0, destination="/new"),
+    )
+    create(host, mounts=mounts)
+    out = shell(host, 1, "stat -c %a /root /data /new; ls /data", main=True)
+    assert out.split() == ["2750", "1700", "1777"]

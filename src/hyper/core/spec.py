@@ -41,7 +41,8 @@ class Mount:
 
     `create_source` makes a missing directory of a bind mount (always for MountSyntax.BIND),
     `subpath_mode`, if not 0, a missing directory `subpath` with that mode;
-    `driver`, `driver_options` and `labels` are those of a volume that does not exist yet.
+    `driver`, `driver_options` and `labels` are those of a volume that does not exist yet;
+    `mode` is a tmpfs's, 0 that of the directory it covers.
     """
 
     kind: MountKind
@@ -52,7 +53,7 @@ class Mount:
     subpath: str = ""
     subpath_mode: int = 0
     size_bytes: int = 0
-    mode: int = 0o1777
+    mode: int = 0
     options: tuple[str, ...] = ()
     propagation: str = ""
     anonymous: bool = False

@@ -237,7 +237,7 @@ def _tmpfs(mount: MountView) -> guest.Mount:
     names = {option.partition("=")[0] for option in data}
     if mount.size_bytes and "size" not in names:
         data.append(f"size={mount.size_bytes}")
-    if "mode" not in names:
+    if mount.mode and "mode" not in names:
         data.append(f"mode={mount.mode:o}")
     return guest.Mount(
         kind=KIND_TMPFS,

@@ -29,7 +29,7 @@ class MountView:
     propagation: str = ""
     options: tuple[str, ...] = ()
     size_bytes: int = 0
-    mode: int = 0o1777
+    mode: int = 0
     volume: VolumeSource | None = None
     driver: str = ""
 

@@ -220,7 +220,7 @@ def _tmpfs_options(body: Mapping[str, object], where: str) -> dict[str, object]:
         raise InvalidArgument('invalid mount config for type "tmpfs": size must be 0 or greater')
     return {
         "size_bytes": size_bytes,
-        "mode": read_int(body.get("Mode") or 0o1777, f"{where}.Mode"),
+        "mode": read_int(body.get("Mode") or 0, f"{where}.Mode"),
         "options": tuple(options),
     }
 
@@ -252,7 +252,7 @@ def show_mount(mount: Mount) -> dict[str, object]:
         case MountKind.TMPFS:
             options = {
                 "SizeBytes": mount.size_bytes,
-                "Mode": mount.mode if mount.mode != 0o1777 else 0,
+                "Mode": mount.mode,
             }
             options["Options"] = [option.split("=", 1) for option in mount.options]
     options = {key: value for key, value in options.items() if value}

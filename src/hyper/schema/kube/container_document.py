@@ -49,6 +49,9 @@ class MountNames:
         return self.volumes[key].name
 
 
+TMPFS_MODE = 0o1777  # of a container's own tmpfs that covers nothing
+
+
 def _volume(name: str, mount: Mount) -> Volume:
     if mount.kind is MountKind.BIND:
         return Volume(name, host_path=HostPath(mount.source))
@@ -57,7 +60,7 @@ def _volume(name: str, mount: Mount) -> Volume:
     if mount.kind is not MountKind.TMPFS:
         return Volume(name, empty_dir=EmptyDir())
     plain = plain_tmpfs(mount)
-    mode = None if plain.mode == 0o777 else plain.mode
+    mode = None if plain.mode == 0o777 else plain.mode or TMPFS_MODE
     return Volume(name, empty_dir=EmptyDir("Memory", Fraction(plain.size_bytes), mode))
 
 

@@ -26,6 +26,7 @@ from hyper.core.spec import ContainerSpec, EndpointSpec, Mount, MountKind, Resta
 from hyper.schema.kube.compute import CPU, MEMORY, Amounts, Requirements
 from hyper.schema.kube.configuration import CONFIG_MAP, ConfigMap
 from hyper.schema.kube.container_document import (
+    TMPFS_MODE,
     MountNames,
     container_document,
     plain_tmpfs,
@@ -422,7 +423,9 @@ def _comparable_mount(mount: Mount) -> Mount:
     if mount.kind is not MountKind.TMPFS:
         return replace(plain, subpath=mount.subpath)
     memory = plain_tmpfs(mount)
-    return replace(plain, size_bytes=memory.size_bytes, mode=memory.mode, options=memory.options)
+    return replace(
+        plain, size_bytes=memory.size_bytes, mode=memory.mode or TMPFS_MODE, options=memory.options
+    )
 
 
 def _is_default(endpoint: EndpointSpec) -> bool:
