@@ -13,7 +13,7 @@ from hyper.engine import plan
 from hyper.engine.machine import Machine
 from hyper.engine.views import Command, MountView, NetworkView
 from hyper.hypervisor.driver import Vm
-from hyper.network.networks import Link
+from hyper.network.networks import Joined, Link
 
 IMAGE = ("PATH=/bin", "A=image", "B=image")
 
@@ -107,3 +107,28 @@ def test_a_vm_of_an_earlier_release_knows_what_is_only_read_by_the_name_for_all(
     assert known((earlier, now), mount) == now
     assert known(("data",), named) == "data"
     assert known(("data", now), named) == now
+
+
+@pytest.mark.parametrize(
+    ("hostname", "domainname", "names"),
+    [
+        ("web", "", "web"),
+        ("web", "example.org", "web.example.org web"),
+        ("web.example.org", "", "web.example.org web"),
+        ("web.a", "b", "web.a.b web"),
+    ],
+)
+def test_a_container_knows_its_full_name_and_the_bare_one(
+    hostname: str, domainname: str, names: str
+) -> None:
+    spec = ContainerSpec("busybox", domainname=domainname)
+    joined = Joined("n", 1, "", "10.1.2.3", 24, "")
+    _, hosts, _ = plan.identity_files(spec, hostname, [joined], [], "")
+    assert hosts.data.decode().splitlines()[-1] == f"10.1.2.3\t{names}"
+
+
+def test_a_tmpfs_says_its_mode_only_if_it_was_given_one() -> None:
+    found = plan._tmpfs(MountView(MountKind.TMPFS, "/t", options=("size=1m",)))
+    assert found.options == "size=1m"
+    assert plan._tmpfs(MountView(MountKind.TMPFS, "/t", mode=0o1777)).options == "mode=1777"
+    assert plan._tmpfs(MountView(MountKind.TMPFS, "/t", options=("mode=5",))).options == "mode=5"

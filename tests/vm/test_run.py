@@ -125,8 +125,9 @@ def test_entrypoint_is_replaced(hyper: Hyper) -> None:
 
 
 def test_hostname(hyper: Hyper) -> None:
-    result = hyper("run", "--rm", "--hostname", "host7", "busybox", "sh", "-c", "hostname")
-    assert result.stdout == "host7\n"
+    for name in ("host7", "my_app.example.org"):
+        result = hyper("run", "--rm", "--hostname", name, "busybox", "hostname")
+        assert result.stdout == f"{name}\n"
 
 
 def test_hostname_is_the_short_id_by_default(hyper: Hyper) -> None:

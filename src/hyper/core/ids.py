@@ -7,7 +7,7 @@ from hyper.core.errors import InvalidArgument
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _SHORT_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-_HOST_LABEL = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+_HOST_LABEL = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?")
 _LEFT = (
     "agile bold brave bright calm clever crisp eager early fair fast fine firm fleet fresh "
     "gentle glad "
@@ -81,13 +81,14 @@ def check_short_name(name: str, kind: str) -> str:
 def check_hostname(hostname: str) -> str:
     """Return `hostname` if it is a host name of RFC 1123 that Linux can hold (64 bytes).
 
+    It may have underscores as well: docker takes them, and Compose files have them.
     Raises InvalidArgument.
     """
     if len(hostname) > 64:
         raise InvalidArgument(f"invalid hostname: {hostname[:70]}: longer than 64 characters")
     if not all(_HOST_LABEL.fullmatch(label) for label in hostname.split(".")):
         raise InvalidArgument(
-            f"invalid hostname: {hostname!r}: only letters, digits, '-' and '.' are allowed "
+            f"invalid hostname: {hostname!r}: only letters, digits, '-', '_' and '.' are allowed "
             f"(RFC 1123)"
         )
     return hostname

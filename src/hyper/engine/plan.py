@@ -261,7 +261,9 @@ def identity_files(
     `linked` are the lines of /etc/hosts that --link makes.
     Raises Unsupported when it has none.
     """
-    name = f"{hostname}.{spec.domainname} {hostname}" if spec.domainname else hostname
+    name = f"{hostname}.{spec.domainname}" if spec.domainname else hostname
+    if "." in name:
+        name += f" {name.partition('.')[0]}"
     hosts = [
         "127.0.0.1\tlocalhost",
         "::1\tlocalhost ip6-localhost ip6-loopback",

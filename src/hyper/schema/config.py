@@ -53,7 +53,7 @@ def _read_stop_timeout(value: object, where: str) -> int | None:
 _OPTIONAL_INT: Codec[int | None] = Codec(_read_stop_timeout, lambda value: value)
 
 CONFIG: tuple[Field, ...] = (
-    works("Hostname", "hostname", STRING, "at most 64 characters of RFC 1123"),
+    works("Hostname", "hostname", STRING, "at most 64 characters of RFC 1123, or '_'"),
     works("Domainname", "domainname", STRING),
     works("User", "user", STRING, "names are resolved in the image's /etc/passwd and /etc/group"),
     works("AttachStdin", "attach_stdin", BOOL),
