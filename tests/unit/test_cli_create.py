@@ -32,6 +32,16 @@ def test_the_plainest_body() -> None:
     }
 
 
+def test_interactive_attaches_stdin_beside_what_is_asked_for() -> None:
+    found = body("-i", "-a", "stdout")
+    assert (found["AttachStdin"], found["AttachStdout"], found["AttachStderr"]) == (
+        True,
+        True,
+        False,
+    )
+    assert found["StdinOnce"] is True
+
+
 def test_words_after_the_image_are_the_command() -> None:
     options, arguments = parse(RUN_FLAGS, ["-i", "busybox", "sh", "-c", "x"], interspersed=False)
     assert create_body(options, arguments)["Cmd"] == ["sh", "-c", "x"]

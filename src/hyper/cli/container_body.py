@@ -118,7 +118,7 @@ def _copy(options: Options, target: "Body", names: tuple[tuple[str, str], ...]) 
 
 def _put_process(options: Options, body: "Body") -> None:
     streams = {name.lower() for name in options.items("attach")}
-    attach_stdin = "stdin" in streams if streams else options.on("interactive")
+    attach_stdin = "stdin" in streams or options.on("interactive")
     body["AttachStdin"] = attach_stdin
     body["AttachStdout"] = not streams or "stdout" in streams
     body["AttachStderr"] = not streams or "stderr" in streams
