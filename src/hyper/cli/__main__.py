@@ -30,6 +30,7 @@ GLOBAL_FLAGS = (
 
 def main() -> None:
     """Run the command line and end the process with its status."""
+    _open_missing()
     try:
         status = run(sys.argv[1:])
         sys.stdout.flush()
@@ -37,8 +38,28 @@ def main() -> None:
         os._exit(_BROKEN_PIPE)
     except KeyboardInterrupt:
         status = _INTERRUPTED
+    except SystemExit as err:
+        status = int(err.code or 0)
+    except OSError as err:  # in most cases a full disk below our stdout
+        name = err.filename or "/dev/stdout"
+        print(f"{name}: {os.strerror(err.errno or 0).lower()}", file=sys.stderr)
+        status = 1
     # Ends without waiting for a thread that reads stdin, and without tearing down the interpreter.
     os._exit(status)
+
+
+def _open_missing() -> None:
+    """Open /dev/null in place of a stdin, stdout or stderr that is closed, as Go's runtime does.
+
+    Else the connection to the daemon would get its number, and what is printed be sent there.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))
 
 
 def run(words: list[str]) -> int:

@@ -8,6 +8,7 @@ import _thread
 import os
 import stat
 
+from hyper.cli.command import CommandFailed
 from hyper.cli.terminal import DetachScanner
 from hyper.sdk import frames
 from hyper.sdk.errors import ConnectionLost
@@ -21,13 +22,44 @@ if TYPE_CHECKING:
 
 _READ_BYTES = 64 * 1024
 _SPLICE_BYTES = 1 << 20
+_POLLIN, _POLLOUT = 1, 4  # poll(2)
+_NAMES = {1: "/dev/stdout", 2: "/dev/stderr"}
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of `data`. Raises BrokenPipeError when the reader has gone."""
-    written = os.write(descriptor, data)
-    while written < len(data):
-        written += os.write(descriptor, memoryview(data)[written:])
+    """Write all of `data`. Raises BrokenPipeError when the reader has gone, CommandFailed when our
+    stdout or stderr takes no more.
+    """
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:
+            _until(descriptor, _POLLOUT)
+        except BrokenPipeError:
+            raise
+        except OSError as err:
+            if descriptor not in _NAMES:
+                raise
+            reason = os.strerror(err.errno or 0).lower()
+            raise CommandFailed(f"write {_NAMES[descriptor]}: {reason}") from err
+
+
+def _until(descriptor: int, events: int) -> None:
+    """Wait where somebody who shares the file with us has set O_NONBLOCK on it."""
+    import select
+
+    poller = select.poll()
+    poller.register(descriptor, events)
+    poller.poll()
+
+
+def _read_input() -> bytes:
+    while True:
+        try:
+            return os.read(0, _READ_BYTES)
+        except BlockingIOError:
+            _until(0, _POLLIN)
 
 
 class InputPump:
@@ -54,7 +86,10 @@ class InputPump:
             if self._scanner is not None:
                 self._copy_keys(self._scanner)
                 return
-            self._copy()
+            try:
+                self._copy()
+            except OSError:
+                pass  # a stdin that cannot be read has ended, as for docker
             if self._close_at_end:
                 self._channel.finish()
         except (ConnectionLost, OSError):
@@ -62,7 +97,7 @@ class InputPump:
 
     def _copy_keys(self, scanner: DetachScanner) -> None:
         while True:
-            data = os.read(0, _READ_BYTES)
+            data = _read_input()
             if not data:
                 return
             self._channel.send(scanner.feed(data))
@@ -73,15 +108,19 @@ class InputPump:
     def _copy(self) -> None:
         mode = os.fstat(0).st_mode
         target = self._channel.fileno()
-        if stat.S_ISFIFO(mode):
-            while os.splice(0, target, _SPLICE_BYTES):
-                pass
-        elif stat.S_ISREG(mode):
-            while os.sendfile(target, 0, None, _SPLICE_BYTES):
-                pass
-        else:
-            while data := os.read(0, _READ_BYTES):
-                self._channel.send(data)
+        try:
+            if stat.S_ISFIFO(mode):
+                while os.splice(0, target, _SPLICE_BYTES):
+                    pass
+                return
+            if stat.S_ISREG(mode):
+                while os.sendfile(target, 0, None, _SPLICE_BYTES):
+                    pass
+                return
+        except BlockingIOError:
+            pass  # O_NONBLOCK: it does not say which of the two it would wait for
+        while data := _read_input():
+            self._channel.send(data)
 
 
 def _pieces(channel: Socket, signals: "SignalProxy | None") -> "Iterator[bytes]":

@@ -1,0 +1,142 @@
+"""What a command is started with: streams that are closed, full or do not block, and a terminal.
+
+What docker makes of each is what is expected.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from fake_daemon import FakeDaemon, Request, fake_daemon
+
+IDENTIFIER = "a1" * 32
+OUTPUT = bytes(range(256)) * 4096
+
+
+def frame(stream: int, data: bytes) -> bytes:
+    return bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data
+
+
+def control(**message: object) -> bytes:
+    return frame(4, json.dumps(message).encode())
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
+    with fake_daemon(tmp_path) as fake:
+        yield fake
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-S", "-m", "hyper.cli", *words]
+
+
+def counts_input(request: Request) -> None:
+    """Run a container that tells how much it read, when its stdin has ended."""
+    request.upgrade()
+    request.send(control(Id=IDENTIFIER))
+    read = 0
+    while data := request.read():
+        read += len(data)
+    request.send(frame(1, b"%d\n" % read) + control(StatusCode=0))
+
+
+def prints(data: bytes) -> Callable[[Request], None]:
+    def answer(request: Request) -> None:
+        request.upgrade()
+        request.send(control(Id=IDENTIFIER) + frame(1, data) + frame(2, b"err\n"))
+        request.send(control(StatusCode=7))
+
+    return answer
+
+
+def redirected(
+    daemon: FakeDaemon, redirection: str, words: Sequence[str]
+) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *command(*words)],
+        cwd=daemon.path.parent,
+        env=daemon.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("redirection", ["<&-", "0>written"], ids=["closed", "only-written"])
+def test_a_stdin_that_cannot_be_read_has_ended(daemon: FakeDaemon, redirection: str) -> None:
+    daemon.on("POST", "/hyper/v1/run", counts_input)
+    result = redirected(daemon, redirection, ["run", "-i", "busybox"])
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"0\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("redirection", "stdout", "stderr"),
+    [(">&-", b"", b"err\n"), ("2>&-", b"out\n", b""), ("<&- >&- 2>&-", b"", b"")],
+)
+def test_what_goes_to_a_closed_stream_is_lost_and_nothing_else(
+    daemon: FakeDaemon, redirection: str, stdout: bytes, stderr: bytes
+) -> None:
+    daemon.on("POST", "/hyper/v1/run", prints(b"out\n"))
+    result = redirected(daemon, redirection, ["run", "busybox"])
+    assert (result.returncode, result.stdout, result.stderr) == (7, stdout, stderr)
+    assert redirected(daemon, redirection, ["version"]).returncode == 1  # it asks in vain
+
+
+def test_a_full_disk_is_one_line(daemon: FakeDaemon) -> None:
+    daemon.on("POST", "/hyper/v1/run", prints(b"out\n"))
+    result = redirected(daemon, ">/dev/full", ["run", "busybox"])
+    assert result.returncode == 1
+    assert result.stderr == b"write /dev/stdout: no space left on device\n"
+    result = redirected(daemon, ">/dev/full", ["--help"])
+    assert (result.returncode, result.stderr) == (1, b"/dev/stdout: no space left on device\n")
+
+
+def test_a_stdin_that_does_not_block_is_waited_for(daemon: FakeDaemon) -> None:
+    """O_NONBLOCK belongs to the open file: who shares a pipe or terminal with us may set it."""
+    began = threading.Event()
+
+    def answer(request: Request) -> None:
+        began.set()
+        counts_input(request)
+
+    daemon.on("POST", "/hyper/v1/run", answer)
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    process = subprocess.Popen(
+        command("run", "-i", "busybox"),
+        env=daemon.environment,
+        stdin=reader,
+        stdout=subprocess.PIPE,
+    )
+    os.close(reader)
+    assert began.wait(60)
+    with os.fdopen(writer, "wb") as feed:
+        for start in range(0, len(OUTPUT), 100_000):
+            feed.write(OUTPUT[start : start + 100_000])
+    output, _ = process.communicate(timeout=60)
+    assert output == b"%d\n" % len(OUTPUT)
+
+
+def test_a_stdout_that_does_not_block_gets_all(daemon: FakeDaemon) -> None:
+    daemon.on("POST", "/hyper/v1/run", prints(OUTPUT))
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    process = subprocess.Popen(
+        command("run", "busybox"),
+        env=daemon.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writer)
+    assert process.stderr
+    with process.stderr, os.fdopen(reader, "rb") as output:
+        assert output.read() == OUTPUT
+        assert process.stderr.read() == b"err\n"
+    assert process.wait(60) == 7
