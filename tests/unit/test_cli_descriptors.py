@@ -5,8 +5,11 @@ What docker makes of each is what is expected.
 
 import json
 import os
+import pty
+import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -140,3 +143,115 @@ def test_a_stdout_that_does_not_block_gets_all(daemon: FakeDaemon) -> None:
         assert output.read() == OUTPUT
         assert process.stderr.read() == b"err\n"
     assert process.wait(60) == 7
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    master, slave = pty.openpty()
+    yield master, slave
+    os.close(master)
+    os.close(slave)
+
+
+def has(descriptor: int, flag: int) -> bool:
+    mode = termios.tcgetattr(descriptor)[3]
+    assert isinstance(mode, int)
+    return bool(mode & flag)
+
+
+def prompts(framed: bool, done: threading.Event) -> Callable[[Request], None]:
+    def answer(request: Request) -> None:
+        request.upgrade()
+        request.send(control(Id=IDENTIFIER) + frame(1, b"$ ") if framed else b"$ ")
+        done.wait(60)
+        if framed:
+            request.send(control(StatusCode=3))
+
+    return answer
+
+
+def on_terminal(
+    daemon: FakeDaemon, terminal: tuple[int, int], words: Sequence[str]
+) -> "subprocess.Popen[bytes]":
+    """Start a command on a terminal and wait for the prompt."""
+    master, slave = terminal
+    process = subprocess.Popen(
+        command(*words), env=daemon.environment, stdin=slave, stdout=slave, stderr=slave
+    )
+    shown = b""
+    while not shown.endswith(b"$ "):
+        shown += os.read(master, 4096)
+    return process
+
+
+def test_a_terminal_nobody_reads_keeps_its_ctrl_c(
+    daemon: FakeDaemon, terminal: tuple[int, int]
+) -> None:
+    done = threading.Event()
+    daemon.on("POST", "/hyper/v1/run", prompts(True, done))
+    process = on_terminal(daemon, terminal, ["run", "-t", "busybox"])
+    assert has(terminal[1], termios.ISIG)
+    done.set()
+    assert process.wait(60) == 3
+
+
+def test_a_terminated_exec_leaves_a_terminal_that_can_be_used(
+    daemon: FakeDaemon, terminal: tuple[int, int]
+) -> None:
+    done = threading.Event()
+    daemon.on("POST", "/containers/web/exec", (201, {"Id": "e1"}))
+    daemon.on("POST", "/exec/e1/start", prompts(False, done))
+    process = on_terminal(daemon, terminal, ["exec", "-it", "web", "sh"])
+    assert not has(terminal[1], termios.ECHO)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == -signal.SIGTERM
+    assert has(terminal[1], termios.ECHO)
+    done.set()
+
+
+def test_a_forced_exit_leaves_a_terminal_that_can_be_used(
+    daemon: FakeDaemon, terminal: tuple[int, int]
+) -> None:
+    done = threading.Event()
+    killed = threading.Semaphore(0)
+
+    def kill(request: Request) -> int:
+        killed.release()
+        return 204
+
+    daemon.on("POST", "/hyper/v1/run", prompts(True, done))
+    daemon.on("POST", f"/containers/{IDENTIFIER}/kill", kill)
+    process = on_terminal(daemon, terminal, ["run", "-it", "busybox"])
+    assert not has(terminal[1], termios.ECHO)
+    for _ in range(2):  # one at a time: two that wait are one
+        process.send_signal(signal.SIGTERM)
+        assert killed.acquire(timeout=60)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 1
+    assert has(terminal[1], termios.ECHO)
+    done.set()
+
+
+def test_attach_makes_a_shell_draw_its_prompt_again(
+    daemon: FakeDaemon, terminal: tuple[int, int]
+) -> None:
+    """As docker: the size is changed and changed back."""
+    done = threading.Event()
+    sizes: list[tuple[str, str]] = []
+    termios.tcsetwinsize(terminal[1], (24, 80))
+
+    def resize(request: Request) -> int:
+        sizes.append((request.query["h"], request.query["w"]))
+        if len(sizes) == 2:
+            done.set()
+        return 200
+
+    shown = {"Id": IDENTIFIER, "State": {"Running": True}, "Config": {"Tty": True}}
+    shown["HostConfig"] = {}
+    daemon.on("GET", "/containers/web/json", shown)
+    daemon.on("POST", f"/containers/{IDENTIFIER}/wait", {"StatusCode": 3})
+    daemon.on("POST", f"/containers/{IDENTIFIER}/attach", prompts(False, done))
+    daemon.on("POST", f"/containers/{IDENTIFIER}/resize", resize)
+    process = on_terminal(daemon, terminal, ["attach", "web"])
+    assert process.wait(60) == 3
+    assert sizes == [("25", "81"), ("24", "80")]

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 class Attachment:
     """Our terminal and a container: opened first, served when the container runs."""
 
-    __slots__ = ("_call", "_name", "_stdin", "_stream", "_tty", "_wait")
+    __slots__ = ("_call", "_name", "_started", "_stdin", "_stream", "_tty", "_wait")
 
     def __init__(self, call: Invocation, name: str, tty: bool, stdin: bool) -> None:
         self._call = call
         self._name = name
         self._tty = tty
         self._stdin = stdin
+        self._started = False
         self._stream: Response | None = None
         self._wait: Response | None = None
 
@@ -35,6 +36,7 @@ class Attachment:
 
         `removed` waits for the removal of --rm, `started` says that it runs already.
         """
+        self._started = started
         path = container_path(self._name)
         query: dict[str, object] = {"stream": 1, "stdin": self._stdin, "stdout": 1, "stderr": 1}
         query["detachKeys"] = self._call.options.text("detach-keys")
@@ -66,8 +68,8 @@ class Attachment:
         keys = detach_keys(self._call.options)
         pump = streams.InputPump(channel, keys, tty=True)
         start()
-        with RawTerminal(0):
-            signals.target(self._name, tty=True)
+        with RawTerminal(0, self._stdin):
+            signals.target(self._name, tty=True, redraw=self._started)
             if self._stdin:
                 pump.start()
             streams.copy_raw(channel, signals)

@@ -86,9 +86,15 @@ class SignalProxy:
                 return
             os.read(self._woken, 256)
 
-    def target(self, identifier: str, tty: bool) -> None:
-        """Say which container or exec it is; pending signals are sent."""
+    def target(self, identifier: str, tty: bool, redraw: bool = False) -> None:
+        """Say which container or exec it is; pending signals are sent.
+
+        `redraw` makes a shell print its prompt again, as docker does: the size is changed, and
+        changed back.
+        """
         self._identifier = identifier
+        if tty and redraw:
+            self.resize(1)
         if tty:
             self.resize()
         pending, self._pending = self._pending, []
@@ -101,7 +107,7 @@ class SignalProxy:
             self._asked += 1
             if self._asked >= _FORCE_AFTER:
                 print(f"\ngot {_FORCE_AFTER} SIGTERM/SIGINTs, forcefully exiting", file=sys.stderr)
-                os._exit(_FORCED_EXIT)
+                raise SystemExit(_FORCED_EXIT)  # the terminal is to be left as it was
         if self._identifier:
             self._send(name)
         else:
@@ -118,14 +124,15 @@ class SignalProxy:
     def _resized(self, number: int, frame: "FrameType | None") -> None:
         self.resize()
 
-    def resize(self) -> None:
-        """Send the window's size."""
+    def resize(self, more: int = 0) -> None:
+        """Send the window's size, or one that is `more`."""
         rows, columns = terminal.size(1)
         if not rows or not self._identifier:
             return
+        size = {"h": rows + more, "w": columns + more}
         try:
             Daemon(self._address, start=False).call(
-                "POST", f"/{self._resource}/{self._identifier}/resize", {"h": rows, "w": columns}
+                "POST", f"/{self._resource}/{self._identifier}/resize", size
             )
         except HyperError:
             pass  # it has ended already

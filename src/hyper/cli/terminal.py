@@ -1,12 +1,13 @@
 """The user's terminal: raw mode, its size, the keys that detach. Knows nothing of containers."""
 
+import _signal  # type: ignore[import-not-found]  # signal itself costs 6 ms: enum
 import os
 
 from hyper.core.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
 DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
 _CONTROL_MARKS = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
@@ -74,16 +75,20 @@ class DetachScanner:
 
 
 class RawTerminal:
-    """A terminal in raw mode while the context lasts; nothing happens when it is none."""
+    """A terminal in raw mode while the context lasts; nothing happens when it is none.
 
-    __slots__ = ("_descriptor", "_saved")
+    Nor when it is not `read`: what is typed goes nowhere then, and Ctrl-C is to be a signal.
+    """
 
-    def __init__(self, descriptor: int) -> None:
+    __slots__ = ("_descriptor", "_read", "_saved")
+
+    def __init__(self, descriptor: int, read: bool) -> None:
         self._descriptor = descriptor
+        self._read = read
         self._saved: list[object] | None = None
 
     def __enter__(self) -> "RawTerminal":
-        if os.isatty(self._descriptor):
+        if self._read and os.isatty(self._descriptor):
             import termios
 
             mode = termios.tcgetattr(self._descriptor)
@@ -106,6 +111,9 @@ class RawTerminal:
             )
             mode[6] = [*mode[6]]
             mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
+            for number in (_signal.SIGHUP, _signal.SIGTERM):
+                if _signal.getsignal(number) == _signal.SIG_DFL:
+                    _signal.signal(number, self._end)
             termios.tcsetattr(self._descriptor, termios.TCSADRAIN, mode)
         return self
 
@@ -115,6 +123,15 @@ class RawTerminal:
         error: BaseException | None,
         trace: "TracebackType | None",
     ) -> None:
+        self._restore()
+
+    def _end(self, number: int, frame: "FrameType | None") -> None:
+        """End by a signal as before, but leave a terminal that can be used."""
+        self._restore()
+        _signal.signal(number, _signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    def _restore(self) -> None:
         if self._saved is not None:
             import termios
 

@@ -81,7 +81,7 @@ def _attach(call: Invocation, identifier: str, tty: bool, stdin: bool) -> bool:
     signals = SignalProxy(call.address, "exec")
     signals.install(proxy=False, tty=True)
     pump = streams.InputPump(channel, detach_keys(call.options), tty=True)
-    with RawTerminal(0):
+    with RawTerminal(0, stdin):
         signals.target(identifier, tty=True)
         if stdin:
             pump.start()

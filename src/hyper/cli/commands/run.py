@@ -111,7 +111,7 @@ class _Attached:
         from hyper.cli.terminal import RawTerminal
 
         pump = streams.InputPump(channel, detach_keys(self._call.options), tty=True)
-        with RawTerminal(0):
+        with RawTerminal(0, stdin):
             if stdin:
                 pump.start()
             streams.copy_frames(channel, self._control, self._signals)
