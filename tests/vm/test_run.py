@@ -173,6 +173,27 @@ def test_mounts_look_like_dockers(hyper: Hyper) -> None:
     assert {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"} <= set(kinds)
 
 
+def test_the_files_of_all_layers_are_of_one_device(hyper: Hyper) -> None:
+    """Programs take another device for a mount (tar --one-file-system, du -x)."""
+    try:
+        hyper("run", "--name", "second", "busybox", "sh", "-c", "echo 2 > /two; ln /two /twin")
+        hyper("commit", "second", "layers")
+        script = (
+            "echo 3 > /three; ln /three /also; mkdir /dir; chmod 600 /etc/passwd;"
+            "stat -c '%d %i %n' / /bin /bin/busybox /etc/passwd /two /twin /three /also /dir"
+        )
+        found = [line.split() for line in hyper("run", "--rm", "layers", "sh", "-c", script).lines]
+    finally:
+        hyper("rm", "--force", "second", status=None)
+        hyper("rmi", "--force", "layers", status=None)
+    assert len({device for device, _, _ in found}) == 1
+    inodes = {name: int(inode) for _, inode, name in found}
+    assert max(inodes.values()) < 1 << 32, "a 32-bit program cannot stat() it"
+    assert inodes.pop("/also") == inodes["/three"]
+    assert inodes.pop("/twin") == inodes["/two"]
+    assert len({*inodes.values()}) == len(inodes) == 7
+
+
 def test_capabilities_are_dockers_default(hyper: Hyper) -> None:
     result = hyper("run", "--rm", "busybox", "grep", "CapEff", "/proc/self/status")
     assert result.stdout.split() == ["CapEff:", "00000000a80425fb"]
