@@ -148,6 +148,22 @@ def test_a_vm_that_dies_meanwhile_is_recorded(
     assert not list((daemon.run_dir / "pods").iterdir())
 
 
+def test_a_vm_that_does_not_answer_is_ended(
+    start_daemon: StartDaemon, busybox_archive: Path
+) -> None:
+    daemon = _with_busybox(start_daemon, busybox_archive)
+    daemon.hyper("run", "-d", "--name", "hung", "busybox", "sleep", "600")
+    (vmm,) = daemon.vmms()
+    daemon.kill()
+    os.kill(vmm, signal.SIGSTOP)
+    daemon.start()
+    assert vmm not in daemon.vmms()
+    state = _state(daemon, "hung")
+    assert state["Status"] == "exited" and "could not be taken over" in state["Error"]
+    daemon.hyper("start", "hung")
+    daemon.hyper("rm", "--force", "hung")
+
+
 def test_what_was_being_started_can_be_started_again(
     start_daemon: StartDaemon, busybox_archive: Path
 ) -> None:

@@ -29,7 +29,7 @@ from hyper.engine.pods import Pods
 from hyper.engine.processes import STDERR, STDOUT
 from hyper.engine.services import Services
 from hyper.engine.states import ContainerEvent, ContainerState, PodState
-from hyper.hypervisor.driver import Vm, VmRecord, read_record
+from hyper.hypervisor.driver import Vm, VmRecord, end_leftover, read_record
 
 _log = logging.getLogger("engine.restore")
 
@@ -67,10 +67,19 @@ async def _resume(services: Services, pod: Pod) -> None:
         await _take_over(services, pod, vm)
     except (KeyError, TypeError, ValueError) as err:  # another release's record
         pod.log.error("cannot take over its VM: its record cannot be read: %r", err)
-        await lifecycle.lost(pod, "the VM's record is of another release of hyperd")
+        await _give_up(services, pod, "the VM's record is of another release of hyperd")
     except HyperError as err:
         pod.log.error("cannot take over its VM: %s", err)
-        await lifecycle.lost(pod, f"the VM could not be taken over: {err}")
+        await _give_up(services, pod, f"the VM could not be taken over: {err}")
+
+
+async def _give_up(services: Services, pod: Pod, reason: str) -> None:
+    """End a VM that cannot be taken over: it would run on, and hold the disks, unknown to all."""
+    try:
+        await end_leftover(services.driver, services.places.pods / pod.row.id[:12])
+    except HyperError as err:
+        pod.log.error("%s", err)
+    await lifecycle.lost(pod, reason)
 
 
 async def _take_over(services: Services, pod: Pod, vm: Vm) -> None:
