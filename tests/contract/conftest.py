@@ -9,6 +9,7 @@ import base64
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import pytest
@@ -26,6 +27,8 @@ from tests.support.registry import (
 
 TOKEN = "a-token-of-the-gate"
 IDENTITY = "an-identity-of-the-gate"
+
+Ranges = Literal["taken", "ignored", "refused"]
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +58,7 @@ class Gate:
     storage_port: int = 0
     tokens: bool = False
     redirect_blobs: bool = False
-    ranges: bool = True
+    ranges: Ranges = "taken"
     cut_after_bytes: int = 0
     cuts_left: int = 0
     refuse: list[int] = field(default_factory=list)
@@ -105,8 +108,11 @@ class Gate:
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         headers = {k: v for k, v in request.headers.items() if k in ("Accept", "Content-Type")}
         replaced = any(part in request.path for part in self.replace)
-        if self.ranges and "Range" in request.headers and not replaced:
-            headers["Range"] = request.headers["Range"]
+        if "Range" in request.headers and not replaced:
+            if self.ranges == "refused":
+                return web.Response(status=416)
+            if self.ranges == "taken":
+                headers["Range"] = request.headers["Range"]
         url = f"http://{self.registry.host}{request.path_qs}"
         async with (
             aiohttp.ClientSession(auto_decompress=False) as session,

@@ -31,7 +31,7 @@ from hyper.images.reference import parse
 from hyper.images.registry import Repository
 from hyper.images.shelf import Progress
 from hyper.images.store import ImageStore
-from tests.contract.conftest import PASSWORD, USER, Gate
+from tests.contract.conftest import PASSWORD, USER, Gate, Ranges
 from tests.images_support import Member, content, files_below, image, listing, tar
 from tests.support.ports import free_port
 from tests.support.registry import Registry
@@ -350,9 +350,9 @@ async def test_redirects_are_followed_without_our_token(
     assert len(blobs) == 6 and blobs.count("") == 3
 
 
-@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("ranges", ["taken", "ignored", "refused"])
 async def test_a_broken_transfer_is_resumed(
-    gate: Gate, store: ImageStore, other: ImageStore, ranges: bool
+    gate: Gate, store: ImageStore, other: ImageStore, ranges: Ranges
 ) -> None:
     name = f"{gate.host}/broken/x:1"
     await pushed(store, name)

@@ -143,15 +143,19 @@ class Repository:
             await asyncio.sleep(_pause_s(failures))
 
     async def _blob_from(self, digest: str, position: int) -> AsyncIterator[bytes]:
-        headers = {"Range": f"bytes={position}-"} if position else {}
-        async with self.exchange("GET", self.path("blobs", digest), headers) as answer:
-            if answer.status not in (200, 206):
-                raise self.error(await _whole(answer, _ERROR_LIMIT))
-            skip = position if answer.status == 200 else 0  # no ranges here: it starts over
-            async for chunk in answer.chunks():
-                if skip < len(chunk):
-                    yield chunk[skip:] if skip else chunk
-                skip = max(0, skip - len(chunk))
+        whole: dict[str, str] = {}
+        for headers in ({"Range": f"bytes={position}-"}, whole) if position else (whole,):
+            async with self.exchange("GET", self.path("blobs", digest), headers) as answer:
+                if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and headers:
+                    continue
+                if answer.status not in (200, 206):
+                    raise self.error(await _whole(answer, _ERROR_LIMIT))
+                skip = position if answer.status == 200 else 0  # no ranges here: it starts over
+                async for chunk in answer.chunks():
+                    if skip < len(chunk):
+                        yield chunk[skip:] if skip else chunk
+                    skip = max(0, skip - len(chunk))
+                return
 
     async def request(
         self,
