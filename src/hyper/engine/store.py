@@ -2,7 +2,8 @@
 
 Immutable configuration and mutable state are separate tables (podman's split); each transition is
 one transaction, with the event it causes. Blocking: callers run it through the store's own thread
-(`Store.call`). WAL with synchronous=FULL: what was reported as done survives a power cut.
+(`Store.call`). WAL with synchronous=FULL: what was reported as done survives a power cut. What a
+full disk refuses is tried again with space held in reserve (reserve.py).
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +23,7 @@ from hyper.core.serialize import dump
 from hyper.core.serialize import load as load_plain
 from hyper.core.spec import ContainerSpec, MountKind
 from hyper.engine.events import Event
+from hyper.engine.reserve import Reserve
 from hyper.engine.states import ContainerState, PodState
 from hyper.engine.views import Command, MountView, NetworkInfo, Status, VolumeView
 
@@ -98,6 +101,17 @@ class ContainerRow:
     status: Status
 
 
+class _NoSpace(Failure):
+    """The disk is full, as far as SQLite tells: its shared memory and fsync say "I/O error"."""
+
+
+def _failure(what: str, err: sqlite3.Error) -> Failure:
+    # Errors of the module itself have no code.
+    primary = getattr(err, "sqlite_errorcode", 0) & 0xFF
+    full = primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+    return (_NoSpace if full else Failure)(f"cannot {what}: {err}")
+
+
 def _load(kind: type[T], text: str) -> T:
     """Return what a row holds. Raises Failure: another release wrote it, or it is damaged."""
     try:
@@ -113,13 +127,18 @@ class _Database:
     """The file: its schema and its transactions."""
 
     def __init__(self, path: Path) -> None:
+        what = f"open the state database {path}"
         try:
             self.connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        except sqlite3.Error as err:
+            raise _failure(what, err) from err
+        try:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 self.connection.execute(f"PRAGMA {pragma}")
             self._migrate()
         except sqlite3.Error as err:
-            raise Failure(f"cannot open the state database {path}: {err}") from err
+            self.connection.close()
+            raise _failure(what, err) from err
 
     def _migrate(self) -> None:
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()
@@ -145,12 +164,13 @@ class _Database:
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self.connection
+                self.connection.execute("COMMIT")
             except BaseException:
-                self.connection.execute("ROLLBACK")
+                if self.connection.in_transaction:  # a full disk may have ended it already
+                    self.connection.execute("ROLLBACK")
                 raise
-            self.connection.execute("COMMIT")
         except sqlite3.OperationalError as err:
-            raise Failure(f"cannot write the state database: {err}") from err
+            raise _failure("write the state database", err) from err
 
 
 class VolumeTable:
@@ -301,7 +321,9 @@ class Store:
 
         Raises Failure when it is unreadable or written by a newer release.
         """
-        self._database = _Database(path)
+        self.reserve = Reserve(path.with_name("reserve"))
+        self._database = self._with_reserve(partial(_Database, path))
+        self.reserve.take()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self.volume_table = VolumeTable(self._database)
         self.pod_table = PodTable(self._database)
@@ -313,14 +335,23 @@ class Store:
 
         A change that was begun is finished even if the caller is cancelled.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+        work = partial(self._with_reserve, function, *args)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def post(self, function: Callable[..., object], *args: object) -> None:
         """Have one of this store's methods run in its thread, after what was asked for before.
 
         It is run whoever ends, the daemon included; what it raises is logged.
         """
-        self._thread.submit(function, *args).add_done_callback(_report)
+        self._thread.submit(self._with_reserve, function, *args).add_done_callback(_report)
+
+    def _with_reserve(self, function: Callable[..., T], *args: object) -> T:
+        while True:
+            try:
+                return function(*args)
+            except _NoSpace:
+                if not self.reserve.give():
+                    raise
 
     def close(self) -> None:
         """Finish what was asked for and close the file."""
