@@ -66,6 +66,13 @@ class Agent:
     outputs: dict[tuple[int, int], OutputStream] = field(default_factory=dict)
     answer: Callable[[guest.Message], Any] | None = None
     welcome: guest.Welcome = field(default_factory=guest.Welcome)
+    silent: bool = False
+    stall: str = ""
+
+    def check_going(self) -> None:
+        """Raise Unavailable when the VM stands still."""
+        if self.stall:
+            raise Unavailable(self.stall)
 
     async def request(self, message: guest.Message, timeout_s: float = 0) -> Any:
         """Take a request."""

@@ -105,6 +105,30 @@ async def test_a_late_reply_after_a_timeout_is_no_surprise(path: Path) -> None:
         assert await client.request(m.Ping()) == m.Ok()
 
 
+async def test_a_guest_whose_vm_stands_still_is_silent_for_a_reason(path: Path) -> None:
+    go_on = asyncio.Event()
+
+    async def answer_late(guest: FakeGuest) -> None:
+        await guest.welcome()
+        asked, _ = await guest.expect(m.Ping)
+        await go_on.wait()
+        await guest.reply(asked, m.Ok())
+        asked, _ = await guest.expect(m.Ping)
+        await guest.reply(asked, m.Ok())
+        await guest.hung_up()
+
+    async with connected(path, answer_late) as client:
+        assert not client.silent
+        client.stall = "it stands still"
+        with pytest.raises(Unavailable, match="it stands still"):
+            await client.request(m.Ping(), timeout_s=0.01)
+        assert client.silent
+        client.stall = ""
+        go_on.set()
+        assert await client.request(m.Ping()) == m.Ok()
+        assert not client.silent
+
+
 async def test_a_value_that_does_not_fit_harms_nothing(path: Path) -> None:
     async with connected(path, polite) as client:
         with pytest.raises(InvalidArgument):

@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 
-from hyper.core.errors import Failure, Timeout
+from hyper.core.errors import Failure, Timeout, Unavailable
 from hyper.engine import ending
 from hyper.engine.container import Container
 from hyper.engine.pod import Pod
 from hyper.engine.states import ContainerState
+
+T = TypeVar("T")
 
 
 class _Container:
@@ -29,6 +31,11 @@ class _Container:
 @dataclass
 class _Agent:
     answers: bool = True
+    stall: str = ""
+
+    def check_going(self) -> None:
+        if self.stall:
+            raise Unavailable(self.stall)
 
     async def request(self, message: object, timeout_s: float) -> None:
         if not self.answers:
@@ -42,6 +49,7 @@ class _Pod:
     containers: dict[str, Any]
     agent: _Agent = field(default_factory=_Agent)
     killed: str = ""
+    signalled: bool = False
     row: Any = field(default_factory=lambda: SimpleNamespace(spec=SimpleNamespace(name="p")))
 
     @property
@@ -52,11 +60,12 @@ class _Pod:
     def supervisor(self) -> "_Pod":
         return self
 
-    async def call(self, request: Callable[[], Awaitable[None]]) -> None:
-        await request()
+    async def call(self, request: Callable[[], Awaitable[T]]) -> T:
+        return await request()
 
     async def signal(self, container: object, number: int, *, by_user: bool) -> None:
-        pass
+        self.signalled = not self.killed
+        self.agent.check_going()
 
     async def kill_machine(self, reason: str) -> None:
         self.killed = reason
@@ -99,3 +108,33 @@ async def test_its_vm_is_killed_when_the_guest_does_not_answer() -> None:
     pod.agent.answers = False
     await _kill(pod)
     assert "does not die" in pod.killed
+
+
+async def test_a_vm_that_waits_for_space_is_killed_once_it_is_noted_who_wanted_it() -> None:
+    pod = _pod(ContainerState.EXITED)
+    pod.agent.stall = "it stands still"
+    await _kill(pod)
+    assert "stands still" in pod.killed and pod.signalled
+
+
+async def test_a_vm_that_waits_for_space_is_kept_for_the_neighbours() -> None:
+    pod = _pod(ContainerState.RUNNING)
+    pod.agent.stall = "it stands still"
+    with pytest.raises(Unavailable, match="it stands still"):
+        await _kill(pod)
+    assert not pod.killed
+    await _kill(pod, with_pod=True)
+    assert pod.killed
+
+
+async def test_a_vm_that_stops_for_want_of_space_meanwhile_is_kept_for_the_neighbours() -> None:
+    pod = _pod(ContainerState.RUNNING)
+
+    async def call(request: object) -> None:
+        pod.agent.stall = "it stands still"
+        raise Unavailable(pod.agent.stall)
+
+    pod.call = call  # type: ignore[assignment,method-assign]
+    with pytest.raises(Unavailable, match="it stands still"):
+        await _kill(pod)
+    assert not pod.killed

@@ -39,6 +39,8 @@ class AgentClient:
     """One connection; made by `connect`, alive while `run` runs, useless afterwards.
 
     `welcome` is the guest's greeting, `events` what it reports by itself, for one consumer.
+    `silent` says that the last request was not answered in time, and nothing was heard since;
+    `stall` is set by who knows why the guest cannot answer.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class AgentClient:
     ) -> None:
         self.welcome, self._early = greeting
         self.events = EventQueue()
+        self.silent = False
+        self.stall = ""
         self._reader = reader
         self._writer = writer
         self._decoder = decoder
@@ -157,9 +161,9 @@ class AgentClient:
     async def request(self, message: Message, timeout_s: float = REQUEST_TIMEOUT_S) -> Message:
         """Send a request and return the guest's reply, of the type protocol/agent.toml names.
 
-        Raises GuestError when the guest refuses, Timeout, Unavailable when the connection is lost,
-        InvalidArgument when a value does not fit the protocol. The guest is not told of a caller
-        that waits no longer.
+        Raises GuestError when the guest refuses, Timeout, Unavailable when the connection is lost
+        or the VM stands still, InvalidArgument when a value does not fit the protocol. The guest is
+        not told of a caller that waits no longer.
         """
         self._check_alive()
         name = type(message).__name__
@@ -175,12 +179,19 @@ class AgentClient:
                 await self._write(frame)
                 return await reply
         except TimeoutError:
+            self.silent = True
+            self.check_going()
             raise Timeout(f"{name} in the guest", timeout_s) from None
         finally:
             if request_id in self._requests:  # the reply may still come and is no surprise then
                 self._requests[request_id] = (m.REPLIES[type(message)], None)
             elif reply.done() and not reply.cancelled():
                 reply.exception()
+
+    def check_going(self) -> None:
+        """Raise Unavailable when the VM is known to stand still."""
+        if self.stall:
+            raise Unavailable(self.stall)
 
     async def acknowledge_exit(self, process_id: int) -> None:
         """Tell the guest that the exit status and all output are stored; forget the process."""
@@ -277,6 +288,7 @@ class AgentClient:
                 data = await self._reader.read(READ_BYTES)
                 if not data:
                     return "the guest's agent closed the connection"
+                self.silent = False
                 frames = self._decoder.feed(data)
         except ProtocolError as err:
             _log.warning(

@@ -103,8 +103,12 @@ async def kill_and_wait(
 ) -> None:
     """End a container by SIGKILL; if that does not end it, by the end of its VM.
 
-    Raises Failure instead when others run in that VM, unless they are to end too (`with_pod`).
+    Raises Failure instead when others run in that VM, unless they are to end too (`with_pod`), and
+    Unavailable when that VM stands still for want of space.
     """
+    if pod.machine is not None and pod.machine.agent.stall:
+        await _kill_stalled(pod, container, by_user=by_user, with_pod=with_pod)
+        return
     run, ended = container.turn, container.next_exit()
     signal = partial(_signal, pod, container, signals.SIGKILL, by_user=by_user, run=run)
     try:
@@ -119,7 +123,8 @@ async def kill_and_wait(
         if neighbours and container.turn is run:
             raise Failure(_STUCK.format(container.id[:12], pod.row.spec.name)) from None
     except (Unavailable, Timeout):
-        pass
+        if container.turn is run and not with_pod:
+            _spare_neighbours(pod, container)
     finally:
         ended.close()
     if container.turn is not run:
@@ -130,10 +135,46 @@ async def kill_and_wait(
     await ended
 
 
+async def _kill_stalled(pod: "Pod", container: Container, *, by_user: bool, with_pod: bool) -> None:
+    """End a container whose VM takes no signal, with that VM; its end frees the space it has."""
+    if not with_pod:
+        _spare_neighbours(pod, container)
+    run, ended = container.turn, container.next_exit()
+
+    async def signal() -> bool:
+        try:
+            await _signal(pod, container, signals.SIGKILL, by_user=by_user, run=run)
+        except Conflict:
+            return False  # it ended by itself meanwhile
+        except HyperError:
+            pass  # nobody takes it, but that it was wanted is noted
+        return True
+
+    async with asyncio.TaskGroup() as tasks:
+        # First, for what its end leads to depends on it; what the supervisor does now may wait for
+        # the VM.
+        noted = tasks.create_task(pod.supervisor.call(signal), name="note of a kill")
+        tasks.create_task(pod.kill_machine("it stands still, and is to end"), name="kill")
+    if noted.result():
+        await ended
+    else:
+        ended.close()
+
+
+def _spare_neighbours(pod: "Pod", container: Container) -> None:
+    """Raise Unavailable when others are in its VM, and will go on when that does."""
+    if pod.machine is not None and _neighbours(pod, container):
+        pod.machine.agent.check_going()
+
+
+def _neighbours(pod: "Pod", container: Container) -> bool:
+    others = (item for item in pod.containers.values() if item is not container)
+    return any(item.status.state in ACTIVE for item in others)
+
+
 async def _has_neighbours(pod: "Pod", container: Container) -> bool:
     """Whether others run in its VM, and its guest answers: else they are lost anyway."""
-    others = (item for item in pod.containers.values() if item is not container)
-    if pod.machine is None or all(item.status.state not in ACTIVE for item in others):
+    if pod.machine is None or not _neighbours(pod, container):
         return False
     try:
         await pod.machine.agent.request(guest.Ping(), timeout_s=_ALIVE_S)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyper.core.metrics import Metrics
-from hyper.engine import clocks
+from hyper.engine import clocks, space
 from hyper.engine.balancing import ServiceRegistry
 from hyper.engine.containers import Containers
 from hyper.engine.creation import Creation
@@ -128,6 +128,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 ended_pods=pod_verbs.remove_ended(),
                 prewarm=expect_known(services, pods.all()),
                 clocks=clocks.keep(services),
+                space=space.keep(services),
             )
             yield Engine(
                 parts.settings,

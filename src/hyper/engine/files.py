@@ -185,6 +185,7 @@ class Files:
     @asynccontextmanager
     async def _machine(self, pod: Pod, container: Container) -> AsyncIterator[Machine]:
         async with files_of(pod, container, partial(lifecycle.watch, pod)) as machine:
+            machine.agent.check_going()
             yield machine
 
     async def _tell(self, container: Container, action: str, **attributes: str) -> None:

@@ -40,6 +40,8 @@ async def monitor(pod: Pod, container: Container, check: Healthcheck) -> None:
             pass
         if container.status.state is not ContainerState.RUNNING or pod.machine is None:
             continue  # paused: Docker does not probe then
+        if pod.machine.agent.stall:
+            continue  # it cannot help it
         probe = await _probe(pod, pod.machine, container, check)
         excused = _in_start_period(check, health, began_ns) and probe.exit_code != 0
         if container.turn is run:

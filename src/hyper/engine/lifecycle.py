@@ -16,6 +16,7 @@ from types import MappingProxyType
 from hyper.agent import messages as guest
 from hyper.core.errors import Conflict, HyperError
 from hyper.core.health import complete_healthcheck
+from hyper.core.signals import SIGKILL
 from hyper.engine import (
     actions,
     boot,
@@ -126,6 +127,8 @@ async def _vm_gone(pod: Pod, machine: Machine, ended: VmExit) -> None:
     for container in tuple(pod.containers.values()):
         if exited := await pod.processes.abandon(container):
             exits[container.id] = exited
+        elif machine.agent.stall and container.status.stopped_by_user:
+            exits[container.id] = guest.ProcessExited(container.status.process_id, signal=SIGKILL)
     await pod.processes.abandon_execs()
     await lost(pod, " / ".join([f"the VM ended unexpectedly ({how})", *console]), exits)
 

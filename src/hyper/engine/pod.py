@@ -187,6 +187,7 @@ class Pod:
                 await store.call(store.put_status, container.id, stopped, ())
         if number == signals.SIGKILL:
             container.hub.release()
+        self.machine.agent.check_going()
         request = guest.ProcessSignal(process_id=container.status.process_id, signal=number)
         try:
             await self.machine.agent.request(request)
@@ -203,6 +204,7 @@ class Pod:
         status = container.after(ContainerEvent.PAUSE if paused else ContainerEvent.UNPAUSE)
         if self.machine is None:
             raise Unavailable(f"container {container.id} has no VM")
+        self.machine.agent.check_going()
         request = guest.ContainerPause(container=container.id, paused=paused)
         await self.machine.agent.request(request)
         await self.store_status(

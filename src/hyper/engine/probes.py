@@ -136,6 +136,8 @@ class _Repeated:
             machine = self.pod.machine
             if machine is None or self.container.status.state is not ContainerState.RUNNING:
                 continue  # paused: it is not asked then
+            if machine.agent.stall:
+                continue  # it cannot help it
             answer = await actions.perform(
                 self.pod, machine, self.container, self.probe.action, self.probe.timeout_s
             )

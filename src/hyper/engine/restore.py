@@ -3,6 +3,7 @@
 The guest keeps exit statuses and unacknowledged output; the log says how much of it is ours.
 """
 
+import asyncio
 import json
 import logging
 from functools import partial
@@ -21,6 +22,7 @@ from hyper.engine import (
     membership,
     plan,
     pod_life,
+    space,
 )
 from hyper.engine.container import Container
 from hyper.engine.machine import Attached, Machine
@@ -85,7 +87,12 @@ async def _give_up(services: Services, pod: Pod, reason: str) -> None:
 async def _take_over(services: Services, pod: Pod, vm: Vm) -> None:
     record = json.loads(pod.row.resources)
     link = await services.networks.restore(pod.row.id, record["link"])
-    machine = await boot.connect(pod, vm, link, partial(lifecycle.watch, pod), resume=True)
+    greeted = asyncio.Event()
+    pod.supervisor.spawn(partial(space.keep_going, vm, greeted), "keep-going")
+    try:
+        machine = await boot.connect(pod, vm, link, partial(lifecycle.watch, pod), resume=True)
+    finally:
+        greeted.set()
     pod.machine = machine
     machine.next_process = record["next_process"]
     machine.began_ns = record.get("began_ns", machine.began_ns)

@@ -264,6 +264,7 @@ class Sessions:
         container.check_running()
         if pod.machine is None:
             raise Conflict(f"Container {container.id} is not running")
+        pod.machine.agent.check_going()
         return pod.machine
 
     def _exec(self, exec_id: str) -> tuple[Pod, Exec]:

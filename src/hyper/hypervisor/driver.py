@@ -180,6 +180,13 @@ class Vm(Protocol):
         """Let the vCPUs run again."""
         ...
 
+    async def is_stalled(self) -> bool:
+        """Whether it stands still because the host had no space for what it wrote.
+
+        Nothing is lost; `resume` has it try again.
+        """
+        ...
+
     async def balloon(self, target_bytes: int) -> None:
         """Ask the guest to keep no more than `target_bytes` of its memory."""
         ...

@@ -97,6 +97,11 @@ class QemuVm:
         """Let the vCPUs run again."""
         await self._qmp.execute("cont")
 
+    async def is_stalled(self) -> bool:
+        """Whether it stands still because the host had no space for what it wrote."""
+        status = await self._qmp.execute("query-status")  # a drive's default: werror=enospc
+        return isinstance(status, dict) and status.get("status") == "io-error"
+
     async def balloon(self, target_bytes: int) -> None:
         """Ask the guest to keep no more than `target_bytes` of its memory."""
         if not 0 < target_bytes <= self.record.memory_bytes:
