@@ -161,8 +161,8 @@ def test_corrupt_base64_is_refused_before_anything_exists(hyper: Hyper) -> None:
     ("name", "error"),
     [
         ("a" * 65, "longer than 64 characters"),
-        ("bad name", "only letters, digits, '-' and '.' are allowed"),
-        ("_x", "only letters, digits, '-' and '.' are allowed"),
+        ("bad name", "only letters, digits, '-', '_' and '.' are allowed"),
+        ("-x", "only letters, digits, '-', '_' and '.' are allowed"),
     ],
 )
 def test_bad_host_names_are_refused(hyper: Hyper, name: str, error: str) -> None:
