@@ -59,6 +59,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("bison", "reads the kernel configuration", program="bison"),
         Need("bc", "computes a kernel header", program="bc"),
         Need("xz-utils", "unpacks the kernel source", program="xz"),
+        Need("patch", "changes the kernel source", program="patch"),
         Need("libelf-dev", "checks the kernel's objects", file="/usr/include/libelf.h"),
     ),
     "guest": (
