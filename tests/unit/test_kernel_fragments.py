@@ -18,6 +18,8 @@ from types import ModuleType
 
 import pytest
 
+from tools.packages import NEEDS
+
 KERNEL = Path(__file__).resolve().parents[2] / "guest" / "kernel"
 FRAGMENTS = sorted((KERNEL / "fragments").glob("*.config"))
 PATCHES = sorted((KERNEL / "patches").glob("*.patch"))
@@ -238,3 +240,10 @@ def test_the_environment_chooses_the_cache(
 
 def test_the_build_report_is_json_of_plain_values(inputs: object) -> None:
     assert json.loads(json.dumps(dataclasses.asdict(inputs)))["recipe"] == 1  # type: ignore[call-overload]
+
+
+def test_every_program_of_the_build_is_installed_for_it(build: ModuleType) -> None:
+    """A machine that has gcc has most of the others already: a bare Debian has not."""
+    installed = {need.program for need in NEEDS["kernel"]}
+    with_gcc, essential = {"ld", "strip"}, {"tar"}
+    assert {*build.TOOLS} - with_gcc - essential <= installed
