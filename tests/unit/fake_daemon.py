@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import socketserver
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -172,3 +173,23 @@ def fake_daemon(directory: Path) -> Iterator[FakeDaemon]:
         finally:
             server.shutdown()
             thread.join()
+
+
+# --- what tests of commands say and hear ----------------------------------------------------------
+
+IDENTIFIER = "a1" * 32
+
+
+def frame(stream: int, data: bytes) -> bytes:
+    """Return a frame of Docker's multiplexed stream."""
+    return bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data
+
+
+def control(**message: object) -> bytes:
+    """Return a frame of Hyper's own, which tells of a run."""
+    return frame(4, json.dumps(message).encode())
+
+
+def command(*words: str) -> list[str]:
+    """Return the argument vector of a command."""
+    return [sys.executable, "-S", "-m", "hyper.cli", *words]

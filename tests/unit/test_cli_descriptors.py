@@ -3,40 +3,25 @@
 What docker makes of each is what is expected.
 """
 
-import json
 import os
 import pty
 import signal
 import subprocess
-import sys
 import termios
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from fake_daemon import FakeDaemon, Request, fake_daemon
+from fake_daemon import IDENTIFIER, FakeDaemon, Request, command, control, fake_daemon, frame
 
-IDENTIFIER = "a1" * 32
 OUTPUT = bytes(range(256)) * 4096
-
-
-def frame(stream: int, data: bytes) -> bytes:
-    return bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data
-
-
-def control(**message: object) -> bytes:
-    return frame(4, json.dumps(message).encode())
 
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
     with fake_daemon(tmp_path) as fake:
         yield fake
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-S", "-m", "hyper.cli", *words]
 
 
 def counts_input(request: Request) -> None:

@@ -13,27 +13,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fake_daemon import SOURCE, FakeDaemon, Request, fake_daemon
-
-IDENTIFIER = "a1" * 32
-
-
-def frame(stream: int, data: bytes) -> bytes:
-    return bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data
-
-
-def control(**message: object) -> bytes:
-    return frame(4, json.dumps(message).encode())
+from fake_daemon import (
+    IDENTIFIER,
+    SOURCE,
+    FakeDaemon,
+    Request,
+    command,
+    control,
+    fake_daemon,
+    frame,
+)
 
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
     with fake_daemon(tmp_path) as fake:
         yield fake
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-S", "-m", "hyper.cli", *words]
 
 
 def hyper(

@@ -31,14 +31,14 @@ class GoObject(dict[str, Any]):
         return default if name is None else self[name]
 
 
-def loads(data: bytes | str) -> object:
-    """Return parsed JSON, objects as GoObject. Raises ValueError, RecursionError."""
+def loads(data: bytes | str, kind: type[dict[str, Any]] = GoObject) -> object:
+    """Return parsed JSON, objects as `kind`. Raises ValueError, RecursionError."""
     return json.loads(
-        text(data), object_pairs_hook=GoObject, parse_float=finite, parse_constant=finite
+        text(data), object_pairs_hook=kind, parse_float=_finite, parse_constant=_finite
     )
 
 
-def finite(number: str) -> float:
+def _finite(number: str) -> float:
     """Return a number of JSON. Raises ValueError for NaN, Infinity and 1e999, as Go does."""
     value = float(number)
     if not math.isfinite(value):

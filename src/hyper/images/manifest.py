@@ -171,9 +171,7 @@ def parse_json(data: bytes, what: str) -> Json:
     U+FFFD, as Go reads it, and numbers are finite.
     """
     try:
-        value = json.loads(
-            gojson.text(data), parse_float=gojson.finite, parse_constant=gojson.finite
-        )
+        value = gojson.loads(data, dict)
     except (ValueError, RecursionError) as err:
         raise Failure(f"{what} is not valid JSON: {type(err).__name__}") from err
     if not isinstance(value, dict):
