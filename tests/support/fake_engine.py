@@ -209,6 +209,9 @@ class FakeContainers:
         ids = tuple(view.id for view, _ in execs if view.container_id == found.view.id)
         return replace(found.view, exec_ids=ids)
 
+    async def get_settled(self, reference: str) -> ContainerView:
+        return self.get(reference)
+
     def list(self, all: bool = False) -> "list[ContainerView]":
         views = [found.view for found in self.all.values() if all or found.view.active]
         return sorted(views, key=lambda view: view.created_ns, reverse=True)
@@ -417,7 +420,7 @@ class FakeSessions:
             raise Conflict(f"Container {found.view.id} is not running")
         return found
 
-    def exec_create(self, ref: str, spec: ExecSpec) -> str:
+    async def exec_create(self, ref: str, spec: ExecSpec) -> str:
         found = self._running(ref)
         exec_id = new_id()
         view = ExecView(exec_id, found.view.id, spec, False, None, 0)
@@ -549,6 +552,7 @@ class FakeEngine:
         self.volumes = FakeVolumes()
         self.sessions = FakeSessions(self)
         self.containers = FakeContainers(self)
+        self.container_changes = self.containers
         self.pods = SimpleNamespace(list=lambda: [], get=self._pod)
         self.memory = Memory(self.pods, folder / "pool", UserNetworks())  # type: ignore[arg-type]
         self.kernels = SimpleNamespace(list=lambda: [])

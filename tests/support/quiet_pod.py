@@ -141,10 +141,12 @@ def services(store: Store) -> Services:
     async def nothing(*_: Any) -> None:
         return None
 
+    starts = SimpleNamespace(observe=lambda _: None)
+    metrics = SimpleNamespace(stream_bytes=Counter(), starts=starts, start_failures=Counter())
     quiet = SimpleNamespace(
         store=store,
         feed=EventFeed(),
-        metrics=SimpleNamespace(stream_bytes=Counter(), starts=None, start_failures=Counter()),
+        metrics=metrics,
         registry=SimpleNamespace(wanted=lambda *_: (), known=lambda _: None, list=lambda: []),
         networks=SimpleNamespace(disconnect=nothing, rename=lambda *_: None),
         disk_uses=DiskUses(),

@@ -1,6 +1,9 @@
 """Two who want something of the same pod, volume or network at once, and who leaves meanwhile."""
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,22 +12,35 @@ from typing import Any, cast
 
 import pytest
 
-from hyper.agent.messages import FileStat, Message, PodShutdown, ProcessExited, ProcessSignal
+from hyper.agent.messages import (
+    ContainerPause,
+    ContainerProcesses,
+    ContainerStats,
+    FileStat,
+    Message,
+    PodShutdown,
+    ProcessExited,
+    ProcessResize,
+    ProcessSignal,
+    ProcessStart,
+)
 from hyper.core.errors import Conflict, Failure, Forbidden, NotModified
 from hyper.core.pod_spec import PodSpec
-from hyper.core.spec import ContainerSpec, EndpointSpec, NetworkSpec
+from hyper.core.spec import ContainerSpec, EndpointSpec, ExecSpec, NetworkSpec
 from hyper.core.units import GIB
 from hyper.engine import files, jobs, lifecycle, visits
 from hyper.engine.container import Container
+from hyper.engine.container_changes import ContainerChanges
 from hyper.engine.containers import Containers
 from hyper.engine.events import EventFeed
 from hyper.engine.membership import Memberships
 from hyper.engine.networks import NetworkRegistry
 from hyper.engine.pod import Pod
 from hyper.engine.pod_verbs import PodVerbs
+from hyper.engine.sessions import Sessions
 from hyper.engine.states import ContainerEvent, ContainerState, PodEvent, PodState
 from hyper.engine.store import Store
-from hyper.engine.views import Status
+from hyper.engine.views import Exit, Status
 from hyper.engine.visit import Visit
 from hyper.engine.volumes import Volumes
 from hyper.storage.volume_disks import VolumeDisks
@@ -38,6 +54,14 @@ TOLD = ProcessExited(process_id=1, exit_code=0, exited_ns=2)
 
 def _containers(pod: Pod) -> Containers:
     return Containers(pod.services, _pods(pod), cast(Any, None), cast(Any, None))
+
+
+def _changes(pod: Pod) -> ContainerChanges:
+    return ContainerChanges(pod.services, _pods(pod))
+
+
+def _sessions(pod: Pod) -> Sessions:
+    return Sessions(_pods(pod), Counter())
 
 
 def _verbs(pod: Pod) -> PodVerbs:
@@ -101,6 +125,78 @@ async def test_a_pod_whose_container_was_just_started_is_not_removed(tmp_path: P
         assert pod.row.state is PodState.RUNNING
 
 
+# What is asked of a container, and what it asks the guest for.
+ASKED_WHILE_IT_STARTS: dict[str, tuple[Callable[[Pod, str], Coroutine[Any, Any, Any]], Any]] = {
+    "kill": (lambda pod, name: _containers(pod).kill(name, "TERM"), ProcessSignal),
+    "stop": (lambda pod, name: _containers(pod).stop(name), ProcessSignal),
+    "pause": (lambda pod, name: _containers(pod).set_paused(name, True), ContainerPause),
+    "resize": (lambda pod, name: _sessions(pod).resize(name, 24, 80), ProcessResize),
+    "top": (lambda pod, name: _sessions(pod).processes(name), ContainerProcesses),
+    "stats": (lambda pod, name: _sessions(pod).statistics(name), ContainerStats),
+    "pod kill": (lambda pod, _: _verbs(pod).kill("p", "TERM"), ProcessSignal),
+    "pod pause": (lambda pod, _: _verbs(pod).set_paused("p", True), ContainerPause),
+}
+
+
+@pytest.mark.parametrize("verb", ASKED_WHILE_IT_STARTS)
+async def test_who_asks_a_container_for_something_as_it_starts_is_served_once_it_runs(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, expected = ASKED_WHILE_IT_STARTS[verb]
+    async with _starting(tmp_path, monkeypatch) as (pod, container, agent, go):
+        asking = asyncio.create_task(ask(pod, container.id))
+        await settle()
+        assert not asking.done() and agent.asked == []
+        go.set()
+        await settle()
+        assert [type(message) for message in agent.asked] == [expected]
+        asking.cancel()
+
+
+async def test_who_looks_at_a_container_that_starts_sees_it_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _starting(tmp_path, monkeypatch) as (pod, container, _, go):
+        async with asyncio.TaskGroup() as group:
+            shown = group.create_task(_containers(pod).get_settled(container.id))
+            made = group.create_task(_sessions(pod).exec_create(container.id, ExecSpec(("true",))))
+            for_end = group.create_task(_containers(pod).wait(container.id))
+            of_pod = group.create_task(_verbs(pod).wait("p"))
+            await settle()
+            assert not (shown.done() or made.done())
+            go.set()
+            assert (await shown).state is ContainerState.RUNNING
+            assert pod.execs[await made].container is container
+            await settle()
+            assert not (for_end.done() or of_pod.done())
+            pod.supervisor.post(partial(lifecycle.record_exit, pod, container, TOLD))
+        assert for_end.result() == of_pod.result() == Exit(0)
+
+
+@asynccontextmanager
+async def _starting(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Pod, Container, quiet_pod.Agent, asyncio.Event]]:
+    """Give a container whose process has just begun, in a start that goes on after an event."""
+    launched, go = asyncio.Event(), asyncio.Event()
+
+    async def launch(_: Pod, container: Container, __: object) -> tuple[ProcessStart, int]:
+        launched.set()
+        await go.wait()
+        return ProcessStart(process_id=1, container=container.id), 7
+
+    monkeypatch.setattr(lifecycle, "_launch", launch)
+    async with quiet_pod.running() as (pod, agent, _):
+        container = quiet_pod.container(pod, folder, replace(SPEC, tty=True), Status())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_containers(pod).start(container.id))
+            await launched.wait()
+            try:
+                yield pod, container, agent, go
+            finally:
+                go.set()
+
+
 async def test_two_who_label_a_pod_both_have_their_label() -> None:
     async with quiet_pod.running() as (pod, _, _):
         verbs = _verbs(pod)
@@ -150,10 +246,10 @@ async def test_a_container_is_removed_by_force_also_while_it_starts(
 async def test_two_who_update_a_container_both_have_their_limit(tmp_path: Path) -> None:
     async with quiet_pod.running() as (pod, _, _):
         container = quiet_pod.container(pod, tmp_path, SPEC)
-        verbs = _containers(pod)
+        changes = _changes(pod)
         await asyncio.gather(
-            verbs.update(container.id, lambda now: replace(now, memory_bytes=GIB), None),
-            verbs.update(container.id, lambda now: replace(now, cpu_shares=7), None),
+            changes.update(container.id, lambda now: replace(now, memory_bytes=GIB), None),
+            changes.update(container.id, lambda now: replace(now, cpu_shares=7), None),
         )
         now = container.spec.resources
         assert (now.memory_bytes, now.cpu_shares) == (GIB, 7)

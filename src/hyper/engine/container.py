@@ -4,7 +4,8 @@ It decides nothing: its pod's supervisor is the only one that changes its status
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,32 @@ class Readiness:
             await self._changed.wait()
 
 
+class Launch:
+    """Whether a container is being started: its process may run, but its status does not say."""
+
+    def __init__(self) -> None:
+        self._over = asyncio.Event()
+        self._over.set()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it is."""
+        return not self._over.is_set()
+
+    @contextlib.contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Let it be under way for the block."""
+        self._over.clear()
+        try:
+            yield
+        finally:
+            self._over.set()
+
+    async def over(self) -> None:
+        """Return once it is not."""
+        await self._over.wait()
+
+
 class Container:
     """A container in memory. `row` is what is stored of it."""
 
@@ -76,7 +103,7 @@ class Container:
         self.health: Health | None = row.status.health
         self.readiness = Readiness()
         self.restarted = 0  # how many are stopping it in order to start it
-        self.starting = False
+        self.launch = Launch()
         self._turn: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._left: asyncio.Future[Exit] | None = None  # the turn that ended, still to be told
         self._end_feeds: Callable[[], None] = _nothing

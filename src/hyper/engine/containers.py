@@ -4,11 +4,9 @@ Names, short ids and messages are Docker's.
 """
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from hyper.agent import messages as guest
 from hyper.core import signals
 from hyper.core.errors import (
     Conflict,
@@ -21,20 +19,18 @@ from hyper.core.errors import (
 from hyper.core.ids import check_name, new_id, new_name
 from hyper.core.pod_spec import PodSpec
 from hyper.core.signals import signal_number
-from hyper.core.spec import ContainerSpec, Resources, RestartPolicy
-from hyper.core.units import binary_size
-from hyper.engine import ending, joining, lifecycle, linking, membership, plan
+from hyper.core.spec import ContainerSpec
+from hyper.engine import ending, joining, lifecycle, linking
 from hyper.engine.container import Container
 from hyper.engine.creation import Creation
 from hyper.engine.pod import Pod
-from hyper.engine.pods import Pods, find_container
+from hyper.engine.pods import Pods, find_container, settled_container
 from hyper.engine.services import Services
 from hyper.engine.states import ACTIVE, ContainerState, PodState
 from hyper.engine.store import ContainerRow, PodRow
 from hyper.engine.views import ContainerView, Exit
 from hyper.engine.volumes import Volumes
 
-_NEW_NAME = "Error when allocating new name: "
 WaitCondition = Literal["not-running", "next-exit", "removed"]
 
 
@@ -53,6 +49,11 @@ class Containers:
         """Return a container's view. Raises NotFound."""
         pod, container = find_container(self._pods, reference)
         return container.view(pod.exec_ids(container))
+
+    async def get_settled(self, reference: str) -> ContainerView:
+        """Return a container's view once no start of it is under way. Raises NotFound."""
+        await settled_container(self._pods, reference)
+        return self.get(reference)
 
     def list(self, all: bool = False) -> list[ContainerView]:
         """Return active containers, or all of them, newest first."""
@@ -130,7 +131,7 @@ class Containers:
 
         Raises NotModified when it does not run.
         """
-        pod, container = find_container(self._pods, reference)
+        pod, container = await settled_container(self._pods, reference)
         if container.status.state not in ACTIVE:
             raise NotModified(f"container {container.id} is already stopped")
         number = signal_number(signal or container.row.command.stop_signal)
@@ -147,7 +148,7 @@ class Containers:
         Raises Conflict when it does not run.
         """
         try:
-            pod, container = find_container(self._pods, reference)
+            pod, container = await settled_container(self._pods, reference)
         except NotFound as err:
             raise NotFound("container to kill", reference) from err
         if signal.isdecimal() and int(signal) > signals.RTMAX:
@@ -212,30 +213,6 @@ class Containers:
         if volumes:
             await self._volumes.release(mounts)
 
-    async def rename(self, reference: str, name: str) -> None:
-        """Give a container another name. Raises Conflict when it is taken, InvalidArgument."""
-        pod, container = find_container(self._pods, reference)
-        try:
-            new = check_name("/" + name.removeprefix("/")).removeprefix("/")
-        except InvalidArgument as err:
-            raise InvalidArgument(f"{_NEW_NAME}{err}") from err
-        if new == container.row.name:
-            raise InvalidArgument("Renaming a container with the same name as its current name")
-        old = container.row.name
-        await pod.supervisor.call(lambda: self._rename(pod, container, old, new))
-        await linking.renamed(pod, container)
-
-    async def _rename(self, pod: Pod, container: Container, old: str, new: str) -> None:
-        renamed = container.event("rename", name=new, oldName="/" + old)
-        store = self._services.store
-        try:
-            await store.call(store.rename, container.id, new, (renamed,))
-        except Conflict as err:
-            raise Conflict(f"{_NEW_NAME}{err}") from err
-        container.row = replace(container.row, name=new)
-        membership.rename(pod)
-        self._services.feed.publish(renamed)
-
     async def wait(self, reference: str, condition: WaitCondition = "not-running") -> Exit:
         """Return how a container ended: now if it does not run, at its next end, or when
         removed.
@@ -243,54 +220,15 @@ class Containers:
         _, container = find_container(self._pods, reference)
         if condition == "removed":
             return await container.removal()
-        if condition == "not-running" and container.status.state not in ACTIVE:
-            return await container.last_exit()
+        if condition == "not-running":
+            await container.launch.over()
+            if container.status.state not in ACTIVE:
+                return await container.last_exit()
         return await container.next_exit()
-
-    async def update(
-        self,
-        reference: str,
-        change: Callable[[Resources], Resources],
-        restart_policy: RestartPolicy | None,
-    ) -> None:
-        """Change a container's limits, live when it runs, and its restart policy.
-
-        Raises what `change` raises.
-        """
-        pod, container = find_container(self._pods, reference)
-        await pod.supervisor.call(lambda: self._update(pod, container, change, restart_policy))
-
-    async def _update(
-        self,
-        pod: Pod,
-        container: Container,
-        change: Callable[[Resources], Resources],
-        restart_policy: RestartPolicy | None,
-    ) -> None:
-        resources = change(container.spec.resources)
-        policy = restart_policy or container.spec.restart_policy
-        plan.vm_vcpus([replace(container.spec, resources=resources)], 1, self._pods.host_cpus)
-        if policy != RestartPolicy() and container.spec.auto_remove:
-            raise Conflict(
-                f"Cannot update container {container.id}: Restart policy cannot be updated because "
-                "AutoRemove is enabled for the container"
-            )
-        if pod.machine and container.id in pod.machine.containers:
-            _check_room(container, resources, pod.machine.vm.record.memory_bytes)
-            cgroup = plan.cgroup(resources)
-            # The guest leaves what is 0 as it was.
-            cgroup = replace(cgroup, pids_max=cgroup.pids_max or -1)
-            await pod.machine.agent.request(guest.ContainerUpdate(container.id, cgroup))
-        spec = replace(container.spec, resources=resources, restart_policy=policy)
-        updated = container.event("update")
-        store = self._services.store
-        await store.call(store.put_spec, container.id, spec, (updated,))
-        container.row = replace(container.row, spec=spec)
-        self._services.feed.publish(updated)
 
     async def set_paused(self, reference: str, paused: bool) -> None:
         """Freeze or thaw a container. Raises Conflict when it does not run or already is so."""
-        pod, container = find_container(self._pods, reference)
+        pod, container = await settled_container(self._pods, reference)
         state = container.status.state
         if paused and state is ContainerState.PAUSED:
             raise Conflict(f"Container {container.id} is already paused")
@@ -306,13 +244,3 @@ def _check_startable(container: Container) -> None:
         raise Conflict("cannot start a paused container, try unpause instead")
     if container.status.state in ACTIVE:
         raise NotModified(f"container {container.id} is already started")
-
-
-def _check_room(container: Container, resources: Resources, vm_bytes: int) -> None:
-    """Raise Conflict for a limit that could never be reached, as the VM has less memory."""
-    asked = resources.memory_bytes
-    if asked > vm_bytes and asked > container.spec.resources.memory_bytes:
-        raise Conflict(
-            f"Cannot update container {container.id}: its VM has {binary_size(vm_bytes)} of memory "
-            f"while it runs, so it cannot use {binary_size(asked)}: stop it, update it, start it"
-        )

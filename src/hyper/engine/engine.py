@@ -1,13 +1,14 @@
 """Wires the parts of the engine together and runs its tasks; the facade `api` uses.
 
 Engine
-├── containers   life cycle of containers          ├── volumes   named volumes, snapshots
-├── sessions     attach, exec, logs, top, stats    ├── events    what happened
-├── files        cp, diff, export, commit          ├── kernels   kernels by name
-├── pods         the VMs                           ├── pool      VMs that wait for a pod
-├── pod_verbs    life cycle of pods                ├── system    info and doctor
-├── balancing    services of networks              ├── memory    what pods take of the host's
-└── images       the image store
+├── containers          life cycle of containers         ├── volumes   named volumes, snapshots
+├── container_changes   their names and limits           ├── events    what happened
+├── sessions            attach, exec, logs, top, stats   ├── kernels   kernels by name
+├── files               cp, diff, export, commit         ├── pool      VMs that wait for a pod
+├── pods                the VMs                          ├── system    info and doctor
+├── pod_verbs           life cycle of pods               ├── memory    what pods take of the host's
+├── pod_changes         their services, ports, size      └── images    the image store
+└── balancing           services of networks
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from pathlib import Path
 from hyper.core.metrics import Metrics
 from hyper.engine import clocks, space
 from hyper.engine.balancing import ServiceRegistry
+from hyper.engine.container_changes import ContainerChanges
 from hyper.engine.containers import Containers
 from hyper.engine.creation import Creation
 from hyper.engine.disk_use import DiskUses
@@ -65,6 +67,7 @@ class Engine:
     pods: Pods
     pod_verbs: PodVerbs
     pod_changes: PodChanges
+    container_changes: ContainerChanges
     volumes: Volumes
     snapshots: Snapshots
     networks: Memberships
@@ -142,6 +145,7 @@ async def running(parts: Parts) -> AsyncIterator[Engine]:
                 pods,
                 pod_verbs,
                 PodChanges(services, pods),
+                ContainerChanges(services, pods),
                 volumes,
                 Snapshots(services, pods, volumes, volume_disks),
                 Memberships(services, pods),

@@ -168,11 +168,8 @@ async def start(pod: Pod, container: Container, *, again: bool = False) -> None:
     `again` says that its policy asks for it: those starts are counted.
     """
     container.after(ContainerEvent.START)
-    container.starting = True
-    try:
+    with container.launch.going_on():
         await _start(pod, container, again=again)
-    finally:
-        container.starting = False
     begin_checks(pod, container)
     await linking.tell_owners(pod, container)
     pod.supervisor.spawn(partial(_after_start, pod, container), "post-start")

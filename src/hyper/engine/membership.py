@@ -90,7 +90,7 @@ class Memberships:
         """Return the containers whose start is taking their pod to a network right now."""
         joining = []
         for pod in self._pods.all():
-            starting = [each for each in pod.containers.values() if each.starting]
+            starting = [each for each in pod.containers.values() if each.launch.under_way]
             # The first one to start takes its pod to the networks of all.
             bring = starting if pod.machine else pod.containers.values()
             named = {each.network_id for brings in bring for each in brings.spec.endpoints}

@@ -61,6 +61,12 @@ async def _stop_at_deadline(pod: Pod, machine: Machine) -> None:
         await stop(pod)
 
 
+async def settled(pod: Pod) -> None:
+    """Return once no start of a container is under way."""
+    for container in tuple(pod.containers.values()):
+        await container.launch.over()
+
+
 def _is_up(container: Container) -> bool:
     done = container.spec.role is Role.INIT and container.status.state is ContainerState.EXITED
     return done or container.status.state in ACTIVE
@@ -237,6 +243,7 @@ async def kill(pod: Pod, number: int) -> None:
 
     Raises Conflict when none runs.
     """
+    await settled(pod)
     running = [item for item in pod.containers.values() if item.status.state in ACTIVE]
     if not running:
         raise Conflict(f"cannot kill pod {pod.row.spec.name}: no container of it is running")
@@ -256,6 +263,7 @@ async def _signal(pod: Pod, container: Container, number: int) -> None:
 
 async def set_paused(pod: Pod, containers: Sequence[Container], paused: bool) -> None:
     """Freeze or thaw every container that runs. Raises Conflict when there is none to."""
+    await settled(pod)
     wanted = ContainerState.RUNNING if paused else ContainerState.PAUSED
     chosen = [item for item in containers if item.status.state is wanted]
     if not chosen:

@@ -197,6 +197,7 @@ class PodVerbs:
     async def wait(self, reference: str) -> Exit:
         """Return, once no container of a pod is active, how its last one ended."""
         pod = self._pods.find(reference)
+        await pod_life.settled(pod)
         while active := [c for c in pod.containers.values() if c.status.state in ACTIVE]:
             async with asyncio.TaskGroup() as group:
                 for container in active:

@@ -93,3 +93,13 @@ def find_container(pods: Pods, reference: str) -> "tuple[Pod, Container]":
     if not matches:
         raise NotFound("container", reference)
     return matches[0]
+
+
+async def settled_container(pods: Pods, reference: str) -> "tuple[Pod, Container]":
+    """As find_container, once no start of it is under way.
+
+    Its process may print, and be asked for, before its status says that it runs.
+    """
+    found = find_container(pods, reference)
+    await found[1].launch.over()
+    return found

@@ -26,7 +26,7 @@ from hyper.engine.logs import LogRecord
 from hyper.engine.machine import Machine
 from hyper.engine.output import Feed
 from hyper.engine.pod import Pod
-from hyper.engine.pods import Pods, find_container
+from hyper.engine.pods import Pods, find_container, settled_container
 from hyper.engine.states import ContainerState
 from hyper.engine.views import ExecView
 
@@ -160,7 +160,7 @@ class Sessions:
         """Set the size of a container's terminal, if it has one. Raises Conflict when it does not
         run.
         """
-        pod, container = find_container(self._pods, reference)
+        pod, container = await settled_container(self._pods, reference)
         machine = self._machine(pod, container)
         if container.spec.tty:
             size = guest.ProcessResize(container.status.process_id, rows, columns)
@@ -169,9 +169,9 @@ class Sessions:
                 container.event("resize", height=str(rows), width=str(columns))
             )
 
-    def exec_create(self, reference: str, spec: ExecSpec) -> str:
+    async def exec_create(self, reference: str, spec: ExecSpec) -> str:
         """Prepare an exec and return its id. Raises Conflict unless the container runs."""
-        pod, container = find_container(self._pods, reference)
+        pod, container = await settled_container(self._pods, reference)
         if container.status.state is ContainerState.PAUSED:
             raise Conflict(f"Container {reference} is paused, unpause the container before exec")
         self._machine(pod, container)
@@ -248,7 +248,7 @@ class Sessions:
 
     async def processes(self, reference: str) -> Processes:
         """Return a container's processes. Raises Conflict when it does not run."""
-        pod, container = find_container(self._pods, reference)
+        pod, container = await settled_container(self._pods, reference)
         machine = self._machine(pod, container)
         listed = await machine.agent.request(guest.ContainerProcesses(container=container.id))
         pod.services.tell_at_once(container.event("top"))
@@ -256,7 +256,7 @@ class Sessions:
 
     async def statistics(self, reference: str) -> guest.ContainerStatistics:
         """Return a container's counters. Raises Conflict when it does not run."""
-        pod, container = find_container(self._pods, reference)
+        pod, container = await settled_container(self._pods, reference)
         machine = self._machine(pod, container)
         return await machine.agent.request(guest.ContainerStats(container=container.id))
 

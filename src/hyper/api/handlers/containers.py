@@ -77,7 +77,7 @@ def _platform_warning(call: Call, view: ContainerView, platform: str) -> list[st
 
 async def inspect(call: Call) -> web.StreamResponse:
     """GET /containers/{id}/json"""
-    view = call.engine.containers.get(call.parameters["id"])
+    view = await call.engine.containers.get_settled(call.parameters["id"])
     sizes = None
     if call.flag("size"):
         sizes = (await call.engine.system.container_sizes([view.id])).get(view.id)
@@ -145,7 +145,7 @@ async def rename(call: Call) -> web.StreamResponse:
     """POST /containers/{id}/rename"""
     if not call.text("name"):
         raise InvalidArgument("Neither old nor new names may be empty")
-    await call.engine.containers.rename(call.parameters["id"], call.text("name"))
+    await call.engine.container_changes.rename(call.parameters["id"], call.text("name"))
     return no_content()
 
 
@@ -169,7 +169,7 @@ async def update(call: Call) -> web.StreamResponse:
         return resources
 
     policy = cast(RestartPolicy | None, updates.get("restart_policy"))
-    await call.engine.containers.update(view.id, change, policy)
+    await call.engine.container_changes.update(view.id, change, policy)
     return json_response({"Warnings": warnings or None})
 
 

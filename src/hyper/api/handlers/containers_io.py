@@ -149,7 +149,7 @@ async def logs(call: Call) -> web.StreamResponse:
     stdout, stderr = call.flag("stdout"), call.flag("stderr")
     if not (stdout or stderr):
         raise InvalidArgument("Bad parameters: you must choose at least one stream")
-    view = call.engine.containers.get(call.parameters["id"])
+    view = await call.engine.containers.get_settled(call.parameters["id"])
     framed = not view.spec.tty
     kind = MULTIPLEXED if framed and call.version >= (1, 42) else RAW
     response = web.StreamResponse(headers={"Content-Type": kind, **call.headers})

@@ -45,7 +45,7 @@ async def create(call: Call) -> web.StreamResponse:
         console_size=_console_size(call, body),
     )
     detach_parser(spec.detach_keys, spec.tty)
-    exec_id = call.engine.sessions.exec_create(call.parameters["id"], spec)
+    exec_id = await call.engine.sessions.exec_create(call.parameters["id"], spec)
     return json_response({"Id": exec_id}, 201)
 
 
