@@ -16,7 +16,11 @@ from tests.support.daemon import Daemon
 pytestmark = pytest.mark.root
 
 _ROOT_MIB = 192
-_WRITE = "dd if=/dev/urandom of=/big bs=1M count=48 2>/dev/null; sync; md5sum </big >/sum; echo ok"
+_WRITER = """
+    until [ -e /go ]; do sleep 0.1; done
+    dd if=/dev/urandom of=/big bs=1M count=48 2>/dev/null; sync; md5sum </big >/sum; echo ok
+    sleep 600
+"""
 
 
 @pytest.fixture
@@ -60,8 +64,9 @@ def _said(daemon: Daemon, text: str) -> int:
 def test_a_vm_stands_still_without_space_and_goes_on_with_some(
     small: Daemon, tmp_path: Path
 ) -> None:
-    small.hyper("run", "-d", "--name", "writer", "busybox", "sh", "-c", f"{_WRITE}; sleep 600")
+    small.hyper("run", "-d", "--name", "writer", "busybox", "sh", "-c", _WRITER)
     filler = _fill(small, left_bytes=16 << 20)
+    small.hyper("exec", "writer", "touch", "/go")
     _until(lambda: bool(_said(small, "the VM stands still")), "it did not stand still")
     failed = small.hyper("exec", "writer", "true", status=None)
     assert failed.status and "the host's disk is full: free some space" in failed.error
@@ -82,9 +87,10 @@ def test_a_vm_stands_still_without_space_and_goes_on_with_some(
 @pytest.mark.parametrize("how", [("kill",), ("rm", "--force")], ids=lambda how: how[0])
 def test_what_takes_the_space_can_be_ended(small: Daemon, how: tuple[str, ...]) -> None:
     argv = ("run", "-d", "--restart", "always", "--name")
-    small.hyper(*argv, "writer", "busybox", "sh", "-c", f"{_WRITE}; sleep 600")
+    small.hyper(*argv, "writer", "busybox", "sh", "-c", _WRITER)
     small.hyper("create", "--name", "other", "busybox", "true")
     _fill(small, left_bytes=16 << 20)
+    small.hyper("exec", "writer", "touch", "/go")
     _until(lambda: bool(_said(small, "the VM stands still")), "it did not stand still")
     _fill(small, left_bytes=0)
     small.hyper(*how, "writer")

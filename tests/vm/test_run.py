@@ -91,22 +91,26 @@ def test_a_guest_that_lifts_read_only_cannot_write_to_the_host(
     writable = tmp_path / "writable"
     writable.mkdir()
     script = """
-        for place in /in /old /etc; do
+        for place in /etc /tmp /in /old; do
             mount -o remount,rw,bind $place && ! touch $place/no && touch /rw/lifted$place || exit 1
         done
         ls /etc/passwd
         cat /old/kept
+        stat -c %a /tmp
     """
     hyper("run", "--rm", "-v", "old:/v", "busybox", "sh", "-c", "echo kept > /v/kept")
     binds = ("-v", f"{tmp_path}:/in:ro", "-v", f"{writable}:/rw")
-    # What the image has is put into an empty volume, also into one that is only read.
-    volumes = ("-v", "old:/old:ro", "-v", "fresh:/etc:ro")
+    # What the image has is put into an empty volume, also into one that is only read, before
+    # anything runs that could write there too.
+    volumes = ("-v", "old:/old:ro", "-v", "fresh:/etc:ro", "-v", "none:/tmp:ro")
     own = ("--cap-add", "SYS_ADMIN", "busybox", "sh", "-c", f"mkdir /rw/lifted; {script}")
     shown = hyper("run", "--rm", *binds, *volumes, *own)
-    assert shown.stderr.count("Read-only file system") == 3
-    assert shown.lines == ["/etc/passwd", "kept"]
-    assert {path.name for path in tmp_path.rglob("*")} == {"writable", "lifted", "in", "old", "etc"}
-    hyper("volume", "rm", "old", "fresh")
+    assert shown.stderr.count("Read-only file system") == 4
+    assert shown.lines == ["/etc/passwd", "kept", "1777"]
+    lifted = {path.name for path in writable.rglob("*")}
+    assert lifted == {"lifted", "in", "old", "etc", "tmp"}
+    assert list(tmp_path.iterdir()) == [writable]
+    hyper("volume", "rm", "old", "fresh", "none")
 
 
 def test_groups_of_the_image_are_taken(hyper: Hyper) -> None:

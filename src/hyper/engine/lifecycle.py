@@ -265,10 +265,23 @@ async def _launch(
     )
     pod.processes.open_main(pod.supervisor, machine, container, request)
     undo.callback(pod.processes.discard, machine, request.process_id)
+    if machine.unsealed:
+        await _fill(machine, container)
     pid = await machine.start(request)
-    await machine.seal()
     container.network = machine.network
     return request, pid
+
+
+async def _fill(machine: Machine, container: Container) -> None:
+    """Have the image's files put into empty volumes that are only read, and nothing after them.
+
+    The guest does it when it mounts them: for a look at the container's files, before anything of
+    a user's runs.
+    """
+    look = lambda process_id: guest.FileStat(container.id, process_id, "/")  # noqa: E731
+    async with jobs.job(machine, container.id, look) as looking:
+        await looking.finished()
+    await machine.seal()
 
 
 async def _start_failed(pod: Pod, container: Container, err: HyperError) -> None:

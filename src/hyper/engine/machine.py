@@ -128,7 +128,8 @@ class Machine:
         """Make a container's disks and volumes reachable for the guest.
 
         `volumes` are what carries those that are no directories, `given` the disks that are
-        handed on as they are, by their name in the VM. One that `starts` is `seal`ed once it has.
+        handed on as they are, by their name in the VM. When it `starts`, those that are only read
+        and empty are left `unsealed`.
         """
         for disk in disks:
             await self._plug(disk)
