@@ -68,6 +68,7 @@ class Agent:
     welcome: guest.Welcome = field(default_factory=guest.Welcome)
     silent: bool = False
     stall: str = ""
+    closed: bool = False
 
     def check_going(self) -> None:
         """Raise Unavailable when the VM stands still."""
@@ -88,7 +89,9 @@ class Agent:
     def stream(
         self, process_id: int, which: int, resume_offset: int | None = None
     ) -> OutputStream | InputStream:
-        """Open a stream, which the test feeds."""
+        """Open a stream, which the test feeds. Raises Unavailable when the connection is lost."""
+        if self.closed:
+            raise Unavailable("closed")
         if which == 0:
 
             async def nowhere(data: guest.Data, last: bool) -> None:
@@ -109,6 +112,7 @@ class Agent:
 
     async def close(self) -> None:
         """Lose the connection."""
+        self.closed = True
         for stream in self.outputs.values():
             stream.lose(Unavailable("closed"))
 

@@ -1,6 +1,7 @@
 """What happens to a pod at the same moment as something else: each is told as it was."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,7 @@ from hyper.engine.machine import Attached
 from hyper.engine.output import Feed
 from hyper.engine.pod import Pod
 from hyper.engine.pod_verbs import PodVerbs
+from hyper.engine.sessions import Sessions
 from hyper.engine.states import ContainerEvent, ContainerState
 from hyper.engine.views import Health, HealthProbe, Status
 from hyper.hypervisor.driver import VmExit
@@ -335,6 +337,23 @@ async def test_a_command_whose_start_nobody_waits_for_leaves_nothing(tmp_path: P
         assert outcome.timed_out
         await settle()
         assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("output")]
+
+
+async def test_what_is_begun_as_the_vm_ends_is_not_waited_for(tmp_path: Path) -> None:
+    async with quiet_pod.running() as (pod, agent, _):
+        container = quiet_pod.container(pod, tmp_path, SPEC)
+        assert pod.machine is not None
+        pods = SimpleNamespace(all=lambda: [pod])
+        sessions = Sessions(cast(Any, pods), Counter())
+        exec_id = await sessions.exec_create(container.id, ExecSpec(("true",)))
+        await agent.close()  # as a probe or a user may find it: the pod is being stopped
+        outcome = await actions.run(pod, pod.machine, container, ("true",), 5)
+        assert not outcome.ok and not outcome.timed_out
+        with pytest.raises(Unavailable):
+            await sessions.exec_start(exec_id, detach=True)
+        async with asyncio.timeout(5):
+            assert await sessions.exec_wait(exec_id) != 0
+            await pod.supervisor.call(partial(pod.stop_machine, graceful=False))
 
 
 async def test_who_waits_for_a_container_whose_pod_is_removed_by_force(tmp_path: Path) -> None:

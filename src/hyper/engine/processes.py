@@ -60,7 +60,10 @@ class Processes:
     def open_main(
         self, pod: Spawner, machine: Machine, container: Container, request: guest.ProcessStart
     ) -> None:
-        """Open the streams of a container's first process, before it is started."""
+        """Open the streams of a container's first process, before it is started.
+
+        Raises Unavailable when the connection to the guest is lost.
+        """
         log = container.log if container.spec.log.driver != "none" else None
         running = _Running(container, container.hub, log)
         self._open(pod, machine, request.process_id, request.tty, running)
@@ -70,7 +73,7 @@ class Processes:
     def open_exec(
         self, pod: Spawner, machine: Machine, started: Exec, request: guest.ProcessStart
     ) -> None:
-        """Open the streams of an exec, before it is started."""
+        """Open the streams of an exec, before it is started. Raises Unavailable."""
         running = _Running(started.container, started.hub, None, started)
         self._open(pod, machine, request.process_id, request.tty, running)
         if request.stdin:
@@ -103,15 +106,19 @@ class Processes:
         running: _Running,
         offsets: Mapping[Output, int] | None = None,
     ) -> None:
-        self._running[process_id] = running
         outputs: tuple[Output, ...] = (STDOUT,) if tty else OUTPUTS
-        for which in outputs:
-            offset = offsets[which] if offsets else None
-            stream = machine.agent.stream(process_id, which, resume_offset=offset)
-            running.pumping += 1
-            pod.spawn(
-                _Pump(running, process_id, which, stream, self._stream_bytes).run, f"output{which}"
+        # First: where the connection is lost nothing runs, and nobody is to wait for its end.
+        streams = [
+            machine.agent.stream(
+                process_id, which, resume_offset=offsets[which] if offsets else None
             )
+            for which in outputs
+        ]
+        self._running[process_id] = running
+        running.pumping = len(streams)
+        for which, stream in zip(outputs, streams, strict=True):
+            pump = _Pump(running, process_id, which, stream, self._stream_bytes)
+            pod.spawn(pump.run, f"output{which}")
 
     def discard(self, machine: Machine, process_id: int) -> None:
         """Forget a process that did not start."""

@@ -210,8 +210,8 @@ class Sessions:
             linking.environment(container.row.name, linking.linked(pod, container)),
         )
         asked.process_id = request.process_id
-        pod.processes.open_exec(pod.supervisor, machine, asked, request)
         try:
+            pod.processes.open_exec(pod.supervisor, machine, asked, request)
             asked.pid = await machine.start(request)
         except HyperError as err:
             pod.processes.discard(machine, request.process_id)
