@@ -254,6 +254,8 @@ async def _launch(
     await machine.create(
         container, attached, names, linked=lines, share_pid=share_pid, nodes=own.nodes
     )
+    if machine.unsealed:
+        await _fill(machine, container)
     request = plan.main_process(
         container.spec,
         container.row.command,
@@ -265,8 +267,6 @@ async def _launch(
     )
     pod.processes.open_main(pod.supervisor, machine, container, request)
     undo.callback(pod.processes.discard, machine, request.process_id)
-    if machine.unsealed:
-        await _fill(machine, container)
     pid = await machine.start(request)
     container.network = machine.network
     return request, pid
